@@ -1,0 +1,39 @@
+/**
+ * Every maximum of the format, the unit last in its name and the reason beside it. WIRE.md states the same figures.
+ * A receiver refuses what is over a limit before it spends anything on it.
+ */
+import { assert } from './verdict.ts';
+
+/** One batch of 64 channels, a day at one sample a minute, would be larger; a gateway seals far more often. */
+export const envelopeBytesMax = 65_536;
+
+/** More channels than any reefer has; keeps an inclusion path at 6 digests. */
+export const seriesPerBatchMax = 64;
+export const inclusionPathLengthMax = 6;
+
+/** A day at one sample a minute. */
+export const samplesPerSeriesMax = 1_440;
+
+/** A sample's distance from the one before it is an unsigned 16-bit number of seconds: 18 h 12 min 15 s. */
+export const sampleDeltaSecMax = 0xffff;
+
+/** Times and sequences are unsigned 32-bit, the same in TypeScript and Solidity: until the year 2106. */
+export const unixSecMax = 0xffff_ffff;
+export const sequenceMax = 0xffff_ffff;
+
+/** A log index or a chain id: the largest integer that JavaScript holds exactly. */
+export const indexMax = Number.MAX_SAFE_INTEGER;
+
+/** Deepest nesting in any message is envelope > COSE_Sign1 > header map: 3; one spare refuses a bomb at once. */
+export const cborDepthMax = 4;
+
+/** A receipt or an enrolment is far under this; it bounds what a device parses from the network. */
+export const receiptBytesMax = 1_024;
+export const enrolmentBytesMax = 1_024;
+export const checkpointBytesMax = 4_096;
+
+/** A batch may be dated at most this far ahead of the verifier's clock: drift of a truck clock between two syncs. */
+export const clockSkewSecMax = 120;
+
+assert(2 ** inclusionPathLengthMax >= seriesPerBatchMax, 'an inclusion path reaches every series');
+assert(samplesPerSeriesMax * 8 < envelopeBytesMax, 'the longest wide series fits an envelope');

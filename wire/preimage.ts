@@ -1,0 +1,46 @@
+/**
+ * Every signed byte of Coldproof, in one file. Each signed noun has a domain tag of its own, so that a signature over
+ * one can never be taken for a signature over another.
+ *
+ * CBOR messages are signed as COSE_Sign1 (RFC 9052 §4.4) with the tag as external_aad:
+ *
+ *   Sig_structure = ["Signature1", protected: bstr, external_aad: bstr, payload: bstr]
+ *
+ * A checkpoint is text and signed as it stands (c2sp.org/signed-note); its first line, the origin, is its domain.
+ */
+import { utf8ToBytes } from './bytes.ts';
+import { encodeCbor } from './cbor.ts';
+
+export const domainTags = {
+  /** A device's signature over a batch. ES256. */
+  envelope: 'coldproof v1 envelope',
+  /** A device's consent to be enrolled by an owner in one registry on one chain. ES256. */
+  enrolment: 'coldproof v1 enrolment',
+  /** An oracle's promise that a batch is stored. EdDSA. */
+  receipt: 'coldproof v1 receipt',
+} as const;
+
+/** Protected headers are fixed bytes, never negotiated: {1: -7} ES256, {1: -8} EdDSA (RFC 9053 §2). */
+export const protectedEs256 = Uint8Array.of(0xa1, 0x01, 0x26);
+export const protectedEdDsa = Uint8Array.of(0xa1, 0x01, 0x27);
+
+export function envelopePreimage(batch: Uint8Array): Uint8Array {
+  return sigStructure(protectedEs256, domainTags.envelope, batch);
+}
+
+export function enrolmentPreimage(enrolment: Uint8Array): Uint8Array {
+  return sigStructure(protectedEs256, domainTags.enrolment, enrolment);
+}
+
+export function receiptPreimage(receipt: Uint8Array): Uint8Array {
+  return sigStructure(protectedEdDsa, domainTags.receipt, receipt);
+}
+
+/** The note text: everything before the blank line, with its last newline. */
+export function checkpointPreimage(noteText: string): Uint8Array {
+  return utf8ToBytes(noteText);
+}
+
+export function sigStructure(protectedHeader: Uint8Array, domainTag: string, payload: Uint8Array): Uint8Array {
+  return encodeCbor(['Signature1', protectedHeader, utf8ToBytes(domainTag), payload]);
+}

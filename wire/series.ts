@@ -1,0 +1,114 @@
+/**
+ * One channel's samples in a batch, a leaf of the batch's Merkle tree. Being a leaf of its own, it can be shown
+ * without the other channels: evidence about temperature reveals no position.
+ *
+ *   series  = [channel: uint, marks: uint, samples: bstr]
+ *   samples = *( delta: uint16 ‖ value: int16 )        big-endian; int32 for channels from 128 on
+ *
+ * The first delta counts from the batch's `first`, each later one from the sample before it, and is at least 1.
+ */
+import { faultValue, isWide } from './channel.ts';
+import { decodeCbor, encodeCbor } from './cbor.ts';
+import { sampleDeltaSecMax, samplesPerSeriesMax } from './limits.ts';
+import { accept, reject, type Verdict } from './verdict.ts';
+
+export type Sample = {
+  readonly timeSec: number;
+  /** In the channel's unit, or faultValue(channel). */
+  readonly value: number;
+};
+
+export type Series = {
+  readonly channel: number;
+  /** What the agent noticed about the sensor while it sampled; see `marks`. */
+  readonly marks: number;
+  readonly samples: readonly Sample[];
+};
+
+/** A set mark never drops a sample, but a marked series is no evidence: a faulty sensor must not cancel a shipment. */
+export const marks = {
+  /** The same value for longer than a live sensor can give. */
+  stuck: 0x01,
+  /** A step that the air in a truck cannot make. */
+  spike: 0x02,
+  /** Outside the sensor's own range. */
+  outOfRange: 0x04,
+  /** A value that the sensor gives when it has not measured: 85 °C after power-on and the like. */
+  invalidValue: 0x08,
+} as const;
+
+export type SeriesReason = 'series-malformed';
+
+export function sampleBytes(channel: number): number {
+  return isWide(channel) ? 6 : 4;
+}
+
+export function encodeSeries(series: Series, firstSec: number): Uint8Array {
+  return encodeCbor([series.channel, series.marks, packSamples(series, firstSec)]);
+}
+
+export function packSamples(series: Series, firstSec: number): Uint8Array {
+  const { channel, samples } = series;
+  if (samples.length === 0 || samples.length > samplesPerSeriesMax) {
+    throw new RangeError(`samples: expected 1 <= count <= ${samplesPerSeriesMax}, got ${samples.length}`);
+  }
+  const size = sampleBytes(channel);
+  const packed = new Uint8Array(samples.length * size);
+  const view = new DataView(packed.buffer);
+  let beforeSec = firstSec;
+  samples.forEach(({ timeSec, value }, i) => {
+    const deltaSec = timeSec - beforeSec;
+    if (deltaSec < (i === 0 ? 0 : 1) || deltaSec > sampleDeltaSecMax) {
+      throw new RangeError(`deltaSec of sample ${i}: expected 1 <= delta <= ${sampleDeltaSecMax}, got ${deltaSec}`);
+    }
+    const least = faultValue(channel);
+    if (!Number.isInteger(value) || value < least || value > -1 - least) {
+      throw new RangeError(`value of sample ${i}: expected ${least} <= value <= ${-1 - least}, got ${value}`);
+    }
+    view.setUint16(i * size, deltaSec);
+    if (size === 4) view.setInt16(i * size + 2, value);
+    else view.setInt32(i * size + 2, value);
+    beforeSec = timeSec;
+  });
+  return packed;
+}
+
+export function decodeSeries(bytes: Uint8Array, firstSec: number): Verdict<Series, SeriesReason> {
+  const decoded = decodeCbor(bytes);
+  if (!decoded.ok) return reject('series-malformed', decoded.detail);
+  const item = decoded.value;
+  if (!Array.isArray(item) || item.length !== 3) return reject('series-malformed', 'expected an array of 3');
+  const [channel, marked, packed] = item;
+  if (!isByte(channel)) return reject('series-malformed', `channel: expected 0 <= channel <= 255, got ${String(channel)}`);
+  if (!isByte(marked)) return reject('series-malformed', `marks: expected 0 <= marks <= 255, got ${String(marked)}`);
+  if (!(packed instanceof Uint8Array)) return reject('series-malformed', 'samples: expected a byte string');
+  const samples = unpackSamples(channel, packed, firstSec);
+  return samples.ok ? accept({ channel, marks: marked, samples: samples.value }) : samples;
+}
+
+export function unpackSamples(
+  channel: number,
+  packed: Uint8Array,
+  firstSec: number,
+): Verdict<Sample[], SeriesReason> {
+  const size = sampleBytes(channel);
+  const count = packed.length / size;
+  if (!Number.isInteger(count) || count < 1 || count > samplesPerSeriesMax) {
+    const bound = `1 to ${samplesPerSeriesMax} samples of ${size} bytes`;
+    return reject('series-malformed', `samples: expected ${bound}, got ${packed.length} bytes`);
+  }
+  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
+  const samples: Sample[] = [];
+  let timeSec = firstSec;
+  for (let i = 0; i < count; i++) {
+    const deltaSec = view.getUint16(i * size);
+    if (i > 0 && deltaSec === 0) return reject('series-malformed', `delta of sample ${i}: expected >= 1, got 0`);
+    timeSec += deltaSec;
+    samples.push({ timeSec, value: size === 4 ? view.getInt16(i * size + 2) : view.getInt32(i * size + 2) });
+  }
+  return accept(samples);
+}
+
+function isByte(item: unknown): item is number {
+  return typeof item === 'number' && item >= 0 && item <= 0xff;
+}
