@@ -6,8 +6,9 @@
  *
  * Example (sequence 0, one series): WIRE.md, "A batch".
  */
-import { decodeCbor, encodeCbor } from './cbor.ts';
+import { decodeCbor, encodeCbor, isCborArray } from './cbor.ts';
 import { referenceCrypto } from './crypto.ts';
+import { describeValue, isDigest, isUint } from './field.ts';
 import { sequenceMax, seriesPerBatchMax, unixSecMax } from './limits.ts';
 import { accept, reject, type Verdict } from './verdict.ts';
 
@@ -59,7 +60,7 @@ export function decodeBatch(bytes: Uint8Array): Verdict<Batch, BatchReason> {
   const decoded = decodeCbor(bytes);
   if (!decoded.ok) return reject('batch-malformed', decoded.detail);
   const item = decoded.value;
-  if (!Array.isArray(item) || item.length !== 9) return reject('batch-malformed', 'expected an array of 9');
+  if (!isCborArray(item) || item.length !== 9) return reject('batch-malformed', 'expected an array of 9');
   const [version, device, sequence, previous, firstSec, lastSec, seriesCount, root, flagBits] = item;
   if (version !== batchVersion) return malformed('version', version, `${batchVersion}`);
   if (!isDigest(device)) return malformed('device', device, '32 bytes');
@@ -77,14 +78,5 @@ export function decodeBatch(bytes: Uint8Array): Verdict<Batch, BatchReason> {
 }
 
 function malformed(field: string, value: unknown, bound: string) {
-  const shown = value instanceof Uint8Array ? `${value.length} bytes` : String(value);
-  return reject('batch-malformed', `${field}: expected ${bound}, got ${shown}`);
-}
-
-function isDigest(item: unknown): item is Uint8Array {
-  return item instanceof Uint8Array && item.length === 32;
-}
-
-function isUint(item: unknown, max: number): item is number {
-  return typeof item === 'number' && item >= 0 && item <= max;
+  return reject('batch-malformed', `${field}: expected ${bound}, got ${describeValue(value)}`);
 }

@@ -143,7 +143,7 @@ function measure(item: Cbor): number {
     return headSize(length) + length;
   }
   if (item instanceof Uint8Array) return headSize(item.length) + item.length;
-  if (isArray(item)) return item.reduce((sum: number, each) => sum + measure(each), headSize(item.length));
+  if (isCborArray(item)) return item.reduce((sum: number, each) => sum + measure(each), headSize(item.length));
   return 'tag' in item ? headSize(item.tag) + measure(item.item) : 1;
 }
 
@@ -154,7 +154,7 @@ function write(item: Cbor, out: Uint8Array, at: number): number {
   }
   if (typeof item === 'string') return writeString(majorText, utf8ToBytes(item), out, at);
   if (item instanceof Uint8Array) return writeString(majorBytes, item, out, at);
-  if (isArray(item)) {
+  if (isCborArray(item)) {
     let next = writeHead(majorArray, item.length, out, at);
     for (const each of item) next = write(each, out, next);
     return next;
@@ -184,6 +184,6 @@ function writeHead(major: number, argument: number, out: Uint8Array, at: number)
   return at + size;
 }
 
-function isArray(item: object): item is readonly Cbor[] {
+export function isCborArray(item: Cbor): item is readonly Cbor[] {
   return Array.isArray(item);
 }

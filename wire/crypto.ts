@@ -9,9 +9,9 @@ import { concatBytes } from './bytes.ts';
 
 /** Pure, synchronous, and safe to call with anything an adversary can send: a verify answers false, it never throws. */
 export type Crypto = {
-  sha256(message: Uint8Array): Uint8Array;
+  readonly sha256: (message: Uint8Array) => Uint8Array;
   /** ES256 over `message`. `publicKey` is x ‖ y (64 bytes), `signature` r ‖ s (64 bytes). High s is not refused here. */
-  verifyP256(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): boolean;
+  readonly verifyP256: (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean;
 };
 
 export const referenceCrypto: Crypto = {

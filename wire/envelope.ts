@@ -8,7 +8,7 @@
  */
 import { decodeBatch, digestBatch, encodeBatch, type Batch, type BatchReason } from './batch.ts';
 import { bytesEqual } from './bytes.ts';
-import { decodeCbor, encodeCbor } from './cbor.ts';
+import { decodeCbor, encodeCbor, isCborArray } from './cbor.ts';
 import { isLowS, referenceCrypto, type Crypto } from './crypto.ts';
 import { envelopeBytesMax, seriesPerBatchMax } from './limits.ts';
 import { leafHash, merkleRoot } from './merkle.ts';
@@ -82,11 +82,11 @@ export function decodeEnvelope(bytes: Uint8Array): Verdict<Envelope, EnvelopeRea
   const decoded = decodeCbor(bytes);
   if (!decoded.ok) return reject('envelope-malformed', decoded.detail);
   const item = decoded.value;
-  if (!Array.isArray(item) || item.length !== 2) return reject('envelope-malformed', 'expected an array of 2');
-  const signed = openSign1(item[0], protectedEs256);
+  if (!isCborArray(item) || item.length !== 2) return reject('envelope-malformed', 'expected an array of 2');
+  const [signedPart, series] = item;
+  const signed = openSign1(signedPart!, protectedEs256);
   if (signed === undefined) return reject('envelope-malformed', 'expected a COSE_Sign1 with protected header {1: -7}');
-  const series: unknown = item[1];
-  if (!Array.isArray(series) || !series.every((each) => each instanceof Uint8Array)) {
+  if (series === undefined || !isCborArray(series) || !series.every((each) => each instanceof Uint8Array)) {
     return reject('envelope-malformed', 'series: expected an array of byte strings');
   }
   return accept({ batch: signed.payload, signature: signed.signature, series });

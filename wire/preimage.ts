@@ -25,15 +25,15 @@ export const protectedEs256 = Uint8Array.of(0xa1, 0x01, 0x26);
 export const protectedEdDsa = Uint8Array.of(0xa1, 0x01, 0x27);
 
 export function envelopePreimage(batch: Uint8Array): Uint8Array {
-  return sigStructure(protectedEs256, domainTags.envelope, batch);
+  return sigStructure(protectedEs256, utf8ToBytes(domainTags.envelope), batch);
 }
 
 export function enrolmentPreimage(enrolment: Uint8Array): Uint8Array {
-  return sigStructure(protectedEs256, domainTags.enrolment, enrolment);
+  return sigStructure(protectedEs256, utf8ToBytes(domainTags.enrolment), enrolment);
 }
 
 export function receiptPreimage(receipt: Uint8Array): Uint8Array {
-  return sigStructure(protectedEdDsa, domainTags.receipt, receipt);
+  return sigStructure(protectedEdDsa, utf8ToBytes(domainTags.receipt), receipt);
 }
 
 /** The note text: everything before the blank line, with its last newline. */
@@ -41,6 +41,7 @@ export function checkpointPreimage(noteText: string): Uint8Array {
   return utf8ToBytes(noteText);
 }
 
-export function sigStructure(protectedHeader: Uint8Array, domainTag: string, payload: Uint8Array): Uint8Array {
-  return encodeCbor(['Signature1', protectedHeader, utf8ToBytes(domainTag), payload]);
+/** Sig_structure of RFC 9052 §4.4. Exported for the test that holds it against COSE's own vectors. */
+export function sigStructure(protectedHeader: Uint8Array, externalAad: Uint8Array, payload: Uint8Array): Uint8Array {
+  return encodeCbor(['Signature1', protectedHeader, externalAad, payload]);
 }

@@ -5,7 +5,9 @@
  *   receipt = #6.18([h'a10127', {}, body: bstr, signature: bstr])
  *   body    = [version, log, index, device, sequence, digest]
  */
-import { decodeCbor, encodeCbor } from './cbor.ts';
+import { bytesEqual } from './bytes.ts';
+import { decodeCbor, encodeCbor, isCborArray } from './cbor.ts';
+import { describeValue, isDigest, isUint } from './field.ts';
 import { referenceCrypto, verifyEd25519 } from './crypto.ts';
 import { indexMax, receiptBytesMax, sequenceMax } from './limits.ts';
 import { protectedEdDsa, receiptPreimage } from './preimage.ts';
@@ -52,8 +54,7 @@ export function verifyReceipt(bytes: Uint8Array, logPublicKey: Uint8Array): Verd
   if (signed === undefined) return reject('receipt-malformed', 'expected a COSE_Sign1 with protected header {1: -8}');
   const body = decodeBody(signed.payload);
   if (!body.ok) return body;
-  const log = logOf(logPublicKey);
-  if (!body.value.log.every((byte, i) => byte === log[i])) {
+  if (!bytesEqual(body.value.log, logOf(logPublicKey))) {
     return reject('receipt-of-another-log', 'log: not the identity of the key it is checked with');
   }
   if (!verifyEd25519(logPublicKey, receiptPreimage(signed.payload), signed.signature)) {
@@ -66,18 +67,17 @@ function decodeBody(bytes: Uint8Array): Verdict<Receipt, ReceiptReason> {
   const decoded = decodeCbor(bytes);
   if (!decoded.ok) return reject('receipt-malformed', decoded.detail);
   const item = decoded.value;
-  if (!Array.isArray(item) || item.length !== 6) return reject('receipt-malformed', 'body: expected an array of 6');
+  if (!isCborArray(item) || item.length !== 6) return reject('receipt-malformed', 'body: expected an array of 6');
   const [version, log, index, device, sequence, digest] = item;
-  if (version !== receiptVersion) return reject('receipt-malformed', `version: expected 1, got ${String(version)}`);
-  for (const [field, value] of Object.entries({ log, device, digest })) {
-    if (!(value instanceof Uint8Array) || value.length !== 32) {
-      return reject('receipt-malformed', `${field}: expected 32 bytes`);
-    }
-  }
-  for (const [field, value, max] of [['index', index, indexMax], ['sequence', sequence, sequenceMax]] as const) {
-    if (typeof value !== 'number' || value < 0 || value > max) {
-      return reject('receipt-malformed', `${field}: expected 0 <= ${field} <= ${max}, got ${String(value)}`);
-    }
-  }
+  if (version !== receiptVersion) return malformed('version', version, `${receiptVersion}`);
+  if (!isDigest(log)) return malformed('log', log, '32 bytes');
+  if (!isUint(index, indexMax)) return malformed('index', index, `<= ${indexMax}`);
+  if (!isDigest(device)) return malformed('device', device, '32 bytes');
+  if (!isUint(sequence, sequenceMax)) return malformed('sequence', sequence, `<= ${sequenceMax}`);
+  if (!isDigest(digest)) return malformed('digest', digest, '32 bytes');
   return accept({ log, index, device, sequence, digest });
+}
+
+function malformed(field: string, value: unknown, bound: string) {
+  return reject('receipt-malformed', `${field}: expected ${bound}, got ${describeValue(value)}`);
 }

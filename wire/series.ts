@@ -8,7 +8,8 @@
  * The first delta counts from the batch's `first`, each later one from the sample before it, and is at least 1.
  */
 import { faultValue, isWide } from './channel.ts';
-import { decodeCbor, encodeCbor } from './cbor.ts';
+import { decodeCbor, encodeCbor, isCborArray } from './cbor.ts';
+import { describeValue, isUint } from './field.ts';
 import { sampleDeltaSecMax, samplesPerSeriesMax } from './limits.ts';
 import { accept, reject, type Verdict } from './verdict.ts';
 
@@ -77,11 +78,11 @@ export function decodeSeries(bytes: Uint8Array, firstSec: number): Verdict<Serie
   const decoded = decodeCbor(bytes);
   if (!decoded.ok) return reject('series-malformed', decoded.detail);
   const item = decoded.value;
-  if (!Array.isArray(item) || item.length !== 3) return reject('series-malformed', 'expected an array of 3');
+  if (!isCborArray(item) || item.length !== 3) return reject('series-malformed', 'expected an array of 3');
   const [channel, marked, packed] = item;
-  if (!isByte(channel)) return reject('series-malformed', `channel: expected 0 <= channel <= 255, got ${String(channel)}`);
-  if (!isByte(marked)) return reject('series-malformed', `marks: expected 0 <= marks <= 255, got ${String(marked)}`);
-  if (!(packed instanceof Uint8Array)) return reject('series-malformed', 'samples: expected a byte string');
+  if (!isUint(channel, 0xff)) return malformed('channel', channel, '<= 255');
+  if (!isUint(marked, 0xff)) return malformed('marks', marked, '<= 255');
+  if (!(packed instanceof Uint8Array)) return malformed('samples', packed, 'a byte string');
   const samples = unpackSamples(channel, packed, firstSec);
   return samples.ok ? accept({ channel, marks: marked, samples: samples.value }) : samples;
 }
@@ -109,6 +110,6 @@ export function unpackSamples(
   return accept(samples);
 }
 
-function isByte(item: unknown): item is number {
-  return typeof item === 'number' && item >= 0 && item <= 0xff;
+function malformed(field: string, value: unknown, bound: string) {
+  return reject('series-malformed', `${field}: expected ${bound}, got ${describeValue(value)}`);
 }

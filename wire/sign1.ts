@@ -1,6 +1,6 @@
 /** COSE_Sign1 (RFC 9052 §4.2), tag 18, with one fixed protected header and nothing unprotected. */
 import { bytesEqual } from './bytes.ts';
-import { emptyMap, type Cbor } from './cbor.ts';
+import { emptyMap, isCborArray, type Cbor } from './cbor.ts';
 
 const coseSign1Tag = 18;
 
@@ -15,8 +15,8 @@ export function openSign1(
 ): { readonly payload: Uint8Array; readonly signature: Uint8Array } | undefined {
   if (typeof item !== 'object' || !('tag' in item) || item.tag !== coseSign1Tag) return undefined;
   const parts = item.item;
-  if (!Array.isArray(parts) || parts.length !== 4) return undefined;
-  const [header, unprotected, payload, signature] = parts as readonly Cbor[];
+  if (!isCborArray(parts) || parts.length !== 4) return undefined;
+  const [header, unprotected, payload, signature] = parts;
   if (!(header instanceof Uint8Array) || !bytesEqual(header, protectedHeader)) return undefined;
   if (unprotected !== emptyMap) return undefined;
   if (!(payload instanceof Uint8Array) || !(signature instanceof Uint8Array)) return undefined;
