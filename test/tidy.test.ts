@@ -1,0 +1,174 @@
+/** The style of the house, as a test: what this file does not check is taste. */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import t from 'tap';
+import ts from 'typescript';
+
+const repository = resolve(fileURLToPath(new URL('../..', import.meta.url)));
+const columnsMax = 120;
+const fileLinesMax = 400;
+const functionLinesMax = 70;
+const packages = ['wire', 'contracts', 'firmware-sim', 'agent', 'oracle', 'test'] as const;
+
+/** Tracked files, and new ones that git does not ignore. */
+const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], { cwd: repository })
+  .toString()
+  .split('\n')
+  .filter((file) => file !== '' && existsSync(resolve(repository, file)));
+const typescript = files.filter((file) => file.endsWith('.ts'));
+const source = typescript.filter((file) => !file.startsWith('test/'));
+
+const read = (file: string): string => readFileSync(resolve(repository, file), 'utf8');
+
+t.test('the top level holds the house and nothing else', (t) => {
+  const allowed = new Set([
+    ...packages,
+    ...['README.md', 'LICENSE', 'NOTICE', 'CHANGELOG.md', 'SECURITY.md', 'package.json', 'package-lock.json'],
+    ...['tsconfig.json', 'tsconfig.base.json', 'eslint.config.js', '.gitignore', '.npmrc', '.ci', '.github'],
+  ]);
+  for (const file of files) t.ok(allowed.has(file.split('/')[0]!), file);
+  t.end();
+});
+
+t.test('lines, files and functions have a size', (t) => {
+  for (const file of files.filter((each) => /\.(ts|sol)$/.test(each))) {
+    const lines = read(file).split('\n');
+    if (lines.length - 1 > fileLinesMax) t.fail(`${file}: ${lines.length - 1} lines > ${fileLinesMax}`);
+    lines.forEach((line, i) => {
+      if (line.length > columnsMax) t.fail(`${file}:${i + 1}: ${line.length} columns > ${columnsMax}`);
+      if (/\t|\s$/.test(line)) t.fail(`${file}:${i + 1}: tab or trailing space`);
+    });
+  }
+  for (const file of typescript) {
+    for (const { name, line, length } of functionsOf(file)) {
+      if (length > functionLinesMax) t.fail(`${file}:${line}: ${name} has ${length} lines > ${functionLinesMax}`);
+    }
+  }
+  t.end();
+});
+
+t.test('names are kebab-case nouns of the field', (t) => {
+  const drawer = /(^|[-/])(utils?|common|manager|helpers?|data|info|misc)([-.]|$)/;
+  for (const file of source) {
+    const name = file.split('/').at(-1)!;
+    t.match(name, /^[a-z0-9]+(-[a-z0-9]+)*\.ts$/, file);
+    t.notMatch(file, drawer, `${file}: a drawer, not a name`);
+  }
+  t.end();
+});
+
+t.test('nothing unfinished, nothing silenced', (t) => {
+  const banned: [RegExp, string][] = [
+    [/\b(TODO|FIXME|XXX)\b/, 'finish it or file it'],
+    [/@ts-(ignore|nocheck|expect-error)/, 'fix the type'],
+    [/\bas any\b|: any\b/, 'say the type'],
+    [/eslint-disable/, 'fix the code or the rule'],
+    [/catch\s*(\([^)]*\))?\s*\{\s*\}/, 'an error was swallowed'],
+    [/\.(only|skip)\(/, 'every test runs'],
+    [/console\.log/, 'write to process.stdout or the log'],
+  ];
+  for (const file of typescript.filter((each) => each !== 'test/tidy.test.ts')) {
+    for (const [pattern, instead] of banned) t.notMatch(read(file), pattern, `${file}: ${instead}`);
+  }
+  t.end();
+});
+
+t.test('dependencies point one way', (t) => {
+  const mayImport: Record<(typeof packages)[number], readonly string[]> = {
+    wire: [],
+    contracts: [],
+    'firmware-sim': ['wire'],
+    agent: ['wire'],
+    oracle: ['wire', 'contracts'],
+    test: packages,
+  };
+  for (const file of typescript) {
+    const from = file.split('/')[0] as (typeof packages)[number];
+    for (const specifier of importsOf(file)) {
+      const [, to] = /^@coldproof\/([a-z-]+)/.exec(specifier) ?? [];
+      if (to !== undefined) t.ok(mayImport[from].includes(to), `${file} imports ${specifier}`);
+      if (specifier.startsWith('.')) {
+        const target = new URL(specifier, `file:///${file}`).pathname.slice(1);
+        t.ok(target.startsWith(`${from}/`), `${file} reaches out of ${from} by ${specifier}`);
+      }
+    }
+  }
+  t.end();
+});
+
+t.test('wire is pure: no Node, no clock, no randomness, no await', (t) => {
+  for (const file of source.filter((each) => each.startsWith('wire/'))) {
+    for (const specifier of importsOf(file)) t.match(specifier, /^(\.\/|@noble\/)/, `${file} imports ${specifier}`);
+    t.notMatch(read(file), /\bDate\b|Math\.random|\bawait\b|\bprocess\.|\bBuffer\b/, file);
+  }
+  t.end();
+});
+
+t.test('one door for each heavy dependency', (t) => {
+  const doors: Record<string, RegExp> = {
+    ethers: /^oracle\/chain\.ts$/,
+    aedes: /^(oracle\/broker|agent\/sensors\/mqtt)\.ts$/,
+    'better-sqlite3': /^(oracle\/store(-[a-z]+)?|agent\/journal(-[a-z]+)?)\.ts$/,
+    serialport: /^(agent\/sensors\/modbus|firmware-sim\/device-modbus)\.ts$/,
+    'modbus-serial': /^agent\/sensors\/modbus\.ts$/,
+    mqtt: /^(agent\/(forward|link)|oracle\/receive|firmware-sim\/device-mqtt)\.ts$/,
+    solc: /^contracts\/build\.ts$/,
+    fastify: /^oracle\/(http|demonstration\/door)\.ts$/,
+  };
+  for (const file of source) {
+    for (const specifier of importsOf(file)) {
+      const door = doors[specifier];
+      if (door !== undefined) t.match(file, door, `${file} imports ${specifier}`);
+    }
+  }
+  t.end();
+});
+
+t.test('every source file is reached, every package uses what it declares', (t) => {
+  const entries = /^(wire\/index|contracts\/(build|artifacts)|(agent|oracle|firmware-sim)\/(main|verify-worker)|oracle\/demonstration\/main)\.ts$/;
+  const imported = new Set(
+    typescript.flatMap((file) =>
+      importsOf(file).map((specifier) => {
+        if (specifier.startsWith('.')) return new URL(specifier, `file:///${file}`).pathname.slice(1);
+        return specifier.startsWith('@coldproof/') ? `${specifier.slice('@coldproof/'.length)}.ts` : specifier;
+      }),
+    ),
+  );
+  for (const file of source) if (!entries.test(file)) t.ok(imported.has(file), `${file} is imported by nobody`);
+  for (const name of packages) {
+    const declared = Object.keys((JSON.parse(read(`${name}/package.json`)) as { dependencies: object }).dependencies);
+    const text = files.filter((file) => file.startsWith(`${name}/`) && /\.(ts|sol)$/.test(file)).map(read).join('\n');
+    for (const dependency of declared) t.ok(text.includes(dependency), `${name} declares ${dependency} and uses it`);
+  }
+  t.end();
+});
+
+t.test('the project speaks of itself alone', (t) => {
+  const foreign = /\/(home|root|work|tmp)\/[a-z]|registry\.npmjs|\bissue #?\d|\bsession\b.*\b(agent|model)\b/i;
+  for (const file of files.filter((each) => /\.(ts|sol|md|json|yaml|yml)$/.test(each) && each !== 'package-lock.json')) {
+    if (file !== 'test/tidy.test.ts') t.notMatch(read(file), foreign, file);
+  }
+  t.end();
+});
+
+function importsOf(file: string): string[] {
+  const { importedFiles } = ts.preProcessFile(read(file), true, true);
+  return importedFiles.map((each) => each.fileName);
+}
+
+function functionsOf(file: string): { name: string; line: number; length: number }[] {
+  const tree = ts.createSourceFile(file, read(file), ts.ScriptTarget.ES2023, true);
+  const found: { name: string; line: number; length: number }[] = [];
+  const visit = (node: ts.Node): void => {
+    if (ts.isFunctionLike(node) && 'body' in node && node.body !== undefined) {
+      const first = tree.getLineAndCharacterOfPosition(node.getStart()).line;
+      const last = tree.getLineAndCharacterOfPosition(node.end).line;
+      found.push({ name: node.name?.getText() ?? 'function', line: first + 1, length: last - first + 1 });
+    }
+    ts.forEachChild(node, visit);
+  };
+  visit(tree);
+  return found;
+}

@@ -1,0 +1,95 @@
+/** WIRE.md is executed: each example block is rebuilt from the keys and values that the page states. */
+import { readFileSync } from 'node:fs';
+import t from 'tap';
+import { ed25519 } from '@noble/curves/ed25519.js';
+import { p256 } from '@noble/curves/nist.js';
+import * as wire from '@coldproof/wire';
+
+const page = readFileSync(new URL('../../../wire/WIRE.md', import.meta.url), 'utf8');
+
+/** ```hex NAME blocks, comments after `;` and white space taken out. */
+const examples = new Map(
+  [...page.matchAll(/^```(?:hex|text) ([a-z-]+)\n([\s\S]*?)^```$/gm)].map(([, name, body]) => [name!, body!] as const),
+);
+
+const deviceSecret = wire.hexToBytes('c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721');
+const logSecret = wire.hexToBytes('9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60');
+const publicKey = p256.getPublicKey(deviceSecret, false).subarray(1);
+const logKey = ed25519.getPublicKey(logSecret);
+const device = wire.deviceOf(publicKey);
+
+const series = [
+  { channel: wire.channels.supplyAir, marks: 0, samples: samples([310, 305, 298]) },
+  { channel: wire.cargoProbe(1), marks: 0, samples: samples([487, 491, wire.faultValue(wire.cargoProbe(1))]) },
+];
+const chain = { device, sequence: 0, previous: wire.noPrevious, flags: 0, sealedAtSec: 0 };
+const sealed = wire.sealBatch(series, chain);
+const signature = p256.sign(wire.envelopePreimage(sealed.encoded), deviceSecret);
+const envelope = { batch: sealed.encoded, signature, series: sealed.series };
+const receipt = {
+  log: wire.logOf(logKey),
+  index: 1_000,
+  device,
+  sequence: 0,
+  digest: wire.digestBatch(sealed.encoded),
+};
+const receiptBody = wire.encodeReceiptBody(receipt);
+const signedReceipt = wire.encodeReceipt(receiptBody, ed25519.sign(wire.receiptPreimage(receiptBody), logSecret));
+const leaves = [wire.leafHash(receipt.digest)];
+const checkpoint = { origin: 'coldproof.example/log', size: 1, root: wire.merkleRoot(leaves) };
+const checkpointText = wire.formatCheckpoint(checkpoint);
+const note = wire.formatSignedCheckpoint(
+  checkpoint,
+  logKey,
+  ed25519.sign(wire.checkpointPreimage(checkpointText), logSecret),
+);
+const enrolment = wire.encodeEnrolment({
+  chainId: 31_337,
+  registry: new Uint8Array(20).fill(0x11),
+  owner: new Uint8Array(20).fill(0x22),
+  asset: 'CSQU3054383',
+});
+
+function samples(values: readonly number[]): wire.Sample[] {
+  return values.map((value, i) => ({ timeSec: 1_767_225_600 + 60 * i, value }));
+}
+
+t.test('the page shows each message as the code makes it', (t) => {
+  const made = {
+    device,
+    series: sealed.series[0]!,
+    batch: sealed.encoded,
+    'batch-digest': wire.digestBatch(sealed.encoded),
+    'envelope-preimage': wire.envelopePreimage(sealed.encoded),
+    envelope: wire.encodeEnvelope(envelope),
+    receipt: signedReceipt,
+    enrolment,
+  };
+  for (const [name, bytes] of Object.entries(made)) {
+    const shown = (examples.get(name) ?? '').replaceAll(/;.*$/gm, '').replaceAll(/\s/g, '');
+    t.equal(shown, wire.bytesToHex(bytes), name);
+  }
+  t.equal(examples.get('checkpoint'), note, 'checkpoint');
+  t.same([...examples.keys()].sort(), [...Object.keys(made), 'checkpoint'].sort(), 'no example is left out');
+  t.end();
+});
+
+t.test('the page states the limits as the code has them', (t) => {
+  for (const [, name, figure] of page.matchAll(/^\| `(\w+)` \| ([\d ]+) \|/gm)) {
+    const limit = (wire as unknown as Record<string, unknown>)[name!];
+    t.equal(limit, Number(figure!.replaceAll(' ', '')), name!);
+  }
+  for (const tag of Object.values(wire.domainTags)) t.ok(page.includes(`\`${tag}\``), tag);
+  for (const [name, channel] of Object.entries(wire.channels)) {
+    t.ok(page.includes(`| ${channel} | \`${wire.channelName(channel)}\` |`), name);
+  }
+  t.end();
+});
+
+t.test('what is shown is also accepted', (t) => {
+  const decoded = wire.decodeEnvelope(wire.encodeEnvelope(envelope));
+  t.ok(decoded.ok && wire.openEnvelope(decoded.value).ok && wire.verifyEnvelope(decoded.value, publicKey).ok);
+  t.same(wire.verifyReceipt(signedReceipt, logKey), wire.accept(receipt));
+  t.same(wire.verifyCheckpoint(note, checkpoint.origin, logKey), wire.accept(checkpoint));
+  t.end();
+});
