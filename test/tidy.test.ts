@@ -26,7 +26,17 @@ t.test('the top level holds the house and nothing else', (t) => {
   const allowed = new Set([
     ...packages,
     ...['README.md', 'LICENSE', 'NOTICE', 'CHANGELOG.md', 'SECURITY.md', 'package.json', 'package-lock.json'],
-    ...['tsconfig.json', 'tsconfig.base.json', 'eslint.config.js', '.gitignore', '.npmrc', '.ci', '.github'],
+    ...[
+      'tsconfig.json',
+      'tsconfig.base.json',
+      'eslint.config.js',
+      '.gitignore',
+      '.npmrc',
+      '.prettierrc.json',
+      '.prettierignore',
+      '.ci',
+      '.github',
+    ],
   ]);
   for (const file of files) t.ok(allowed.has(file.split('/')[0]!), file);
   t.end();
@@ -101,7 +111,7 @@ t.test('dependencies point one way', (t) => {
 t.test('wire is pure: no Node, no clock, no randomness, no await', (t) => {
   for (const file of source.filter((each) => each.startsWith('wire/'))) {
     for (const specifier of importsOf(file)) t.match(specifier, /^(\.\/|@noble\/)/, `${file} imports ${specifier}`);
-    t.notMatch(read(file), /\bDate\b|Math\.random|\bawait\b|\bprocess\.|\bBuffer\b/, file);
+    t.notMatch(read(file), /\bDate\.|\bnew Date\b|Math\.random|\bawait\b|\bprocess\.|\bBuffer\b/, file);
   }
   t.end();
 });
@@ -127,7 +137,8 @@ t.test('one door for each heavy dependency', (t) => {
 });
 
 t.test('every source file is reached, every package uses what it declares', (t) => {
-  const entries = /^(wire\/index|contracts\/(build|artifacts)|(agent|oracle|firmware-sim)\/(main|verify-worker)|oracle\/demonstration\/main)\.ts$/;
+  const mains = 'contracts/build|(agent|firmware-sim)/main|oracle/(main|verify-worker|demonstration/main)';
+  const entries = new RegExp(`^(wire/index|contracts/artifacts|${mains})\\.ts$`);
   const imported = new Set(
     typescript.flatMap((file) =>
       importsOf(file).map((specifier) => {
@@ -139,7 +150,10 @@ t.test('every source file is reached, every package uses what it declares', (t) 
   for (const file of source) if (!entries.test(file)) t.ok(imported.has(file), `${file} is imported by nobody`);
   for (const name of packages) {
     const declared = Object.keys((JSON.parse(read(`${name}/package.json`)) as { dependencies: object }).dependencies);
-    const text = files.filter((file) => file.startsWith(`${name}/`) && /\.(ts|sol)$/.test(file)).map(read).join('\n');
+    const text = files
+      .filter((file) => file.startsWith(`${name}/`) && /\.(ts|sol)$/.test(file))
+      .map(read)
+      .join('\n');
     for (const dependency of declared) t.ok(text.includes(dependency), `${name} declares ${dependency} and uses it`);
   }
   t.end();
@@ -147,7 +161,9 @@ t.test('every source file is reached, every package uses what it declares', (t) 
 
 t.test('the project speaks of itself alone', (t) => {
   const foreign = /\/(home|root|work|tmp)\/[a-z]|registry\.npmjs|\bissue #?\d|\bsession\b.*\b(agent|model)\b/i;
-  for (const file of files.filter((each) => /\.(ts|sol|md|json|yaml|yml)$/.test(each) && each !== 'package-lock.json')) {
+  for (const file of files.filter(
+    (each) => /\.(ts|sol|md|json|yaml|yml)$/.test(each) && each !== 'package-lock.json',
+  )) {
     if (file !== 'test/tidy.test.ts') t.notMatch(read(file), foreign, file);
   }
   t.end();

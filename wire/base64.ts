@@ -1,4 +1,4 @@
-/** Standard base64 with padding (RFC 4648 §4), here because neither `Buffer` nor `atob` is in both Node's and the browser's types. */
+/** Standard base64 with padding (RFC 4648 §4). Here because Node and browsers have no one way to it that is typed. */
 const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
 
 export function formatBase64(bytes: Uint8Array): string {

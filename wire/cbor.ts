@@ -1,19 +1,14 @@
 /**
  * Deterministic CBOR (RFC 8949 §4.2.1), and of it only what Coldproof's messages use: unsigned and negative integers,
- * byte strings, text strings, arrays, the empty map, and tags. Anything else, and any encoding that is not the shortest,
- * is refused. So decoding followed by encoding gives the same bytes, and a contract can rebuild what a device signed.
+ * byte strings, text strings, arrays, the empty map, and tags. Anything else, and any encoding that is not the
+ * shortest, is refused. So decoding and encoding give the same bytes, and a contract can rebuild what was signed.
  */
 import { accept, assert, reject, type Verdict } from './verdict.ts';
 import { utf8ToBytes } from './bytes.ts';
 import { cborDepthMax } from './limits.ts';
 
 export type Cbor =
-  | number
-  | string
-  | Uint8Array
-  | readonly Cbor[]
-  | { readonly tag: number; readonly item: Cbor }
-  | EmptyMap;
+  number | string | Uint8Array | readonly Cbor[] | { readonly tag: number; readonly item: Cbor } | EmptyMap;
 
 /** The only map in the format: COSE's unprotected header, always empty. */
 export const emptyMap = Object.freeze({ map: 'empty' } as const);
@@ -96,7 +91,7 @@ class Reader {
     }
   }
 
-  /** RFC 8949 §3 and §4.2.1: the argument in its shortest form; indefinite lengths (31) and reserved (28-30) refused. */
+  /** RFC 8949 §3, §4.2.1: the argument in its shortest form; indefinite lengths (31) and reserved (28-30) refused. */
   #argument(additional: number, start: number): number {
     if (additional < 24) return additional;
     if (additional > 27) throw new Malformed(`additional information ${additional} at ${start}`);

@@ -50,9 +50,7 @@ export function faultValue(channel: number): number {
   return isWide(channel) ? -0x8000_0000 : -0x8000;
 }
 
-const fixedNames = new Map<number, string>(
-  Object.entries(channels).map(([name, channel]) => [channel, kebab(name)]),
-);
+const fixedNames = new Map<number, string>(Object.entries(channels).map(([name, channel]) => [channel, kebab(name)]));
 
 /** "supply-air", "cargo-probe-3"; "channel-77" for a number that this version does not name. */
 export function channelName(channel: number): string {

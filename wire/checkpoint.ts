@@ -57,7 +57,8 @@ export function verifyCheckpoint(
     return reject('checkpoint-malformed', `size: expected a decimal number, got ${sizeText ?? ''}`);
   }
   const root = parseBase64(rootText ?? '');
-  if (root?.length !== 32) return reject('checkpoint-malformed', `root: expected 32 bytes in base64, got ${rootText ?? ''}`);
+  if (root?.length !== 32)
+    return reject('checkpoint-malformed', `root: expected 32 bytes in base64, got ${rootText ?? ''}`);
   const id = keyId(origin, publicKey);
   for (const line of note.slice(end + 2).split('\n')) {
     if (!line.startsWith(`— ${origin} `)) continue;

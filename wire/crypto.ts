@@ -10,7 +10,7 @@ import { concatBytes } from './bytes.ts';
 /** Pure, synchronous, and safe to call with anything an adversary can send: a verify answers false, it never throws. */
 export type Crypto = {
   readonly sha256: (message: Uint8Array) => Uint8Array;
-  /** ES256 over `message`. `publicKey` is x ‖ y (64 bytes), `signature` r ‖ s (64 bytes). High s is not refused here. */
+  /** ES256 over `message`; `publicKey` is x ‖ y, `signature` r ‖ s, 64 bytes each. High s is not refused here. */
   readonly verifyP256: (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean;
 };
 
@@ -22,7 +22,7 @@ export const referenceCrypto: Crypto = {
       const point = concatBytes(Uint8Array.of(0x04), publicKey);
       return p256.verify(signature, message, point, { lowS: false });
     } catch {
-      // noble throws on a point off the curve and on r or s out of range: from an outsider, that is an invalid signature.
+      // noble throws on a point off the curve and on r or s out of range: from an outsider, an invalid signature.
       return false;
     }
   },

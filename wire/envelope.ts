@@ -103,7 +103,10 @@ export function openEnvelope(
   if (batch.seriesCount !== envelope.series.length) {
     return reject('root-mismatch', `expected ${batch.seriesCount} series, got ${envelope.series.length}`);
   }
-  const root = merkleRoot(envelope.series.map((each) => leafHash(each, crypto.sha256)), crypto.sha256);
+  const root = merkleRoot(
+    envelope.series.map((each) => leafHash(each, crypto.sha256)),
+    crypto.sha256,
+  );
   if (!bytesEqual(root, batch.root)) return reject('root-mismatch', 'the series are not those of the signed root');
   const series: Series[] = [];
   for (const encoded of envelope.series) {

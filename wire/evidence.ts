@@ -220,7 +220,10 @@ class Run {
     const { sampleGapSecMax } = this.#claim.terms;
     // Samples that run backwards, across two batches, are no run either.
     if (gapSec < 1 || gapSec > sampleGapSecMax) {
-      return reject('SampleGapTooLong', `expected 1 <= gap <= ${sampleGapSecMax} s, got ${gapSec} s at ${sample.timeSec}`);
+      return reject(
+        'SampleGapTooLong',
+        `expected 1 <= gap <= ${sampleGapSecMax} s, got ${gapSec} s at ${sample.timeSec}`,
+      );
     }
     return this.#judge(sample);
   }

@@ -43,9 +43,7 @@ export function makeInclusionProof(index: number, size: number, subtree: Subtree
   const walk = (start: number, end: number): Uint8Array[] => {
     if (end - start === 1) return [];
     const split = start + largestPowerOfTwoBelow(end - start);
-    return index < split
-      ? [...walk(start, split), subtree(split, end)]
-      : [...walk(split, end), subtree(start, split)];
+    return index < split ? [...walk(start, split), subtree(split, end)] : [...walk(split, end), subtree(start, split)];
   };
   return walk(0, size);
 }

@@ -87,11 +87,7 @@ export function decodeSeries(bytes: Uint8Array, firstSec: number): Verdict<Serie
   return samples.ok ? accept({ channel, marks: marked, samples: samples.value }) : samples;
 }
 
-export function unpackSamples(
-  channel: number,
-  packed: Uint8Array,
-  firstSec: number,
-): Verdict<Sample[], SeriesReason> {
+export function unpackSamples(channel: number, packed: Uint8Array, firstSec: number): Verdict<Sample[], SeriesReason> {
   const size = sampleBytes(channel);
   const count = packed.length / size;
   if (!Number.isInteger(count) || count < 1 || count > samplesPerSeriesMax) {

@@ -1,6 +1,6 @@
 import type { Test } from 'tap';
 
-/** A seeded generator (mulberry32, public domain) and the line that names its seed, so that a failure can be run again. */
+/** A seeded generator (mulberry32, public domain), with the line that names its seed: a failure can be run again. */
 export function seeded(t: Test, fallback: number): Random {
   const seed = Number(process.env['SEED'] ?? fallback);
   t.comment(`SEED=${seed}`);

@@ -35,7 +35,11 @@ t.test('a signed note gives back its checkpoint, with extension lines and cosign
 t.test('not canonical, not ours, not signed: refused', (t) => {
   t.equal(reasonOf(note, 'other.example/log'), 'checkpoint-of-another-log');
   for (const size of ['020852163', '-1', '1e3', '', '9007199254740993']) {
-    t.equal(reasonOf(sign(`${checkpoint.origin}\n${size}\n${formatBase64(checkpoint.root)}\n`)), 'checkpoint-malformed', size);
+    t.equal(
+      reasonOf(sign(`${checkpoint.origin}\n${size}\n${formatBase64(checkpoint.root)}\n`)),
+      'checkpoint-malformed',
+      size,
+    );
   }
   t.equal(reasonOf(sign(`${checkpoint.origin}\n1\nAAAA\n`)), 'checkpoint-malformed', 'a root of three bytes');
   t.equal(reasonOf(note.replace('20852163', '20852164')), 'checkpoint-signature-invalid');
@@ -45,7 +49,15 @@ t.test('not canonical, not ours, not signed: refused', (t) => {
 });
 
 t.test('RFC 4648 §10 and one spelling only', (t) => {
-  const vectors = { '': '', f: 'Zg==', fo: 'Zm8=', foo: 'Zm9v', foob: 'Zm9vYg==', fooba: 'Zm9vYmE=', foobar: 'Zm9vYmFy' };
+  const vectors = {
+    '': '',
+    f: 'Zg==',
+    fo: 'Zm8=',
+    foo: 'Zm9v',
+    foob: 'Zm9vYg==',
+    fooba: 'Zm9vYmE=',
+    foobar: 'Zm9vYmFy',
+  };
   for (const [plain, text] of Object.entries(vectors)) {
     t.equal(formatBase64(Buffer.from(plain)), text);
     t.same(parseBase64(text), Uint8Array.from(Buffer.from(plain)));

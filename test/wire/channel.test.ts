@@ -42,8 +42,18 @@ t.test('topics: built and parsed, nothing else taken', (t) => {
     t.equal(topicFilter(kind), `coldproof/v1/+/${kind}`);
   }
   const hex = 'ab'.repeat(32);
-  const hostile = [`coldproof/v2/${hex}/batch`, `coldproof/v1/${hex.toUpperCase()}/batch`, `coldproof/v1/${hex}/batch/`];
-  for (const topic of [...hostile, `coldproof/v1/${hex}ab/batch`, `coldproof/v1/+/batch`, `coldproof/v1/${hex}/will`, '']) {
+  const hostile = [
+    `coldproof/v2/${hex}/batch`,
+    `coldproof/v1/${hex.toUpperCase()}/batch`,
+    `coldproof/v1/${hex}/batch/`,
+  ];
+  for (const topic of [
+    ...hostile,
+    `coldproof/v1/${hex}ab/batch`,
+    `coldproof/v1/+/batch`,
+    `coldproof/v1/${hex}/will`,
+    '',
+  ]) {
     t.equal(parseTopic(topic), undefined, topic);
   }
   t.end();

@@ -63,7 +63,9 @@ t.test('every single flipped bit of an envelope is refused', (t) => {
   }
   t.comment(JSON.stringify(Object.fromEntries(reasons)));
   t.notOk(reasons.has('accepted'));
-  t.ok(['envelope-malformed', 'batch-malformed', 'root-mismatch', 'signature-invalid'].every((each) => reasons.has(each)));
+  t.ok(
+    ['envelope-malformed', 'batch-malformed', 'root-mismatch', 'signature-invalid'].every((each) => reasons.has(each)),
+  );
   t.end();
 });
 
@@ -86,10 +88,18 @@ t.test('each attack has its own reason', (t) => {
     'series in another order': [{ ...envelope, series: envelope.series.toReversed() }, 'root-mismatch'],
     'series of another batch': [{ ...envelope, series: device.seal([series[0]!]).series }, 'root-mismatch'],
     'a channel twice': [device.seal([series[0]!, series[0]!]), 'channel-repeated'],
-    'r = 0': [{ ...envelope, signature: concatBytes(new Uint8Array(32), envelope.signature.subarray(32)) }, 'signature-invalid'],
+    'r = 0': [
+      { ...envelope, signature: concatBytes(new Uint8Array(32), envelope.signature.subarray(32)) },
+      'signature-invalid',
+    ],
   };
-  for (const [name, [attacked, reason]] of Object.entries(attacks)) t.equal(verdictOf(encodeEnvelope(attacked)), reason, name);
-  t.equal(verdictOf(encodeEnvelope(envelope), other.batch.subarray(0, 64)), 'signature-invalid', 'a key that is no point');
+  for (const [name, [attacked, reason]] of Object.entries(attacks))
+    t.equal(verdictOf(encodeEnvelope(attacked)), reason, name);
+  t.equal(
+    verdictOf(encodeEnvelope(envelope), other.batch.subarray(0, 64)),
+    'signature-invalid',
+    'a key that is no point',
+  );
   t.end();
 });
 

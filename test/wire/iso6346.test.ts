@@ -21,8 +21,12 @@ t.test('any one wrong digit is found', (t) => {
   }
   t.notOk(isContainerNumber(' CSQU3054383'));
   t.notOk(isContainerNumber('CSQX3054383'), 'X is no equipment category');
-  t.throws(() => encodeEnrolment({ chainId: 1, registry: new Uint8Array(20), owner: new Uint8Array(20), asset: 'CSQU3054384' }), {
-    message: 'asset: expected an ISO 6346 container number, got "CSQU3054384"',
-  });
+  t.throws(
+    () =>
+      encodeEnrolment({ chainId: 1, registry: new Uint8Array(20), owner: new Uint8Array(20), asset: 'CSQU3054384' }),
+    {
+      message: 'asset: expected an ISO 6346 container number, got "CSQU3054384"',
+    },
+  );
   t.end();
 });

@@ -76,7 +76,8 @@ t.test('a flipped bit, a missing digest, one too many: refused', (t) => {
     if (attack === 'drop') proof.splice(at, 1);
     if (attack === 'add') proof.splice(at, 0, random.bytes(32));
     if (attack === 'shorten') proof[at] = proof[at]!.subarray(0, 31);
-    if (verifyInclusion(leaves[index]!, index, size, proof, roots[size]!)) t.fail(`${attack} at ${at} of ${index} in ${size}`);
+    if (verifyInclusion(leaves[index]!, index, size, proof, roots[size]!))
+      t.fail(`${attack} at ${at} of ${index} in ${size}`);
   }
   t.end();
 });

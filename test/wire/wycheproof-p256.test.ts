@@ -24,7 +24,8 @@ t.test('ecdsa_secp256r1_sha256_p1363', { skip: skipWithoutVectors }, (t) => {
       if (result !== 'valid' || isLowS(signature)) continue;
       count.highS += 1;
       const twin = toLowS(signature);
-      if (!isLowS(twin) || !referenceCrypto.verifyP256(key, hexToBytes(msg), twin)) t.fail(`tcId ${tcId}: its low-s twin`);
+      if (!isLowS(twin) || !referenceCrypto.verifyP256(key, hexToBytes(msg), twin))
+        t.fail(`tcId ${tcId}: its low-s twin`);
     }
   }
   t.same(count, { valid: 173, invalid: 89, highS: 70 });
