@@ -1,0 +1,135 @@
+/**
+ * What the people around the order do on the chain: buyer, two suppliers, carrier, workshop. Amounts are in the
+ * smallest unit of the demonstration's token, which has six decimals.
+ */
+import { parseChannel } from '@coldproof/wire';
+import type { ChainReceipt, ChainStruct, ChainValue } from '../chain.ts';
+import type { DeployedContract, DevelopmentChain } from '../development-chain.ts';
+
+/** Accounts of the development phrase. */
+const accountIndex = { deployer: 0, buyer: 1, supplier: 2, nextSupplier: 3, carrier: 4, workshop: 5 } as const;
+export type PartyName = keyof typeof accountIndex;
+
+const contractNames = ['TestToken', 'DeviceRegistry', 'Fleet', 'Shipments'] as const;
+export type Contracts = Readonly<Record<(typeof contractNames)[number], DeployedContract>>;
+
+export const terms = {
+  channel: 'cargo-probe-1',
+  lowerLimitCentiC: 200,
+  upperLimitCentiC: 800,
+  /** A run at or beyond a limit counts from here on. */
+  excursionSecMin: 900,
+  /** Samples come each minute; one may be missing. */
+  sampleGapSecMax: 150,
+  deliverySecMax: 2 * 86_400,
+  price: 48_000_000_000n,
+} as const;
+
+export type Enrolment = {
+  /** Hex, without 0x, as are x, y and the signature's halves. */
+  readonly device: string;
+  readonly x: string;
+  readonly y: string;
+  readonly r: string;
+  readonly s: string;
+};
+
+export class Parties {
+  readonly #chain: DevelopmentChain;
+  readonly contracts: Contracts;
+
+  private constructor(chain: DevelopmentChain, contracts: Contracts) {
+    this.#chain = chain;
+    this.contracts = contracts;
+  }
+
+  /** Deploys what a consortium shares, and a token to pay with. */
+  static async assemble(chain: DevelopmentChain): Promise<Parties> {
+    const deployer = chain.account(accountIndex.deployer);
+    const TestToken = await chain.deploy(deployer, 'TestToken');
+    const DeviceRegistry = await chain.deploy(deployer, 'DeviceRegistry');
+    const Fleet = await chain.deploy(deployer, 'Fleet');
+    const Shipments = await chain.deploy(deployer, 'Shipments', [DeviceRegistry.address, Fleet.address]);
+    await chain.sendAs(deployer, Fleet, 'authoriseReporter', [Shipments.address]);
+    return new Parties(chain, { TestToken, DeviceRegistry, Fleet, Shipments });
+  }
+
+  address(party: PartyName): string {
+    return this.#chain.account(accountIndex[party]).address;
+  }
+
+  /** The carrier enrols the device in the container, with the device's consent. */
+  async enrol({ x, y, r, s }: Enrolment, asset: string): Promise<void> {
+    const validForSec = 365 * 86_400;
+    const calibrationUntil = (await this.#chain.nowSec()) + validForSec;
+    const calibrationDigest = `0x${'c0'.repeat(32)}`;
+    const keys = [x, y].map((each) => `0x${each}`);
+    const signature = [r, s].map((each) => `0x${each}`);
+    await this.#send('carrier', 'DeviceRegistry', 'enrol', [
+      ...keys,
+      asset,
+      calibrationDigest,
+      calibrationUntil,
+      ...signature,
+    ]);
+  }
+
+  /** Buyer places and pays into escrow, supplier accepts, carrier dispatches. Gives the order's number. */
+  async placeAndDispatch(device: string, truck: string): Promise<bigint> {
+    const truckId = truckIdOf(truck);
+    await this.#send('deployer', 'TestToken', 'mint', [this.address('buyer'), terms.price]);
+    await this.#send('buyer', 'TestToken', 'approve', [this.contracts.Shipments.address, terms.price]);
+    const placed = await this.#send('buyer', 'Shipments', 'place', [this.#terms()]);
+    const orderId = BigInt(String(eventOf(placed, 'OrderPlaced')['orderId']));
+    await this.#send('supplier', 'Shipments', 'accept', [orderId]);
+    await this.#send('carrier', 'Fleet', 'registerTruck', [truckId, this.address('workshop')]);
+    await this.#send('carrier', 'Shipments', 'dispatchOrder', [orderId, `0x${device}`, truckId]);
+    return orderId;
+  }
+
+  /** The consignee takes the cargo; the price becomes the supplier's, who takes it out. */
+  async deliverAndSettle(orderId: bigint): Promise<void> {
+    await this.#send('buyer', 'Shipments', 'deliver', [orderId]);
+    await this.#send('buyer', 'Shipments', 'settle', [orderId]);
+    await this.#send('supplier', 'Shipments', 'withdraw', [this.contracts.TestToken.address]);
+  }
+
+  async order(orderId: bigint): Promise<ChainStruct> {
+    return structOf(await this.#chain.view(this.contracts.Shipments, 'order', [orderId]));
+  }
+
+  async ticket(ticketId: bigint): Promise<ChainStruct> {
+    return structOf(await this.#chain.view(this.contracts.Fleet, 'ticket', [ticketId]));
+  }
+
+  balance(account: string): Promise<bigint> {
+    return this.#chain.tokenBalance(this.contracts.TestToken, account);
+  }
+
+  #terms() {
+    const { channel, ...rest } = terms;
+    const suppliers = [this.address('supplier'), this.address('nextSupplier')];
+    const parties = { token: this.contracts.TestToken.address, carrier: this.address('carrier'), suppliers };
+    return { ...rest, ...parties, channel: parseChannel(channel) };
+  }
+
+  #send(party: PartyName, contract: keyof Contracts, method: string, args: readonly unknown[]): Promise<ChainReceipt> {
+    return this.#chain.sendAs(this.#chain.account(accountIndex[party]), this.contracts[contract], method, args);
+  }
+}
+
+/** A truck's number on the chain: its name in UTF-8, padded with zeros to 32 bytes. */
+function truckIdOf(truck: string): string {
+  return `0x${Buffer.from(truck, 'utf8').toString('hex').padEnd(64, '0')}`;
+}
+
+export function eventOf(receipt: ChainReceipt, name: string): ChainStruct {
+  const found = receipt.events.find((event) => event.name === name);
+  if (found === undefined) throw new Error(`${receipt.transactionHash}: no event ${name}`);
+  return found.args;
+}
+
+function structOf(value: ChainValue): ChainStruct {
+  if (typeof value !== 'object' || Array.isArray(value)) throw new TypeError('expected a struct');
+  return value as ChainStruct;
+}

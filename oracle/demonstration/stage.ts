@@ -1,0 +1,143 @@
+/**
+ * Sets the stage, as the parties of a shipment would, one after the other:
+ *
+ *   chain ──> contracts ──> device key, enrolment ──> order placed, accepted, dispatched ──> oracle, agent, simulator
+ *
+ * Everything is a real part: a chain process, and the programs as shipped, with configuration files of their own and
+ * commands of theirs where a person would run one.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { formatDemonstrationClock, type DemonstrationClock } from '@coldproof/wire';
+import { Child, freePorts, runToEnd } from './children.ts';
+import { agentConfig, oracleConfig, ttyGateway, ttyReefer, type Ports } from './configuration.ts';
+import { DevelopmentChain } from '../development-chain.ts';
+import type { Options } from './options.ts';
+import { Parties, type Enrolment } from './parties.ts';
+
+export const truck = 'TRUCK-7';
+export const asset = 'CSQU3054383';
+
+/** How long the voyage clock waits for departure, so that every process is up when the first sample is due. */
+const departureLeadMs = 3_500;
+/** The chain starts this long before departure: dispatch comes before the first sample. */
+const chainLeadSec = 7_200;
+
+export type Stage = {
+  /** State, configuration and logs of every process. */
+  readonly dir: string;
+  readonly clock: DemonstrationClock;
+  readonly chain: DevelopmentChain;
+  readonly parties: Parties;
+  readonly ports: Ports;
+  /** Hex. */
+  readonly device: string;
+  readonly orderId: bigint;
+  readonly children: readonly Child[];
+};
+
+type Secrets = Readonly<Record<string, string>>;
+
+/** `onChild` is told of each process as it starts, so that a stage that fails half-way can be cleared. */
+export async function setStage(options: Options, onChild: (child: Child) => void): Promise<Stage> {
+  const dir = mkdtempSync(join(tmpdir(), 'coldproof-'));
+  const ports = await choosePorts();
+  const children: Child[] = [];
+  const start = (name: string, command: string, args: readonly string[], env: Secrets = {}): Child => {
+    const child = new Child({ name, command, args, env }, dir);
+    children.push(child);
+    onChild(child);
+    return child;
+  };
+
+  const realStartMs = Date.now();
+  const anvilArgs = ['--port', String(ports.rpc), '--hardfork', 'osaka', '--silent'];
+  const chainStartSec = Math.floor(realStartMs / 1_000) - chainLeadSec;
+  const chainProcess = start('chain', anvilBinary(), [...anvilArgs, '--timestamp', String(chainStartSec)]);
+  const chain = new DevelopmentChain(`http://127.0.0.1:${ports.rpc}`);
+  await Promise.race([chain.ready(), chainProcess.failed]);
+  const parties = await Parties.assemble(chain);
+
+  const { device, secrets } = await prepareKeys({ dir, ports, isSerial: options.serial }, chain, parties);
+  const orderId = await parties.placeAndDispatch(device, truck);
+
+  const clock = departAfter(departureLeadMs, options.speed);
+  const environment = { ...secrets, COLDPROOF_DEMONSTRATION_CLOCK: formatDemonstrationClock(clock) };
+  if (options.serial) start('serial', 'socat', [ptyLink(join(dir, ttyGateway)), ptyLink(join(dir, ttyReefer))]);
+  start('oracle', process.execPath, [programOf('oracle'), '--config', join(dir, 'oracle.yaml')], environment);
+  start('agent', process.execPath, [programOf('agent'), '--config', join(dir, 'agent.yaml')], environment);
+  start('simulator', process.execPath, [programOf('firmware-sim'), ...simulatorArgs(options, ports, dir)], environment);
+  return { dir, clock, chain, parties, ports, device, orderId, children };
+}
+
+async function choosePorts(): Promise<Ports> {
+  const names = ['rpc', 'broker', 'oracleHttp', 'sensorBroker', 'agentHttp'] as const;
+  const free = await freePorts(names.length);
+  return Object.fromEntries(names.map((name, i) => [name, free[i]])) as Ports;
+}
+
+/** Makes every key with the program that will hold it, and writes the configuration files. */
+async function prepareKeys(
+  files: { readonly dir: string; readonly ports: Ports; readonly isSerial: boolean },
+  chain: DevelopmentChain,
+  parties: Parties,
+): Promise<{ device: string; secrets: Secrets }> {
+  const { dir, ports } = files;
+  const names = ['COLDPROOF_PASSPHRASE', 'UPLINK_PASSWORD', 'SENSOR_PASSWORD'];
+  const secrets = Object.fromEntries(names.map((name) => [name, randomBytes(18).toString('hex')]));
+  const agentFile = join(dir, 'agent.yaml');
+  const oracleFile = join(dir, 'oracle.yaml');
+  const ofAgent = { ...files, truck };
+  // keygen asks for a whole configuration; the log's key is known only once the oracle has made it, below.
+  writeFileSync(agentFile, agentConfig({ ...ofAgent, logPublicKey: '00'.repeat(32) }));
+  const { device } = await runJson('agent', ['keygen', '--config', agentFile, '--device', truck], secrets);
+  const consent = ['--registry', parties.contracts.DeviceRegistry.address, '--owner', parties.address('carrier')];
+  const target = ['--device', truck, '--asset', asset, '--chain-id', String(chain.chainId), ...consent];
+  const enrolment = await runJson('agent', ['enrol', '--config', agentFile, ...target], secrets);
+  await parties.enrol(enrolment as Enrolment, asset);
+
+  const ofOracle = { dir, ports, rpcUrl: chain.rpcUrl, chainId: chain.chainId, contracts: parties.contracts };
+  writeFileSync(oracleFile, oracleConfig({ ...ofOracle, device: device! }));
+  const made = await runJson('oracle', ['init', '--config', oracleFile], secrets);
+  writeFileSync(agentFile, agentConfig({ ...ofAgent, logPublicKey: made['logPublicKey']! }));
+  await chain.setWeiBalance(made['transmitter']!, 10n ** 18n);
+  return { device: device!, secrets };
+}
+
+function departAfter(leadMs: number, speed: number): DemonstrationClock {
+  const realStartMs = Date.now() + leadMs;
+  return { voyageStartMs: Math.ceil(realStartMs / 60_000) * 60_000, realStartMs, speed };
+}
+
+function simulatorArgs({ scenario, seed, serial }: Options, ports: Ports, dir: string): string[] {
+  const broker = ['--broker', `mqtt://127.0.0.1:${ports.sensorBroker}`, '--username', truck];
+  const args = ['--scenario', scenario, '--seed', String(seed), '--truck', truck, ...broker];
+  return [...args, '--password-env', 'SENSOR_PASSWORD', ...(serial ? ['--serial', join(dir, ttyReefer)] : [])];
+}
+
+/** Runs a command of one of the programs and reads the one JSON object that it prints. */
+async function runJson(program: string, args: readonly string[], env: Secrets): Promise<Record<string, string>> {
+  const spec = { name: `${program} ${args[0]}`, command: process.execPath, args: [programOf(program), ...args], env };
+  return JSON.parse(await runToEnd(spec)) as Record<string, string>;
+}
+
+/** The other programs are started, never imported. */
+export function programOf(name: string): string {
+  return fileURLToPath(new URL(`../../../${name}/dist/main.js`, import.meta.url));
+}
+
+function ptyLink(path: string): string {
+  return `pty,raw,echo=0,link=${path}`;
+}
+
+/** The platform's own binary: the wrapper script that npm puts on the path would outlive a signal to it. */
+function anvilBinary(): string {
+  const architecture = process.arch === 'x64' ? 'amd64' : process.arch;
+  const name = `@foundry-rs/anvil-${process.platform}-${architecture}/package.json`;
+  const suffix = process.platform === 'win32' ? '.exe' : '';
+  return join(dirname(createRequire(import.meta.url).resolve(name)), 'bin', `anvil${suffix}`);
+}
