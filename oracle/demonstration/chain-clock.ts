@@ -1,5 +1,5 @@
 /** Keeps the development chain's clock at the voyage's: a block at each tick, dated with the voyage time. */
-import { setInterval as every } from 'node:timers/promises';
+import { setTimeout as delay } from 'node:timers/promises';
 import { describeError } from '../operating-error.ts';
 
 const tickMs = 100;
@@ -16,19 +16,12 @@ export async function followVoyageClock(
   tell: (problem: string) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  let minedSec = 0;
-  try {
-    for await (const _ of every(tickMs, undefined, { signal })) {
-      // A transaction may have had its block in the same second; blocks never share one.
-      const nextSec = Math.max(Math.floor(nowMs() / 1_000), minedSec + 1);
-      try {
-        await chain.mineAt(nextSec);
-        minedSec = nextSec;
-      } catch (error) {
-        tell(`chain clock: ${describeError(error)}`);
-      }
+  while (!signal.aborted) {
+    try {
+      await chain.mineAt(Math.floor(nowMs() / 1_000));
+    } catch (error) {
+      tell(`the chain's clock stands: ${describeError(error)}`);
     }
-  } catch (error) {
-    if (!signal.aborted) throw error;
+    await delay(tickMs);
   }
 }

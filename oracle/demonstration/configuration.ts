@@ -61,7 +61,11 @@ export function agentConfig({ dir, truck, ports, isSerial, logPublicKey }: Agent
       },
     ],
     ...(isSerial
-      ? { lines: [{ name: 'unit', path: join(dir, ttyGateway), baud: 19_200, unitId: 1, pollSec: 60, timeoutMs: 1_000 }] }
+      ? {
+          lines: [
+            { name: 'unit', path: join(dir, ttyGateway), baud: 19_200, unitId: 1, pollSec: 60, timeoutMs: 1_000 },
+          ],
+        }
       : {}),
     sensorBroker: {
       ...{ host: loopback, port: ports.sensorBroker },

@@ -20,7 +20,7 @@ import { Observer, type View } from './observe.ts';
 import type { Options } from './options.ts';
 import type { Ending, Scenarios } from './scenarios.ts';
 import { setStage, type Stage } from './stage.ts';
-import { orderStateOf, statusOf, type Status } from './status.ts';
+import { statusOf, type Status } from './status.ts';
 import { Story } from './story.ts';
 
 const lookEveryMs = 100;
@@ -36,7 +36,6 @@ export class Demonstration {
   readonly #arrivalMs: number;
   readonly #observer: Observer;
   readonly #narrator: Narrator;
-  readonly #story: Story;
   readonly #stopping = new AbortController();
   readonly #chainClock: Promise<void>;
   #view: View;
@@ -49,7 +48,6 @@ export class Demonstration {
     this.#arrivalMs = stage.clock.voyageStartMs + voyageSec * 1_000;
     this.#observer = new Observer(stage);
     this.#view = view;
-    this.#story = story;
     this.#narrator = new Narrator(story, stage);
     const dated = { mineAt: (timestampSec: number) => stage.chain.mine(timestampSec) };
     const tell = (problem: string) => story.tell(this.nowMs(), 'chain', problem);
@@ -101,8 +99,11 @@ export class Demonstration {
   async #step(): Promise<void> {
     this.#view = await this.#observer.look();
     this.#narrator.tell(this.#view, this.nowMs());
-    const state = orderStateOf(this.#view.order);
-    if (state === 'Cancelled' ? this.#isTold() : state === 'Settled') return this.#end(state);
+    const { state } = this.#view.order;
+    if (state === 'Settled' || (state === 'Cancelled' && this.#isTold())) {
+      this.#end(state);
+      return;
+    }
     const hasArrived = this.nowMs() >= this.#arrivalMs;
     if (hasArrived && state === 'InTransit' && this.#hasEverything()) {
       await this.stage.parties.deliverAndSettle(this.stage.orderId);

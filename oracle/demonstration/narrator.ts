@@ -1,5 +1,5 @@
 /** Turns what changed between two looks into lines of the story. Each thing is told once. */
-import { orderStateOf, type Status } from './status.ts';
+import type { Status } from './status.ts';
 import type { Finding, View } from './observe.ts';
 import { terms } from './parties.ts';
 import { asset, truck, type Stage } from './stage.ts';
@@ -24,7 +24,9 @@ export class Narrator {
     const limits = `${formatCentiC(terms.lowerLimitCentiC)} to ${formatCentiC(terms.upperLimitCentiC)}`;
     const atMs = clock.voyageStartMs;
     this.#story.tell(atMs, 'buyer', `order ${orderId}: ${formatMoney(terms.price)} in escrow`);
-    this.#story.add(`${terms.channel} stays within ${limits}, but for less than ${formatDuration(terms.excursionSecMin)}`);
+    this.#story.add(
+      `${terms.channel} stays within ${limits}, but for less than ${formatDuration(terms.excursionSecMin)}`,
+    );
     this.#story.tell(atMs, 'carrier', `${truck} departs with ${asset}, device ${shortened(device)}`);
   }
 
@@ -65,7 +67,7 @@ export class Narrator {
   }
 
   #tellOrder(view: View, nowMs: number): void {
-    const state = orderStateOf(view.order);
+    const { state } = view.order;
     if (state === 'InTransit' || !this.#isNew(`order ${state}`)) return;
     const { orderId } = this.#stage;
     this.#story.tell(nowMs, 'contract', `order ${orderId} is ${state}`);
@@ -80,13 +82,13 @@ export class Narrator {
       const run = `${formatDuration(durationSec)} at up to ${formatCentiC(peakCentiC)}`;
       this.#story.add(`the device's own signatures prove ${run}, from ${isoOf(startedAt)} on`);
     }
-    this.#story.add(`evidence ${shortened(String(order['evidenceDigest']))}`);
+    this.#story.add(`evidence ${shortened(order.evidenceDigest)}`);
     if (replacement !== undefined) {
-      const funded = `order ${String(order['replacementId'])} is ${orderStateOf(replacement)} with the next supplier`;
+      const funded = `order ${order.replacementId} is ${replacement.state} with the next supplier`;
       this.#story.tell(nowMs, 'contract', `${funded}, ${formatMoney(terms.price)} carried over`);
     }
     if (ticket !== undefined) {
-      this.#story.tell(nowMs, 'contract', `${truck} is in repair, ticket ${String(order['ticketId'])}`);
+      this.#story.tell(nowMs, 'contract', `${truck} is in repair, ticket ${order.ticketId}`);
     }
   }
 

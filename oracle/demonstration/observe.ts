@@ -1,5 +1,5 @@
 /** What the demonstration looks at: the programs' own status pages and the chain. A page that is away keeps its last word. */
-import type { ChainStruct } from '../chain.ts';
+import type { Order, Ticket } from './parties.ts';
 import type { Stage } from './stage.ts';
 
 /** The parts of the agent's GET /status that the story uses. */
@@ -32,14 +32,19 @@ export type OracleOrder = {
   readonly excursion: { readonly startedAt: number; readonly durationSec: number; readonly peakCentiC: number } | null;
 };
 
-export type Finding = { readonly kind: string; readonly channel: string; readonly startedAt: number; readonly detail: string };
+export type Finding = {
+  readonly kind: string;
+  readonly channel: string;
+  readonly startedAt: number;
+  readonly detail: string;
+};
 
 export type View = {
   readonly agent: AgentPage | undefined;
   readonly oracle: OraclePage | undefined;
-  readonly order: ChainStruct;
-  readonly replacement: ChainStruct | undefined;
-  readonly ticket: ChainStruct | undefined;
+  readonly order: Order;
+  readonly replacement: Order | undefined;
+  readonly ticket: Ticket | undefined;
 };
 
 export class Observer {
@@ -60,8 +65,7 @@ export class Observer {
     this.#agent = agent ?? this.#agent;
     this.#oracle = oracle ?? this.#oracle;
     const order = await parties.order(orderId);
-    const replacementId = BigInt(String(order['replacementId']));
-    const ticketId = BigInt(String(order['ticketId']));
+    const { replacementId, ticketId } = order;
     return {
       agent: this.#agent,
       oracle: this.#oracle,
@@ -79,7 +83,8 @@ async function page<Page>(url: string): Promise<Page | undefined> {
     return response.ok ? ((await response.json()) as Page) : undefined;
   } catch (error) {
     // What fetch throws when nobody listens, or nobody answers in time.
-    if (error instanceof TypeError || (error instanceof DOMException && error.name === 'TimeoutError')) return undefined;
+    if (error instanceof TypeError || (error instanceof DOMException && error.name === 'TimeoutError'))
+      return undefined;
     throw error;
   }
 }

@@ -10,8 +10,32 @@ import type { DeployedContract, DevelopmentChain } from '../development-chain.ts
 const accountIndex = { deployer: 0, buyer: 1, supplier: 2, nextSupplier: 3, carrier: 4, workshop: 5 } as const;
 export type PartyName = keyof typeof accountIndex;
 
-const contractNames = ['TestToken', 'DeviceRegistry', 'Fleet', 'Shipments'] as const;
-export type Contracts = Readonly<Record<(typeof contractNames)[number], DeployedContract>>;
+export type Contracts = Readonly<Record<'TestToken' | 'DeviceRegistry' | 'Fleet' | 'Shipments', DeployedContract>>;
+
+/** Of IShipments.sol, in its order. */
+const orderStates = [
+  'None',
+  'Placed',
+  'Accepted',
+  'InTransit',
+  'Delivered',
+  'Settled',
+  'Cancelled',
+  'Refunded',
+] as const;
+export type OrderState = (typeof orderStates)[number];
+
+/** What the story needs of an order; ids are 0 when there is none. */
+export type Order = {
+  readonly state: OrderState;
+  readonly replacementId: bigint;
+  readonly ticketId: bigint;
+  /** 0x-hex. */
+  readonly evidenceDigest: string;
+};
+
+/** Closed at zero: open. */
+export type Ticket = { readonly openedAt: number; readonly closedAt: number };
 
 export const terms = {
   channel: 'cargo-probe-1',
@@ -80,7 +104,7 @@ export class Parties {
     await this.#send('deployer', 'TestToken', 'mint', [this.address('buyer'), terms.price]);
     await this.#send('buyer', 'TestToken', 'approve', [this.contracts.Shipments.address, terms.price]);
     const placed = await this.#send('buyer', 'Shipments', 'place', [this.#terms()]);
-    const orderId = BigInt(String(eventOf(placed, 'OrderPlaced')['orderId']));
+    const orderId = bigintOf(eventOf(placed, 'OrderPlaced'), 'orderId');
     await this.#send('supplier', 'Shipments', 'accept', [orderId]);
     await this.#send('carrier', 'Fleet', 'registerTruck', [truckId, this.address('workshop')]);
     await this.#send('carrier', 'Shipments', 'dispatchOrder', [orderId, `0x${device}`, truckId]);
@@ -94,12 +118,23 @@ export class Parties {
     await this.#send('supplier', 'Shipments', 'withdraw', [this.contracts.TestToken.address]);
   }
 
-  async order(orderId: bigint): Promise<ChainStruct> {
-    return structOf(await this.#chain.view(this.contracts.Shipments, 'order', [orderId]));
+  async order(orderId: bigint): Promise<Order> {
+    const order = structOf(await this.#chain.view(this.contracts.Shipments, 'orderOf', [orderId]));
+    const state = orderStates[Number(order['state'])];
+    const evidenceDigest = order['evidenceDigest'];
+    if (state === undefined || typeof evidenceDigest !== 'string')
+      throw new TypeError(`order ${orderId}: not an order`);
+    return {
+      state,
+      evidenceDigest,
+      replacementId: bigintOf(order, 'replacementId'),
+      ticketId: bigintOf(order, 'ticketId'),
+    };
   }
 
-  async ticket(ticketId: bigint): Promise<ChainStruct> {
-    return structOf(await this.#chain.view(this.contracts.Fleet, 'ticket', [ticketId]));
+  async ticket(ticketId: bigint): Promise<Ticket> {
+    const ticket = structOf(await this.#chain.view(this.contracts.Fleet, 'ticketOf', [ticketId]));
+    return { openedAt: Number(ticket['openedAt']), closedAt: Number(ticket['closedAt']) };
   }
 
   balance(account: string): Promise<bigint> {
@@ -123,10 +158,16 @@ function truckIdOf(truck: string): string {
   return `0x${Buffer.from(truck, 'utf8').toString('hex').padEnd(64, '0')}`;
 }
 
-export function eventOf(receipt: ChainReceipt, name: string): ChainStruct {
+function eventOf(receipt: ChainReceipt, name: string): ChainStruct {
   const found = receipt.events.find((event) => event.name === name);
   if (found === undefined) throw new Error(`${receipt.transactionHash}: no event ${name}`);
   return found.args;
+}
+
+function bigintOf(struct: ChainStruct, field: string): bigint {
+  const value = struct[field];
+  if (typeof value !== 'bigint' && typeof value !== 'number') throw new TypeError(`${field}: expected a number`);
+  return BigInt(value);
 }
 
 function structOf(value: ChainValue): ChainStruct {

@@ -1,5 +1,4 @@
 /** What GET /api/v1/status and the last line of `--once --json` carry. */
-import type { ChainStruct } from '../chain.ts';
 import type { View } from './observe.ts';
 import type { Options } from './options.ts';
 import type { Ending } from './scenarios.ts';
@@ -40,15 +39,6 @@ export type Status = {
   readonly endedAsExpected: boolean | null;
 };
 
-/** Of Shipments.sol, in its order. */
-const orderStates = [
-  ...['None', 'Placed', 'Accepted', 'InTransit', 'Delivered', 'Settled', 'Cancelled', 'Refunded'],
-] as const;
-
-export function orderStateOf(order: ChainStruct): string {
-  return orderStates[Number(order['state'])] ?? `state ${String(order['state'])}`;
-}
-
 export function statusOf(
   stage: Stage,
   options: Options,
@@ -58,25 +48,29 @@ export function statusOf(
   const { order, replacement, ticket, agent, oracle } = view;
   const known = oracle?.orders.find((each) => each.orderId === String(stage.orderId));
   const device = agent?.devices[0];
-  const isCancelled = orderStateOf(order) === 'Cancelled';
+  const isCancelled = order.state === 'Cancelled';
   return {
     scenario: options.scenario,
     seed: options.seed,
     rpcUrl: stage.chain.rpcUrl,
     chainId: stage.chain.chainId,
-    contracts: Object.fromEntries(Object.entries(stage.parties.contracts).map(([name, { address }]) => [name, address])),
+    contracts: Object.fromEntries(
+      Object.entries(stage.parties.contracts).map(([name, { address }]) => [name, address]),
+    ),
     device: stage.device,
     orderId: String(stage.orderId),
-    orderState: orderStateOf(order),
-    replacementOrderId: replacement === undefined ? null : String(order['replacementId']),
-    replacementState: replacement === undefined ? null : orderStateOf(replacement),
-    repairTicketId: ticket === undefined ? null : String(order['ticketId']),
+    orderState: order.state,
+    replacementOrderId: replacement === undefined ? null : String(order.replacementId),
+    replacementState: replacement === undefined ? null : replacement.state,
+    repairTicketId: ticket === undefined ? null : String(order.ticketId),
     transactionHash: known?.transactionHash ?? null,
     gasUsed: known?.gasUsed ?? null,
     excursion: isCancelled && known?.excursion ? datedExcursion(known.excursion) : null,
     fact: isCancelled ? 'proved' : null,
     sensorFaults: Object.fromEntries(
-      (oracle?.findings ?? []).filter(({ kind }) => kind === 'sensor-fault').map(({ channel, detail }) => [channel, detail]),
+      (oracle?.findings ?? [])
+        .filter(({ kind }) => kind === 'sensor-fault')
+        .map(({ channel, detail }) => [channel, detail]),
     ),
     batches: {
       sealed: device?.sealed ?? 0,
@@ -92,6 +86,14 @@ export function statusOf(
   };
 }
 
-function datedExcursion({ startedAt, durationSec, peakCentiC }: { startedAt: number; durationSec: number; peakCentiC: number }) {
+function datedExcursion({
+  startedAt,
+  durationSec,
+  peakCentiC,
+}: {
+  startedAt: number;
+  durationSec: number;
+  peakCentiC: number;
+}) {
   return { startedAt: new Date(startedAt * 1_000).toISOString(), durationSec, peakCentiC };
 }

@@ -1,0 +1,381 @@
+/**
+ * The loop: how a sample becomes a batch that an oracle has given a receipt for. Stages never call each other.
+ *
+ *   sensors/mqtt    sensors/modbus
+ *        |               |
+ *        '---deliver-----'             waits until its samples are on the disk, then tells the sensor
+ *               |
+ *            [arrivals]                all that came in one turn of the event loop: one fsync for them together
+ *               |
+ *         1  sample                    raw -> Reading with marks; refused ones are counted
+ *               |
+ *            journal.record ------------------------------------------------------ fsync
+ *               |
+ *            [unsealed]                what the journal has, in memory
+ *               |            per device, one at a time
+ *         2  seal                      readings that are due -> Batch, next of its chain
+ *         3  sign                      by the device's key store
+ *         4  journal.append ------------------------------------------------------ fsync
+ *               |
+ *            (bell)
+ *               |            per device
+ *         5  forward                   window of envelopes -> MQTT -> oracle; resend until the receipt
+ *               ^
+ *               '--receipt: journal.settle --------------------------------------- fsync
+ *
+ * At every point the journal holds all that matters, so recovery is the normal path: `startAgent` loads what the
+ * journal has and the same functions go on. Memory is only a copy, taken after the commit.
+ *
+ * Shutdown, in this order: (1) new deliveries are refused and the sensors stopped, so nothing unacknowledged is taken;
+ * (2) what had arrived is journaled and acknowledged; (3) sealing ends after the append under way, forwarding says
+ * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
+ * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
+ */
+import { assert, bytesToHex, channelName, marks, shortHex } from '@coldproof/wire';
+import { Bell } from './bell.ts';
+import { monotonicClock, type Clock } from './clock.ts';
+import type { AgentConfig, DeviceConfig, SensorConfig } from './config.ts';
+import { runForward } from './forward.ts';
+import type { Journal, JournalEntry } from './journal.ts';
+import type { KeyStore } from './key-store.ts';
+import type { Link } from './link.ts';
+import type { Log } from './log-line.ts';
+import { asError, OperatingError } from './operating-error.ts';
+import { Refusals } from './refusal.ts';
+import { isClockTrusted, sample, type Reading, type SamplerState } from './sample.ts';
+import { cutReadings, sealReadings } from './seal.ts';
+import { startModbusLine } from './sensors/modbus.ts';
+import { openSensorBroker } from './sensors/mqtt.ts';
+import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
+import { signBatch } from './sign.ts';
+import { openStatusServer, type AgentStatus, type DeviceStatus } from './status.ts';
+
+export type AgentDeps = {
+  readonly clock: Clock;
+  /** 0 <= x < 1, for jitter only: nothing secret comes of it. */
+  readonly random: () => number;
+  readonly log: Log;
+  /** The agent closes it at the end, also when it cannot start. */
+  readonly journal: Journal;
+  readonly link: Link;
+  /** By name of the configured device. */
+  readonly keyStores: ReadonlyMap<string, KeyStore>;
+  /** By username of the local broker. */
+  readonly sensorPasswords: ReadonlyMap<string, string>;
+};
+
+export type RunningAgent = {
+  readonly httpPort: number;
+  /** Undefined without a sensorBroker. */
+  readonly brokerPort: number | undefined;
+  status(): AgentStatus;
+  /** Resolves after a stop; rejects with what ended the agent otherwise. */
+  readonly finished: Promise<void>;
+  stop(): Promise<void>;
+};
+
+export async function startAgent(config: AgentConfig, deps: AgentDeps): Promise<RunningAgent> {
+  let agent: Agent | undefined;
+  try {
+    agent = new Agent(config, deps);
+    await agent.open();
+    return agent;
+  } catch (error) {
+    if (agent === undefined) deps.journal.close();
+    else await agent.close();
+    throw error;
+  }
+}
+
+/** A device in memory: its place in the configuration and a copy of what the journal has of it. */
+class Device {
+  readonly config: DeviceConfig;
+  readonly keyStore: KeyStore;
+  readonly id: Uint8Array;
+  readonly sensors: ReadonlyMap<number, SensorConfig>;
+  readonly states: Map<number, SamplerState>;
+  readonly unsealed = new Map<number, Reading[]>();
+  readonly sealBell = new Bell();
+  readonly forwardBell = new Bell();
+  isConnected = false;
+  queued: number;
+  sealed: number;
+  receipts: number;
+
+  constructor(config: DeviceConfig, keyStore: KeyStore, journal: Journal) {
+    this.config = config;
+    this.keyStore = keyStore;
+    this.id = keyStore.device();
+    this.sensors = new Map(config.sensors.map((sensor) => [sensor.channel, sensor]));
+    const head = journal.head(this.id);
+    this.sealed = head.sequence;
+    this.receipts = head.receipts;
+    this.queued = journal.pendingCount(this.id);
+    this.states = journal.samplerStates(this.id);
+    for (const reading of journal.readings(this.id)) this.add(reading);
+  }
+
+  add(reading: Reading): void {
+    const readings = this.unsealed.get(reading.channel);
+    if (readings === undefined) this.unsealed.set(reading.channel, [reading]);
+    else readings.push(reading);
+  }
+
+  /** Takes out what was sealed: of each channel, the oldest so many. */
+  remove(sealed: readonly Reading[]): void {
+    for (const { channel, timeSec } of sealed) {
+      const removed = this.unsealed.get(channel)?.shift();
+      assert(removed?.timeSec === timeSec, `channel ${channel}: what is sealed is the oldest`);
+    }
+  }
+
+  newestSec(): number | undefined {
+    const times = [...this.states.values()].map(({ newestSec }) => newestSec);
+    return times.length === 0 ? undefined : Math.max(...times);
+  }
+}
+
+type Arrival = {
+  readonly samples: readonly SensorSample[];
+  readonly resolve: () => void;
+  readonly reject: (error: unknown) => void;
+};
+
+class Agent implements RunningAgent {
+  readonly #config: AgentConfig;
+  readonly #deps: AgentDeps;
+  readonly #refusals: Refusals;
+  readonly #devices: ReadonlyMap<string, Device>;
+  readonly #stopping = new AbortController();
+  readonly #sources: SensorSource[] = [];
+  readonly #loops: Promise<void>[] = [];
+  #arrivals: Arrival[] = [];
+  #isTaking = true;
+  #failure: Error | undefined;
+  #closing: Promise<void> | undefined;
+  #closeStatus: () => Promise<void> = () => Promise.resolve();
+  #finish: () => void = () => undefined;
+  readonly finished: Promise<void>;
+  httpPort = 0;
+  brokerPort: number | undefined;
+
+  constructor(config: AgentConfig, deps: AgentDeps) {
+    this.#config = config;
+    this.#deps = deps;
+    this.#refusals = new Refusals(deps.log);
+    const ended = new Promise<void>((resolve) => {
+      this.#finish = resolve;
+    });
+    this.finished = ended.then(() => {
+      if (this.#failure !== undefined) throw this.#failure;
+    });
+    // Who is interested awaits `finished`; a failure while starting is told by startAgent itself.
+    this.finished.catch(() => undefined);
+    this.#devices = new Map(config.devices.map((device) => {
+      const keyStore = deps.keyStores.get(device.name);
+      assert(keyStore !== undefined, `device ${device.name} has a key store`);
+      return [device.name, new Device(device, keyStore, deps.journal)];
+    }));
+  }
+
+  async open(): Promise<void> {
+    const { devices, sensorBroker, lines, http } = this.#config;
+    const server = await openStatusServer(http, () => this.status());
+    this.#closeStatus = () => server.close();
+    this.httpPort = server.port;
+    for (const device of this.#devices.values()) {
+      this.#run(this.#runSealing(device));
+      this.#run(this.#runForwarding(device));
+    }
+    const sensorDeps: SensorDeps = {
+      clock: this.#deps.clock,
+      log: this.#deps.log,
+      refuse: (reason, detail) => this.#refusals.refuse(reason, detail),
+      deliver: (samples) => this.#deliver(samples),
+    };
+    if (sensorBroker !== undefined) {
+      const broker = await openSensorBroker(sensorBroker, devices, this.#deps.sensorPasswords, sensorDeps);
+      this.#sources.push(broker);
+      this.brokerPort = broker.port;
+    }
+    for (const line of lines) this.#sources.push(startModbusLine(line, devices, sensorDeps));
+  }
+
+  stop(): Promise<void> {
+    return this.close();
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= this.#closeAll();
+    return this.#closing;
+  }
+
+  async #closeAll(): Promise<void> {
+    this.#isTaking = false;
+    await Promise.all(this.#sources.map((source) => source.stop()));
+    this.#journalArrivals();
+    this.#stopping.abort();
+    await Promise.allSettled(this.#loops);
+    await this.#closeStatus();
+    this.#deps.journal.close();
+    this.#finish();
+  }
+
+  /** A loop ends by a stop, or by an error that ends the agent. */
+  #run(loop: Promise<void>): void {
+    this.#loops.push(loop.catch((error: unknown) => this.#fail(error)));
+  }
+
+  #fail(error: unknown): void {
+    this.#failure ??= asError(error);
+    // Not awaited: it waits for the very loop that has failed.
+    void this.close();
+  }
+
+  #deliver(samples: readonly SensorSample[]): Promise<void> {
+    if (!this.#isTaking) return Promise.reject(new OperatingError('stopping', 'the agent stops', { retry: 'later' }));
+    return new Promise((resolve, reject) => {
+      this.#arrivals.push({ samples, resolve, reject });
+      if (this.#arrivals.length === 1) setImmediate(() => this.#journalArrivals());
+    });
+  }
+
+  #journalArrivals(): void {
+    const arrivals = this.#arrivals;
+    this.#arrivals = [];
+    if (arrivals.length === 0) return;
+    try {
+      this.#record(arrivals.flatMap(({ samples }) => samples));
+      for (const { resolve } of arrivals) resolve();
+    } catch (error) {
+      for (const { reject } of arrivals) reject(error);
+      this.#fail(error);
+    }
+  }
+
+  /** Stage 1 and its fsync. Memory changes after the journal, or not at all. */
+  #record(samples: readonly SensorSample[]): void {
+    const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
+    const accepted: { device: Device; entry: JournalEntry }[] = [];
+    /** States with this turn's readings in them. */
+    const states = new Map<Device, Map<number, SamplerState>>();
+    for (const { device: name, channel, raw } of samples) {
+      const device = this.#devices.get(name);
+      const sensor = device?.sensors.get(channel);
+      assert(device !== undefined && sensor !== undefined, `${name} has channel ${channel}`);
+      const fresh = states.get(device) ?? new Map<number, SamplerState>();
+      states.set(device, fresh);
+      const now = { sec: nowSec, isTrusted: isClockTrusted(nowSec, device.newestSec()) };
+      const sampled = sample(raw, sensor, fresh.get(channel) ?? device.states.get(channel), now);
+      if (!sampled.ok) {
+        this.#refusals.refuse(sampled.reason, `${name} ${channelName(channel)}: ${sampled.detail}`);
+        continue;
+      }
+      fresh.set(channel, sampled.value.state);
+      accepted.push({ device, entry: { device: device.id, ...sampled.value } });
+    }
+    if (accepted.length === 0) return;
+    this.#deps.journal.record(accepted.map(({ entry }) => entry));
+    for (const { device, entry } of accepted) {
+      this.#tellMarks(device, entry);
+      device.states.set(entry.reading.channel, entry.state);
+      device.add(entry.reading);
+      device.sealBell.ring();
+    }
+  }
+
+  #tellMarks({ config, states }: Device, { reading }: JournalEntry): void {
+    const before = states.get(reading.channel)?.marks ?? 0;
+    if (before === reading.marks) return;
+    const level = reading.marks === 0 ? 'info' : 'warn';
+    const channel = channelName(reading.channel);
+    const marked = markName(reading.marks);
+    this.#deps.log(level, 'sensor-marks', { device: config.name, channel, time: reading.timeSec, marks: marked });
+  }
+
+  /** Stages 2, 3 and 4. */
+  async #runSealing(device: Device): Promise<void> {
+    const { journal, log } = this.#deps;
+    const { signal } = this.#stopping;
+    while (!signal.aborted) {
+      const readings = cutReadings(device.unsealed, device.config);
+      if (readings === undefined) {
+        await device.sealBell.heard(signal);
+        continue;
+      }
+      const { sequence, previous } = journal.head(device.id);
+      const sealed = sealReadings(readings, { device: device.id, sequence, previous });
+      const bytes = await signBatch(sealed, device.keyStore);
+      journal.append({ device: device.id, sequence, digest: sealed.digest, bytes, readings });
+      device.remove(readings);
+      device.sealed += 1;
+      device.queued += 1;
+      const count = readings.length;
+      log('info', 'sealed', { device: device.config.name, sequence, digest: shortHex(sealed.digest), readings: count });
+      device.forwardBell.ring();
+    }
+  }
+
+  /** Stage 5. */
+  #runForwarding(device: Device): Promise<void> {
+    const { journal, link, random, log } = this.#deps;
+    const { logPublicKey, windowBatches, resendSec, reconnectSecMax } = this.#config.uplink;
+    return runForward(
+      {
+        journal, link, random, log,
+        timer: monotonicClock,
+        refuse: (reason, detail) => this.#refusals.refuse(reason, detail),
+        bell: device.forwardBell,
+        onConnected: (isConnected) => {
+          device.isConnected = isConnected;
+        },
+        onReceipt: () => {
+          device.receipts += 1;
+          device.queued -= 1;
+        },
+      },
+      {
+        name: device.config.name,
+        device: device.id,
+        logPublicKey,
+        windowBatches,
+        resendMs: resendSec * 1_000,
+        reconnectMsMax: reconnectSecMax * 1_000,
+      },
+      this.#stopping.signal,
+    );
+  }
+
+  status(): AgentStatus {
+    const devices = [...this.#devices.values()].map((device) => statusOf(device));
+    return {
+      devices,
+      refused: this.#refusals.counts(),
+      link: { connected: devices.every(({ link }) => link.connected) },
+    };
+  }
+}
+
+function statusOf(device: Device): DeviceStatus {
+  const faults = [...device.states].filter(([, state]) => state.marks !== 0);
+  const newestSec = device.newestSec();
+  return {
+    name: device.config.name,
+    device: bytesToHex(device.id),
+    link: { connected: device.isConnected },
+    unsealed: [...device.unsealed.values()].reduce((sum, readings) => sum + readings.length, 0),
+    queued: device.queued,
+    sealed: device.sealed,
+    receipts: device.receipts,
+    lastReadingAt: newestSec === undefined ? undefined : new Date(newestSec * 1_000).toISOString(),
+    faults: Object.fromEntries(faults.map(([channel, state]) => [channelName(channel), markName(state.marks)])),
+  };
+}
+
+/** The gravest of a reading's marks. */
+function markName(marked: number): string {
+  if ((marked & marks.invalidValue) !== 0) return 'invalid-value';
+  if ((marked & marks.stuck) !== 0) return 'stuck';
+  if ((marked & marks.outOfRange) !== 0) return 'out-of-range';
+  return (marked & marks.spike) !== 0 ? 'spike' : 'none';
+}

@@ -1,0 +1,28 @@
+/** Wakes the one loop that waits for it. A ring that nobody waits for is kept, so that no wake-up is ever lost. */
+export class Bell {
+  #isRung = false;
+  #wake: (() => void) | undefined;
+
+  ring(): void {
+    this.#isRung = true;
+    this.#wake?.();
+  }
+
+  /** Returns at a ring, when `signal` is aborted, or after `ms`, whichever comes first. */
+  async heard(signal: AbortSignal, ms?: number): Promise<void> {
+    if (!this.#isRung && !signal.aborted) {
+      await new Promise<void>((resolve) => {
+        const wake = () => {
+          clearTimeout(timer);
+          signal.removeEventListener('abort', wake);
+          this.#wake = undefined;
+          resolve();
+        };
+        const timer = ms === undefined ? undefined : setTimeout(wake, ms);
+        this.#wake = wake;
+        signal.addEventListener('abort', wake);
+      });
+    }
+    this.#isRung = false;
+  }
+}

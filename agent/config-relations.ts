@@ -1,0 +1,64 @@
+/**
+ * What the parts of a configuration must be to each other. Looks at the file as it was written, not at its checked
+ * form, so that a fault of form in one place does not hide a fault of relation in another.
+ */
+import type { Place } from './config-field.ts';
+
+export function checkRelations(root: unknown, place: Place): void {
+  const devices = items(root, 'devices', place);
+  const lines = items(root, 'lines', place);
+  const credentials = items(at(root, 'sensorBroker'), 'credentials', place.key('sensorBroker'));
+  const sensors = devices.flatMap(({ value, place }) => items(value, 'sensors', place));
+
+  distinct(devices, ['name']);
+  distinct(lines, ['name']);
+  distinct(lines, ['path']);
+  distinct(credentials, ['username']);
+  for (const { value, place } of devices) distinct(items(value, 'sensors', place), ['channel']);
+  distinct(sensors.map((each) => inside(each, 'mqtt')), ['topic', 'name']);
+
+  const lineNames = lines.map(({ value }) => at(value, 'name'));
+  const allowedTopics = credentials.flatMap(({ value }) => items(value, 'topics', place).map((each) => each.value));
+  for (const each of sensors) {
+    const mqtt = inside(each, 'mqtt');
+    const topic = at(mqtt.value, 'topic');
+    if (typeof topic === 'string' && !allowedTopics.includes(topic)) {
+      mqtt.place.key('topic').problem(topic, 'a topic of one of sensorBroker.credentials');
+    }
+    const modbus = inside(each, 'modbus');
+    const line = at(modbus.value, 'line');
+    if (typeof line === 'string' && !lineNames.includes(line)) {
+      modbus.place.key('line').problem(line, 'the name of one of lines');
+    }
+  }
+}
+
+type Item = { readonly value: unknown; readonly place: Place };
+
+/** The same place twice is told at the second. Entries without one of the keys are no pair. */
+function distinct(entries: readonly Item[], keys: readonly string[]): void {
+  const seen = new Map<string, string>();
+  for (const { value, place } of entries) {
+    const parts = keys.map((key) => at(value, key));
+    if (!parts.every((part) => typeof part === 'string')) continue;
+    const identity = JSON.stringify(parts);
+    const first = seen.get(identity);
+    if (first === undefined) seen.set(identity, place.path);
+    else place.key(keys.at(-1)!).problem(parts.at(-1), `another ${keys.join(' and ')} than ${first}`);
+  }
+}
+
+function inside({ value, place }: Item, key: string): Item {
+  return { value: at(value, key), place: place.key(key) };
+}
+
+function items(value: unknown, key: string, place: Place): Item[] {
+  const found = at(value, key);
+  if (!Array.isArray(found)) return [];
+  return found.map((each: unknown, i) => ({ value: each, place: place.key(key).key(i) }));
+}
+
+function at(value: unknown, key: string): unknown {
+  if (typeof value !== 'object' || value === null) return undefined;
+  return Object.getOwnPropertyDescriptor(value, key)?.value;
+}

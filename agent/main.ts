@@ -1,0 +1,187 @@
+/**
+ * The agent's command line. Logs are JSON lines on stderr; what a command answers is one JSON line on stdout.
+ *
+ *   main.js --config FILE                 runs until SIGTERM or SIGINT
+ *   main.js --config FILE --check-config  says all that is wrong with the file, exit 1 when anything is
+ *   main.js keygen --config FILE [--device NAME]
+ *   main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset CSQU3054383
+ */
+import { randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import {
+  bytesToHex, deviceOf, encodeEnrolment, enrolmentPreimage, isContainerNumber, parseHex,
+} from '@coldproof/wire';
+import { startAgent } from './agent.ts';
+import { clockOf } from './clock.ts';
+import { parseConfig, type AgentConfig } from './config.ts';
+import { Journal } from './journal.ts';
+import { createKeyFile, openKeyFile, type KeyStore } from './key-store.ts';
+import { mqttLink } from './link.ts';
+import { jsonLog } from './log-line.ts';
+import { describeError, OperatingError } from './operating-error.ts';
+import { readPassphrase, readSecrets } from './secret.ts';
+
+const usage = `usage: main.js --config FILE [--check-config]
+       main.js keygen --config FILE [--device NAME]
+       main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER
+`;
+
+type Options = ReturnType<typeof readOptions>['values'];
+
+function readOptions(args: readonly string[]) {
+  return parseArgs({
+    args: [...args],
+    allowPositionals: true,
+    options: {
+      config: { type: 'string' },
+      'check-config': { type: 'boolean', default: false },
+      device: { type: 'string' },
+      'chain-id': { type: 'string' },
+      registry: { type: 'string' },
+      owner: { type: 'string' },
+      asset: { type: 'string' },
+    },
+  });
+}
+
+function loadConfig(path: string | undefined): AgentConfig {
+  if (path === undefined) throw invalid(`--config: expected a file, got nothing\n${usage}`);
+  let yaml: string;
+  try {
+    yaml = readFileSync(path, 'utf8');
+  } catch (cause) {
+    throw invalid(`--config: ${describeError(cause)}`);
+  }
+  const config = parseConfig(yaml);
+  if (!config.ok) throw invalid(`${path}:\n${config.detail}`);
+  return config.value;
+}
+
+function invalid(message: string): OperatingError {
+  return new OperatingError('config-invalid', message, { retry: 'never' });
+}
+
+function keyPath({ stateDir }: AgentConfig, device: string): string {
+  return join(stateDir, 'keys', `${device}.json`);
+}
+
+function answer(fields: { readonly [key: string]: string | number }): void {
+  process.stdout.write(`${JSON.stringify(fields)}\n`);
+}
+
+/** A device name that the configuration has; may be left out when there is only one. */
+function chooseDevice(config: AgentConfig, name: string | undefined): string {
+  const names = config.devices.map((device) => device.name);
+  const chosen = name ?? (names.length === 1 ? names[0]! : '');
+  if (!names.includes(chosen)) throw invalid(`--device: expected one of ${names.join(', ')}, got "${chosen}"`);
+  return chosen;
+}
+
+/** The journal has to know the device before its key exists: a crash between the two leaves nothing unusable. */
+function keygen(config: AgentConfig, options: Options): void {
+  const name = chooseDevice(config, options.device);
+  const passphrase = readPassphrase(config, process.env);
+  const journal = Journal.open(config.stateDir);
+  try {
+    const adopt = (device: Uint8Array) => journal.adoptDevice(device);
+    const keyStore = createKeyFile(keyPath(config, name), passphrase, randomBytes, adopt);
+    answer({ name, device: bytesToHex(keyStore.device()), ...coordinates(keyStore.publicKey()) });
+  } finally {
+    journal.close();
+  }
+}
+
+/** The device's signed consent to its enrolment, for DeviceRegistry.enrol. */
+async function enrol(config: AgentConfig, options: Options): Promise<void> {
+  const chainId = Number(options['chain-id']);
+  const registry = parseAddress('--registry', options.registry);
+  const owner = parseAddress('--owner', options.owner);
+  const asset = options.asset ?? '';
+  if (!Number.isSafeInteger(chainId) || chainId < 1) {
+    throw invalid(`--chain-id: expected an integer >= 1, got "${options['chain-id'] ?? ''}"`);
+  }
+  if (!isContainerNumber(asset)) {
+    throw invalid(`--asset: expected a container number with its check digit (ISO 6346), got "${asset}"`);
+  }
+  const name = chooseDevice(config, options.device);
+  const keyStore = openKeyFile(keyPath(config, name), readPassphrase(config, process.env));
+  const enrolment = encodeEnrolment({ chainId, registry, owner, asset });
+  const signature = bytesToHex(await keyStore.sign(enrolmentPreimage(enrolment)));
+  answer({
+    name,
+    device: bytesToHex(deviceOf(keyStore.publicKey())),
+    ...coordinates(keyStore.publicKey()),
+    asset,
+    owner: `0x${bytesToHex(owner)}`,
+    registry: `0x${bytesToHex(registry)}`,
+    chainId,
+    r: signature.slice(0, 64),
+    s: signature.slice(64),
+  });
+}
+
+function coordinates(publicKey: Uint8Array): { x: string; y: string } {
+  return { x: bytesToHex(publicKey.subarray(0, 32)), y: bytesToHex(publicKey.subarray(32)) };
+}
+
+function parseAddress(option: string, text: string | undefined): Uint8Array {
+  const bytes = text?.startsWith('0x') === true ? parseHex(text.slice(2).toLowerCase(), 20) : undefined;
+  if (bytes === undefined) throw invalid(`${option}: expected 0x and 40 hex digits, got "${text ?? ''}"`);
+  return bytes;
+}
+
+async function run(config: AgentConfig): Promise<void> {
+  const clock = clockOf(process.env['COLDPROOF_DEMONSTRATION_CLOCK']);
+  const log = jsonLog((line) => process.stderr.write(line), () => clock.nowMs());
+  const { passphrase, uplinkPassword, sensorPasswords } = readSecrets(config, process.env);
+  const keyStores = new Map<string, KeyStore>(
+    config.devices.map(({ name }) => [name, openKeyFile(keyPath(config, name), passphrase)]),
+  );
+  const journal = Journal.open(config.stateDir);
+  const link = mqttLink({ url: config.uplink.url, username: config.uplink.username, password: uplinkPassword });
+  const deps = { clock, random: Math.random, log, journal, link, keyStores, sensorPasswords };
+  const agent = await startAgent(config, deps);
+  const { httpPort, brokerPort } = agent;
+  log('info', 'started', { pid: process.pid, httpPort, brokerPort, devices: config.devices.length });
+  const stop = (signal: NodeJS.Signals) => {
+    log('info', 'stopping', { signal });
+    agent.stop().catch((error: unknown) => log('error', 'stop-failed', { why: describeError(error) }));
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+  await agent.finished;
+  log('info', 'stopped');
+}
+
+async function main(args: readonly string[]): Promise<void> {
+  let parsed;
+  try {
+    parsed = readOptions(args);
+  } catch (cause) {
+    throw invalid(`${describeError(cause)}\n${usage}`);
+  }
+  const { values, positionals } = parsed;
+  const [command = 'run', ...rest] = positionals;
+  if (rest.length > 0 || !['run', 'keygen', 'enrol'].includes(command)) {
+    throw invalid(`expected keygen, enrol or nothing, got "${positionals.join(' ')}"\n${usage}`);
+  }
+  const config = loadConfig(values.config);
+  if (values['check-config']) answer({ config: 'ok', devices: config.devices.length });
+  else if (command === 'keygen') keygen(config, values);
+  else if (command === 'enrol') await enrol(config, values);
+  else await run(config);
+}
+
+main(process.argv.slice(2)).then(
+  // The serial port's native handle may hold the process for a while after all is closed.
+  () => process.exit(0),
+  (error: unknown) => {
+    const isOperating = error instanceof OperatingError;
+    const message = isOperating || !(error instanceof Error) ? describeError(error) : error.stack;
+    const code = isOperating ? error.code : 'bug';
+    jsonLog((line) => process.stderr.write(line), () => Date.now())('error', 'failed', { code, message });
+    process.exit(1);
+  },
+);

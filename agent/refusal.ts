@@ -1,0 +1,61 @@
+/** Everything that the agent turns away, by reason. It harms nothing but must be seen: in /status and in the log. */
+import type { Log } from './log-line.ts';
+import type { SampleReason } from './sample.ts';
+import type { SenmlReason } from './sensors/senml.ts';
+
+export type RefusalReason =
+  | SampleReason
+  | SenmlReason
+  /** A local sensor with a wrong name or password. */
+  | 'sensor-credentials-wrong'
+  /** A topic that the sensor's credentials do not cover, or that belongs to no sensor. */
+  | 'topic-not-allowed'
+  /** `$SYS`, which steers the broker itself. */
+  | 'topic-reserved'
+  /** A retained reading would be served again as if it were new. */
+  | 'publish-retained'
+  | 'packet-too-large'
+  /** Nobody but the agent reads the local broker. */
+  | 'subscription-not-allowed'
+  /** A last will is sent by the broker, not by the sensor: no reading. */
+  | 'will-not-allowed'
+  /** A name in the pack that no sensor of the configuration has. */
+  | 'sensor-unknown'
+  /** No answer on the serial line in time. */
+  | 'poll-timeout'
+  /** An answer that is not what was asked for: checksum, length, unit, function. */
+  | 'poll-answer-invalid'
+  /** The slave's own refusal (Modbus exception). */
+  | 'poll-exception'
+  /** The serial line was away at the time of a poll. */
+  | 'poll-line-down'
+  /** A receipt that wire's verifyReceipt refuses. */
+  | 'receipt-invalid'
+  /** A receipt of another device than the topic's. */
+  | 'receipt-of-another-device'
+  /** A receipt for another batch of this sequence: the log has something that this device did not send. */
+  | 'receipt-of-another-batch'
+  /** A receipt for what is not waiting for one: mostly a repeat. */
+  | 'receipt-not-awaited';
+
+export type Refuse = (reason: RefusalReason, detail: string) => void;
+
+export class Refusals {
+  readonly #counts = new Map<RefusalReason, number>();
+  readonly #log: Log;
+
+  constructor(log: Log) {
+    this.#log = log;
+  }
+
+  /** Counts each, logs the 1st, 10th, 100th...: a hostile sensor must not fill the disk with log. */
+  refuse(reason: RefusalReason, detail: string): void {
+    const count = (this.#counts.get(reason) ?? 0) + 1;
+    this.#counts.set(reason, count);
+    if (Number.isInteger(Math.log10(count))) this.#log('warn', 'refused', { reason, detail, count });
+  }
+
+  counts(): { readonly [reason: string]: number } {
+    return Object.fromEntries(this.#counts);
+  }
+}

@@ -1,0 +1,56 @@
+/** Secrets come from the environment or from a file (as systemd's credentials do), never from the configuration. */
+import { readFileSync } from 'node:fs';
+import type { AgentConfig, SecretSource } from './config.ts';
+import { describeError, OperatingError } from './operating-error.ts';
+
+export type Secrets = {
+  readonly passphrase: string;
+  readonly uplinkPassword: string | undefined;
+  /** By username of the local broker. */
+  readonly sensorPasswords: ReadonlyMap<string, string>;
+};
+
+type Environment = { readonly [name: string]: string | undefined };
+
+/** For commands that need the keys and nothing else. */
+export function readPassphrase(config: AgentConfig, environment: Environment): string {
+  return readAll(environment, (read) => read('passphrase', config.passphrase));
+}
+
+/** All that is missing is told in one answer. */
+export function readSecrets(config: AgentConfig, environment: Environment): Secrets {
+  return readAll(environment, (read) => ({
+    passphrase: read('passphrase', config.passphrase),
+    uplinkPassword: config.uplink.password && read('uplink.password', config.uplink.password),
+    sensorPasswords: new Map(
+      (config.sensorBroker?.credentials ?? []).map(({ username, password }) => [
+        username,
+        read(`sensorBroker password of ${username}`, password),
+      ]),
+    ),
+  }));
+}
+
+function readAll<Found>(
+  environment: Environment,
+  collect: (read: (use: string, source: SecretSource) => string) => Found,
+): Found {
+  const missing: string[] = [];
+  const found = collect((use, source) => {
+    const secret = 'env' in source ? environment[source.env] : readFirstLine(source.file, missing);
+    if (secret !== undefined && secret !== '') return secret;
+    missing.push(`${use}: expected a secret in ${'env' in source ? `$${source.env}` : source.file}, got nothing`);
+    return '';
+  });
+  if (missing.length > 0) throw new OperatingError('secret-missing', missing.join('\n'), { retry: 'never' });
+  return found;
+}
+
+function readFirstLine(file: string, missing: string[]): string | undefined {
+  try {
+    return readFileSync(file, 'utf8').split('\n')[0];
+  } catch (error) {
+    missing.push(describeError(error));
+    return undefined;
+  }
+}

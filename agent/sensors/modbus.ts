@@ -1,0 +1,240 @@
+/**
+ * A Modbus RTU line: asks its slave for the configured registers at each period. The line may go away at any time (a
+ * USB plug, a unit that is switched off); the poll goes on trying and says so, and readings come again by themselves.
+ *
+ * Periods lie on the agent's clock (pollSec 60: each full minute), and a reading's time is when its register was asked
+ * for. A period that could not be polled has no reading: nothing is made up.
+ */
+import modbusSerial from 'modbus-serial';
+import { monotonicClock } from '../clock.ts';
+import type { DeviceConfig, LineConfig, ModbusSource, SensorConfig } from '../config.ts';
+import { describeError, OperatingError } from '../operating-error.ts';
+import { ModbusPort } from './modbus-port.ts';
+import type { SensorDeps, SensorSample, SensorSource } from './sensor.ts';
+
+/** Modbus Application Protocol V1.1b3 §6.3: registers in one request. */
+const registersMax = 125;
+const waitStepMs = 60_000;
+const reopenMsFirst = 100;
+/** A line that is back is found within 5 s. */
+const reopenMsMax = 2_000;
+
+/** CommonJS with a `default` of its own: what the module's types call the default export is one step further in. */
+const ModbusClient = modbusSerial.default;
+type ModbusClient = InstanceType<typeof ModbusClient>;
+
+type Register = {
+  readonly device: string;
+  readonly channel: number;
+  readonly unit: string;
+  readonly source: ModbusSource;
+};
+
+/** Registers that one request reads. */
+type Block = {
+  readonly function: 3 | 4;
+  readonly first: number;
+  readonly count: number;
+  readonly registers: readonly Register[];
+};
+
+export function startModbusLine(line: LineConfig, devices: readonly DeviceConfig[], deps: SensorDeps): SensorSource {
+  const stopping = new AbortController();
+  const blocks = blocksOf(line, devices);
+  const running = new LinePoll(line, blocks, deps).run(stopping.signal);
+  return {
+    async stop() {
+      stopping.abort();
+      await running;
+    },
+  };
+}
+
+class LinePoll {
+  readonly #line: LineConfig;
+  readonly #blocks: readonly Block[];
+  readonly #deps: SensorDeps;
+  #client: ModbusClient | undefined;
+  /** Aborted when the port of `#client` closes. */
+  #closed = new AbortController();
+  /** Begin of the last period that was polled or given up: none is taken twice. */
+  #takenSec = -1;
+  /** Undefined before the first poll. */
+  #isUp: boolean | undefined;
+
+  constructor(line: LineConfig, blocks: readonly Block[], deps: SensorDeps) {
+    this.#line = line;
+    this.#blocks = blocks;
+    this.#deps = deps;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    let failures = 0;
+    while (!signal.aborted) {
+      try {
+        this.#client ??= await this.#open();
+        if (!(await this.#isDue(signal))) continue;
+        await this.#pollOnce(this.#client);
+        this.#tell(true, `after ${failures} failures`);
+        failures = 0;
+      } catch (error) {
+        // Anything else is the loop's: the journal failed, or the agent stops.
+        if (!(error instanceof OperatingError)) throw error;
+        if (error.code !== 'line-failed') break;
+        this.#tell(false, error.message);
+        if (this.#takePeriod()) this.#deps.refuse('poll-line-down', error.message);
+        failures += 1;
+        await this.#close();
+        await monotonicClock.wait(Math.min(reopenMsMax, reopenMsFirst * 2 ** Math.min(failures, 8)), signal);
+      }
+    }
+    await this.#close();
+  }
+
+  /** One line for each change. */
+  #tell(isUp: boolean, why: string): void {
+    if (this.#isUp === isUp) return;
+    this.#isUp = isUp;
+    this.#deps.log(isUp ? 'info' : 'warn', isUp ? 'line-up' : 'line-down', { line: this.#line.name, why });
+  }
+
+  /** Whether a period has begun that nothing was made of yet; takes it. */
+  #takePeriod(): boolean {
+    const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
+    const periodSec = nowSec - (nowSec % this.#line.pollSec);
+    if (periodSec === this.#takenSec) return false;
+    this.#takenSec = periodSec;
+    return true;
+  }
+
+  /** Waits for the next period, or a step towards it. Throws `line-failed` when the port closes meanwhile. */
+  async #isDue(signal: AbortSignal): Promise<boolean> {
+    const { clock } = this.#deps;
+    if (this.#closed.signal.aborted) throw lineError(this.#line, 'closed');
+    if (this.#takePeriod()) return true;
+    const periodMs = this.#line.pollSec * 1_000;
+    // A clock that is set does not stop a long wait: look again now and then.
+    const leftMs = Math.min(periodMs - (clock.nowMs() % periodMs), waitStepMs);
+    await clock.wait(leftMs, AbortSignal.any([signal, this.#closed.signal]));
+    return false;
+  }
+
+  /** One round over the blocks. What was read before a failure counts; the rest of the round is given up. */
+  async #pollOnce(client: ModbusClient): Promise<void> {
+    const timeSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
+    const samples: SensorSample[] = [];
+    let failure: unknown;
+    for (const block of this.#blocks) {
+      try {
+        const { buffer } = await readBlock(client, block);
+        samples.push(...block.registers.map((register) => sampleOf(register, block, buffer, timeSec)));
+      } catch (error) {
+        if (this.#refuseAnswer(error)) continue;
+        failure = error;
+        break;
+      }
+    }
+    await this.#deps.deliver(samples);
+    if (failure === undefined) return;
+    // Whatever is still on its way must not be taken for the answer to the next question: let it run out, begin anew.
+    await monotonicClock.wait(this.#line.timeoutMs);
+    throw lineError(this.#line, describeError(failure), failure);
+  }
+
+  /** Counts a failed request. True when the slave itself answered, so that the line is in order. */
+  #refuseAnswer(error: unknown): boolean {
+    const { refuse } = this.#deps;
+    const detail = `${this.#line.name}: ${describeError(error)}`;
+    if (typeof error === 'object' && error !== null && 'modbusCode' in error) {
+      refuse('poll-exception', detail);
+      return true;
+    }
+    const isTimeout = typeof error === 'object' && error !== null && 'errno' in error && error.errno === 'ETIMEDOUT';
+    refuse(isTimeout ? 'poll-timeout' : 'poll-answer-invalid', detail);
+    return false;
+  }
+
+  async #open(): Promise<ModbusClient> {
+    const port = new ModbusPort(this.#line);
+    const client = new ModbusClient(port);
+    // Without a listener an 'error' of the port ends the process; what it means is seen at the next poll.
+    client.on('error', () => undefined);
+    const closed = new AbortController();
+    port.once('close', () => closed.abort());
+    this.#closed = closed;
+    client.setID(this.#line.unitId);
+    client.setTimeout(this.#line.timeoutMs);
+    await new Promise<void>((resolve, reject) => {
+      client.open((error: Error | null | undefined) => {
+        if (error) reject(lineError(this.#line, describeError(error), error));
+        else resolve();
+      });
+    });
+    return client;
+  }
+
+  async #close(): Promise<void> {
+    const client = this.#client;
+    this.#client = undefined;
+    if (client === undefined) return;
+    await new Promise<void>((resolve) => {
+      client.close(() => resolve());
+    });
+  }
+}
+
+/** Registers that lie side by side are read together: one question a block, not one a sensor. */
+function blocksOf(line: LineConfig, devices: readonly DeviceConfig[]): Block[] {
+  const registers = devices.flatMap(({ name: device, sensors }) =>
+    sensors.flatMap(({ channel, unit, modbus }: SensorConfig) =>
+      modbus?.line === line.name ? [{ device, channel, unit, source: modbus }] : [],
+    ),
+  );
+  registers.sort((a, b) => a.source.function - b.source.function || a.source.register - b.source.register);
+  const blocks: { function: 3 | 4; first: number; count: number; registers: Register[] }[] = [];
+  for (const register of registers) {
+    const { function: code, register: first, type } = register.source;
+    const end = first + registerCount(type);
+    const block = blocks.at(-1);
+    const canJoin = block?.function === code && first <= block.first + block.count && end - block.first <= registersMax;
+    if (block === undefined || !canJoin) {
+      blocks.push({ function: code, first, count: end - first, registers: [register] });
+      continue;
+    }
+    block.count = Math.max(block.count, end - block.first);
+    block.registers.push(register);
+  }
+  return blocks;
+}
+
+function readBlock(client: ModbusClient, { function: code, first, count }: Block): Promise<{ buffer: Buffer }> {
+  return code === 3 ? client.readHoldingRegisters(first, count) : client.readInputRegisters(first, count);
+}
+
+function sampleOf(register: Register, block: Block, buffer: Buffer, timeSec: number): SensorSample {
+  const { device, channel, unit, source } = register;
+  const raw = decodeRegister(source, buffer.subarray(2 * (source.register - block.first)));
+  // The registers' width is read as unsigned for the comparison, so that 0x8000 and -32768 name the same word.
+  const modulus = registerCount(source.type) === 1 ? 0x1_0000 : 0x1_0000_0000;
+  const isInvalid = source.invalid.some((each) => each === raw || each === (raw + modulus) % modulus);
+  const value = isInvalid ? undefined : raw * source.scale + source.offset;
+  return { device, channel, raw: { timeSec, value, unit } };
+}
+
+/** Modbus is big-endian within a register; for two registers, makers differ in which one comes first. */
+export function decodeRegister({ type, wordOrder }: Pick<ModbusSource, 'type' | 'wordOrder'>, bytes: Buffer): number {
+  if (type === 'int16') return bytes.readInt16BE();
+  if (type === 'uint16') return bytes.readUInt16BE();
+  const [high, low] = wordOrder === 'high-first' ? [0, 2] : [2, 0];
+  const word = Buffer.concat([bytes.subarray(high, high + 2), bytes.subarray(low, low + 2)]);
+  if (type === 'int32') return word.readInt32BE();
+  return type === 'uint32' ? word.readUInt32BE() : word.readFloatBE();
+}
+
+function registerCount(type: ModbusSource['type']): number {
+  return type === 'int16' || type === 'uint16' ? 1 : 2;
+}
+
+function lineError({ name, path }: LineConfig, why: string, cause?: unknown): OperatingError {
+  return new OperatingError('line-failed', `line ${name} at ${path}: ${why}`, { retry: 'later', cause });
+}

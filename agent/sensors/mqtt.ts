@@ -1,0 +1,211 @@
+/**
+ * The broker for sensors in and around the truck: aedes, embedded. A sensor's PUBLISH is decoded, sampled and journaled
+ * inside `authorizePublish`, which aedes awaits before it sends PUBACK (its own store comes after the PUBACK). So an
+ * acknowledged reading is an fsynced one.
+ *
+ * What is wrong with a message is counted by reason, and the message is acknowledged all the same: MQTT 3.1.1 has no
+ * refusal, and a sensor would send an unacknowledged one again for ever. Nobody can subscribe here, so a message that
+ * was not taken goes nowhere. Only for `$SYS`, which steers the broker itself, is the connection closed.
+ */
+import { createHash, timingSafeEqual } from 'node:crypto';
+import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { Aedes, type AedesOptions, type Client, type PublishPacket } from 'aedes';
+import type { BrokerConfig, DeviceConfig } from '../config.ts';
+import { asError, describeError, OperatingError } from '../operating-error.ts';
+import { gateSocket } from './packet-gate.ts';
+import { decodeSenml, senmlBytesMax, type SenmlRecord } from './senml.ts';
+import type { SensorDeps, SensorSample, SensorSource } from './sensor.ts';
+
+/** The pack, its topic, and the packet's own head. */
+const packetBytesMax = senmlBytesMax + 1_024;
+/** More local sensors than any truck has. */
+const connectionsMax = 64;
+
+export type SensorBroker = SensorSource & { readonly port: number };
+
+/** Throws `port-unavailable`. `passwords` by username. */
+export async function openSensorBroker(
+  config: BrokerConfig,
+  devices: readonly DeviceConfig[],
+  passwords: ReadonlyMap<string, string>,
+  deps: SensorDeps,
+): Promise<SensorBroker> {
+  const intake = new Intake(config, devices, passwords, deps);
+  const broker = await Aedes.createBroker({
+    ...intake.options(),
+    maxTopicLevels: 16,
+    // A broker that nobody subscribes to has nothing to keep; QoS 2 handshakes are what could pile up.
+    maxInflightInbound: 64,
+    connectTimeout: 10_000,
+  });
+  for (const event of ['clientError', 'connectionError'] as const) {
+    broker.on(event, (client: Client, error: Error) => {
+      deps.log('info', 'sensor-connection-ended', { client: client.id, why: error.message });
+    });
+  }
+  const sockets = new Set<Socket>();
+  const server = createServer((socket) => {
+    sockets.add(socket);
+    socket.once('close', () => sockets.delete(socket));
+    broker.handle(gateSocket(socket, packetBytesMax, (detail) => deps.refuse('packet-too-large', detail)));
+  });
+  server.maxConnections = connectionsMax;
+  const port = await listen(server, config.host, config.port);
+  return {
+    port,
+    async stop() {
+      const closed = new Promise<void>((resolve) => {
+        server.close(() => resolve());
+      });
+      await new Promise<void>((resolve) => {
+        broker.close(() => resolve());
+      });
+      for (const socket of sockets) socket.destroy();
+      await closed;
+      await intake.idle();
+    },
+  };
+}
+
+type Destination = { readonly device: string; readonly channel: number };
+type Login = { readonly digest: Buffer; readonly topics: ReadonlySet<string> };
+
+class Intake {
+  readonly #logins: ReadonlyMap<string, Login>;
+  /** By topic, then by resolved name. */
+  readonly #destinations = new Map<string, Map<string, Destination>>();
+  readonly #users = new WeakMap<Client, Login>();
+  readonly #deps: SensorDeps;
+  readonly #underWay = new Set<Promise<void>>();
+
+  constructor(
+    { credentials }: BrokerConfig,
+    devices: readonly DeviceConfig[],
+    passwords: ReadonlyMap<string, string>,
+    deps: SensorDeps,
+  ) {
+    this.#deps = deps;
+    this.#logins = new Map(
+      credentials.map(({ username, topics }) => {
+        return [username, { digest: digestOf(passwords.get(username) ?? ''), topics: new Set(topics) }];
+      }),
+    );
+    for (const { name: device, sensors } of devices) {
+      for (const { channel, mqtt } of sensors) {
+        if (mqtt === undefined) continue;
+        const names = this.#destinations.get(mqtt.topic) ?? new Map<string, Destination>();
+        this.#destinations.set(mqtt.topic, names.set(mqtt.name, { device, channel }));
+      }
+    }
+  }
+
+  /** Resolves when every message that came in has been answered. */
+  async idle(): Promise<void> {
+    await Promise.allSettled(this.#underWay);
+  }
+
+  options(): AedesOptions {
+    return {
+      preConnect: (_client, packet, done) => {
+        // A will would be published by the broker in the sensor's name, past the fsync, and past the topic check.
+        if (packet.will !== undefined) {
+          this.#deps.refuse('will-not-allowed', `will: expected none, got one on ${packet.will.topic.slice(0, 80)}`);
+          delete packet.will;
+        }
+        done(null, true);
+      },
+      authenticate: (client, username, password, done) => {
+        const login = this.#logins.get(username ?? '');
+        const given = digestOf(password ?? '');
+        // The comparison takes place for an unknown name too: the time of the answer tells nothing about names.
+        const isRight = timingSafeEqual(given, login?.digest ?? nobodysDigest) && login !== undefined;
+        if (isRight) {
+          this.#users.set(client, login);
+          done(null, true);
+          return;
+        }
+        this.#deps.refuse('sensor-credentials-wrong', `username: got "${(username ?? '').slice(0, 64)}"`);
+        done(null, false);
+      },
+      authorizeSubscribe: (_client, { topic }, done) => {
+        this.#deps.refuse('subscription-not-allowed', `subscription to ${topic.slice(0, 80)}`);
+        // A null subscription is answered with the failure code of SUBACK (MQTT 3.1.1 §3.9.3).
+        done(null, null);
+      },
+      authorizePublish: (client, packet, done) => {
+        const taken = this.#take(client, packet).then(
+          () => done(),
+          // Not journaled, so not acknowledged: the connection is closed and the sensor sends again.
+          (error: unknown) => done(asError(error)),
+        );
+        this.#underWay.add(taken);
+        void taken.finally(() => this.#underWay.delete(taken));
+      },
+      authorizeForward: () => null,
+    };
+  }
+
+  /** Returns when the message may be acknowledged: journaled, or turned away and counted. */
+  async #take(client: Client | null, packet: PublishPacket): Promise<void> {
+    if (packet.topic.startsWith('$')) {
+      this.#deps.refuse('topic-reserved', `topic: got ${packet.topic.slice(0, 80)}`);
+      throw new Error('topics under $ are reserved');
+    }
+    // A message that was turned away delivers nothing, in its turn: PUBACKs go out in order (MQTT 3.1.1 §4.6).
+    await this.#deps.deliver(this.#open(client, packet) ?? []);
+  }
+
+  #open(client: Client | null, packet: PublishPacket): SensorSample[] | undefined {
+    const { refuse, clock } = this.#deps;
+    const { topic, retain, payload } = packet;
+    if (retain) {
+      packet.retain = false;
+      refuse('publish-retained', `retain on ${topic.slice(0, 80)}`);
+      return undefined;
+    }
+    const names = this.#destinations.get(topic);
+    if (client === null || names === undefined || this.#users.get(client)?.topics.has(topic) !== true) {
+      refuse('topic-not-allowed', `topic: got ${topic.slice(0, 80)}`);
+      return undefined;
+    }
+    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
+    const decoded = decodeSenml(bytes, clock.nowMs() / 1_000);
+    if (decoded.ok) return this.#place(topic, names, decoded.value);
+    refuse(decoded.reason, `${topic}: ${decoded.detail}`);
+    return undefined;
+  }
+
+  #place(topic: string, names: ReadonlyMap<string, Destination>, records: readonly SenmlRecord[]): SensorSample[] {
+    const samples: SensorSample[] = [];
+    for (const { name, timeSec, unit, value } of records) {
+      const destination = names.get(name);
+      if (destination === undefined) {
+        this.#deps.refuse('sensor-unknown', `${topic}: no sensor is called ${name.slice(0, 80)}`);
+        continue;
+      }
+      // A text, or a sum alone, is no measurement of this channel: a sensor without a value, a fault to be shown.
+      const measured = typeof value === 'number' || typeof value === 'boolean' ? value : undefined;
+      samples.push({ ...destination, raw: { timeSec, value: measured, unit } });
+    }
+    // RFC 8428 §4.6 asks senders for order in time; one that does not keep it must not lose its older records.
+    return samples.sort((a, b) => a.raw.timeSec - b.raw.timeSec);
+  }
+}
+
+function digestOf(secret: string | Uint8Array): Buffer {
+  return createHash('sha256').update(secret).digest();
+}
+
+const nobodysDigest = Buffer.alloc(32);
+
+async function listen(server: Server, host: string, port: number): Promise<number> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (cause) => {
+      const message = `sensorBroker ${host}:${port}: ${describeError(cause)}`;
+      reject(new OperatingError('port-unavailable', message, { retry: 'later', cause }));
+    });
+    server.listen(port, host, resolve);
+  });
+  // A server that listens on TCP has an address of this form.
+  return (server.address() as AddressInfo).port;
+}

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+import {P256} from "@openzeppelin/contracts/utils/cryptography/P256.sol";
+import {Cbor} from "./Cbor.sol";
+import {Inclusion} from "./Inclusion.sol";
+import {Sha256} from "./Sha256.sol";
+import {IEvidence} from "./interfaces/IEvidence.sol";
+
+/// @notice Checks a device's own signatures over a run of samples, and that the run is an excursion. The mirror of
+/// wire/evidence.ts: the same checks in the same order. It rebuilds the signed bytes from their fields, so it parses nothing.
+library Evidence {
+    /// What a batch is signed as (RFC 9052 §4.4): ["Signature1", h'a10126', 'coldproof v1 envelope', batch: bstr]. Up to the
+    /// batch's length it is constant; every batch is 109 to 124 bytes long, so its length is always 0x58 and one byte.
+    ///   84 6a "Signature1" 43 a10126 55 "coldproof v1 envelope" 58 LL
+    bytes32 private constant PREFIX_HEAD = hex"846a5369676e61747572653143a1012655636f6c6470726f6f6620763120656e";
+    bytes32 private constant PREFIX_TAIL = hex"76656c6f70655800890158200000000000000000000000000000000000000000";
+    uint256 private constant LENGTH_AT = 39;
+    uint256 private constant BATCH_AT = 40;
+    /// The batch begins with 89 01 5820: an array of 9, version 1, the device's digest.
+    uint256 private constant DEVICE_AT = 44;
+    uint256 private constant SEQUENCE_AT = 76;
+    /// 40 + 124 bytes, and room for what Cbor overwrites behind an item.
+    uint256 private constant PREIMAGE_SIZE = 224;
+
+    uint256 private constant HALF_ORDER = P256.N / 2;
+    uint16 private constant CRITICAL_FLAGS = 0xff00;
+    int256 private constant FAULT = type(int16).min;
+    uint256 private constant SAMPLE_BYTES = 4;
+
+    /// What the verifier knows of the order.
+    struct Claim {
+        bytes32 device;
+        /// Unix seconds.
+        uint256 dispatchedAt;
+        uint256 nowAt;
+        IEvidence.ExcursionTerms terms;
+    }
+
+    /// The walk over the run's samples, from one batch to the next.
+    struct Run {
+        uint256 skip;
+        uint256 left;
+        uint256 startedAt;
+        uint256 lastAt;
+        int256 peakCentiC;
+    }
+
+    /// @notice Reverts with the reason when the evidence does not prove an excursion. `digest` is the identity of the evidence.
+    function verify(
+        IEvidence.ExcursionEvidence calldata evidence,
+        Claim memory claim
+    ) internal view returns (IEvidence.Excursion memory excursion, bytes32 digest) {
+        bytes32 device = deviceOf(evidence.x, evidence.y);
+        if (device != claim.device) revert IEvidence.DeviceNotAssigned(device, claim.device);
+        if (evidence.channel != claim.terms.channel) {
+            revert IEvidence.ChannelNotInTerms(evidence.channel, claim.terms.channel);
+        }
+        Run memory run;
+        run.skip = evidence.skip;
+        run.left = evidence.count;
+        uint256 batchCount = evidence.batches.length;
+        if (batchCount == 0 || run.left == 0) revert IEvidence.RunMalformed(0, run.left, run.skip);
+        (uint256 preimage, uint256 digests) = _allocate(device, batchCount, evidence.channel);
+        for (uint256 i = 0; i < batchCount; ++i) {
+            IEvidence.SealedSeries calldata batch = evidence.batches[i];
+            if (batch.flags & CRITICAL_FLAGS != 0) revert IEvidence.BatchFlagged(batch.sequence, batch.flags);
+            if (i > 0) _requireContiguous(batch, evidence.batches[i - 1].sequence, _digestAt(digests, i - 1));
+            _requireSeries(batch, evidence.channel);
+            _requireSignature(batch, evidence, preimage, digests, i);
+            _walk(run, claim, batch, i);
+        }
+        if (run.left > 0) revert IEvidence.RunMalformed(batchCount, run.left, run.skip);
+        return (_end(run, claim), _keccak(digests, batchCount));
+    }
+
+    /// @notice keccak256(channel ‖ SHA-256 of each batch): identity of evidence, free of signatures.
+    function digestOf(IEvidence.ExcursionEvidence calldata evidence) internal view returns (bytes32) {
+        uint256 batchCount = evidence.batches.length;
+        (uint256 preimage, uint256 digests) = _allocate(
+            deviceOf(evidence.x, evidence.y),
+            batchCount,
+            evidence.channel
+        );
+        for (uint256 i = 0; i < batchCount; ++i) {
+            uint256 size = _writeBatch(evidence.batches[i], preimage);
+            _setDigest(digests, i, Sha256.digest(preimage + BATCH_AT, size));
+        }
+        return _keccak(digests, batchCount);
+    }
+
+    /// @notice SHA-256(x ‖ y).
+    function deviceOf(bytes32 x, bytes32 y) internal view returns (bytes32) {
+        uint256 at;
+        assembly ("memory-safe") {
+            at := mload(0x40)
+            mstore(at, x)
+            mstore(add(at, 0x20), y)
+        }
+        return Sha256.digest(at, 64);
+    }
+
+    /// The preimage with all that is the same for each batch, and the room for channel ‖ digests.
+    function _allocate(
+        bytes32 device,
+        uint256 batchCount,
+        uint8 channel
+    ) private pure returns (uint256 preimage, uint256 digests) {
+        assembly ("memory-safe") {
+            preimage := mload(0x40)
+            digests := add(preimage, PREIMAGE_SIZE)
+            mstore(0x40, add(digests, and(add(mul(batchCount, 0x20), 0x3f), not(0x1f))))
+            mstore(preimage, PREFIX_HEAD)
+            mstore(add(preimage, 0x20), PREFIX_TAIL)
+            mstore(add(preimage, DEVICE_AT), device)
+            mstore8(digests, channel)
+        }
+    }
+
+    function _digestAt(uint256 digests, uint256 i) private pure returns (bytes32 digest) {
+        assembly ("memory-safe") {
+            digest := mload(add(add(digests, 1), mul(i, 0x20)))
+        }
+    }
+
+    function _setDigest(uint256 digests, uint256 i, bytes32 digest) private pure {
+        assembly ("memory-safe") {
+            mstore(add(add(digests, 1), mul(i, 0x20)), digest)
+        }
+    }
+
+    function _keccak(uint256 digests, uint256 batchCount) private pure returns (bytes32 result) {
+        assembly ("memory-safe") {
+            result := keccak256(digests, add(1, mul(batchCount, 0x20)))
+        }
+    }
+
+    /// Writes the batch behind the device in the preimage, and its length before it. Returns that length in bytes.
+    function _writeBatch(IEvidence.SealedSeries calldata batch, uint256 preimage) private pure returns (uint256 size) {
+        uint256 at = preimage + SEQUENCE_AT;
+        at = Cbor.writeUint(at, batch.sequence);
+        at = Cbor.writeDigest(at, batch.previous);
+        at = Cbor.writeUint(at, batch.first);
+        at = Cbor.writeUint(at, batch.last);
+        at = Cbor.writeUint(at, batch.seriesCount);
+        at = Cbor.writeDigest(at, batch.root);
+        at = Cbor.writeUint(at, batch.flags);
+        size = at - preimage - BATCH_AT;
+        assembly ("memory-safe") {
+            mstore8(add(preimage, LENGTH_AT), size)
+        }
+    }
+
+    function _requireContiguous(
+        IEvidence.SealedSeries calldata batch,
+        uint32 sequenceBefore,
+        bytes32 digestBefore
+    ) private pure {
+        if (uint256(batch.sequence) != uint256(sequenceBefore) + 1 || batch.previous != digestBefore) {
+            revert IEvidence.BatchNotContiguous(batch.sequence, batch.previous, sequenceBefore, digestBefore);
+        }
+    }
+
+    /// The channel's series is whole, unmarked, and a leaf under the batch's root.
+    function _requireSeries(IEvidence.SealedSeries calldata batch, uint8 channel) private view {
+        if (batch.marks != 0) revert IEvidence.SeriesMarked(batch.sequence, batch.marks);
+        uint256 size = batch.samples.length;
+        if (size == 0 || size % SAMPLE_BYTES != 0) revert IEvidence.SamplesMalformed(batch.sequence, size);
+        bytes32 leaf = _leafHash(channel, batch.samples);
+        if (!Inclusion.verify(leaf, batch.leafIndex, batch.seriesCount, batch.path, batch.root)) {
+            revert IEvidence.SeriesNotInBatch(batch.sequence, batch.root);
+        }
+    }
+
+    /// SHA-256(0x00 ‖ [channel, marks 0, samples]), in memory behind the free pointer, which stays where it is.
+    function _leafHash(uint8 channel, bytes calldata samples) private view returns (bytes32) {
+        uint256 start;
+        assembly ("memory-safe") {
+            start := mload(0x40)
+            mstore(start, shl(240, 0x0083))
+        }
+        uint256 at = Cbor.writeUint(start + 2, channel);
+        at = Cbor.writeUint(at, 0);
+        at = Cbor.writeHead(at, Cbor.BYTE_STRING, samples.length);
+        assembly ("memory-safe") {
+            calldatacopy(at, samples.offset, samples.length)
+        }
+        return Sha256.digest(start, at + samples.length - start);
+    }
+
+    function _requireSignature(
+        IEvidence.SealedSeries calldata batch,
+        IEvidence.ExcursionEvidence calldata evidence,
+        uint256 preimage,
+        uint256 digests,
+        uint256 i
+    ) private view {
+        uint256 size = _writeBatch(batch, preimage);
+        bytes32 digest = Sha256.digest(preimage + BATCH_AT, size);
+        _setDigest(digests, i, digest);
+        if (uint256(batch.s) > HALF_ORDER) revert IEvidence.SignatureNotLowS(batch.sequence, batch.s);
+        bytes32 message = Sha256.digest(preimage, BATCH_AT + size);
+        if (!P256.verify(message, batch.r, batch.s, evidence.x, evidence.y)) {
+            revert IEvidence.SignatureInvalid(batch.sequence, digest);
+        }
+    }
+
+    /// Takes the batch's samples into the run: `skip` of the first batch are only counted for time.
+    function _walk(
+        Run memory run,
+        Claim memory claim,
+        IEvidence.SealedSeries calldata batch,
+        uint256 batchIndex
+    ) private pure {
+        bytes calldata samples = batch.samples;
+        uint256 end = samples.length / SAMPLE_BYTES;
+        uint256 i = run.skip;
+        if (run.left == 0 || i >= end) revert IEvidence.RunMalformed(batchIndex, run.left, i);
+        uint256 timeAt = batch.first;
+        for (uint256 j = 0; j < i; ++j) timeAt += _sample(samples, j) >> 16;
+        if (run.left < end - i) end = i + run.left;
+        run.left -= end - i;
+        run.skip = 0;
+        if (run.startedAt == 0) {
+            uint256 sample = _sample(samples, i++);
+            timeAt += sample >> 16;
+            if (timeAt < claim.dispatchedAt) revert IEvidence.SampleBeforeDispatch(timeAt, claim.dispatchedAt);
+            run.startedAt = timeAt;
+            run.peakCentiC = _valueOf(sample);
+            _requireOutside(run.peakCentiC, run.peakCentiC >= claim.terms.upperLimitCentiC, claim.terms, timeAt);
+            run.lastAt = timeAt;
+        }
+        _walkOn(run, claim.terms, samples, i, end, timeAt);
+    }
+
+    /// All samples of the run but its first.
+    function _walkOn(
+        Run memory run,
+        IEvidence.ExcursionTerms memory terms,
+        bytes calldata samples,
+        uint256 i,
+        uint256 end,
+        uint256 timeAt
+    ) private pure {
+        uint256 lastAt = run.lastAt;
+        int256 peakCentiC = run.peakCentiC;
+        uint256 gapSecMax = terms.sampleGapSecMax;
+        // A run is all too warm or all too cold; its first sample, the peak so far, says which.
+        bool isWarm = peakCentiC >= terms.upperLimitCentiC;
+        for (; i < end; ++i) {
+            uint256 sample = _sample(samples, i);
+            timeAt += sample >> 16;
+            // Samples that run backwards, across two batches, are no run either.
+            if (timeAt <= lastAt || timeAt - lastAt > gapSecMax) {
+                revert IEvidence.SampleGapTooLong(timeAt, lastAt, uint16(gapSecMax));
+            }
+            int256 valueCentiC = _valueOf(sample);
+            _requireOutside(valueCentiC, isWarm, terms, timeAt);
+            if (isWarm ? valueCentiC > peakCentiC : valueCentiC < peakCentiC) peakCentiC = valueCentiC;
+            lastAt = timeAt;
+        }
+        run.lastAt = lastAt;
+        run.peakCentiC = peakCentiC;
+    }
+
+    function _requireOutside(
+        int256 valueCentiC,
+        bool isWarm,
+        IEvidence.ExcursionTerms memory terms,
+        uint256 timeAt
+    ) private pure {
+        if (valueCentiC == FAULT) revert IEvidence.SampleFaulty(timeAt);
+        if (isWarm ? valueCentiC < terms.upperLimitCentiC : valueCentiC > terms.lowerLimitCentiC) {
+            revert IEvidence.SampleWithinLimits(timeAt, int16(valueCentiC));
+        }
+    }
+
+    /// Sample `i`: delta seconds in the upper, value in the lower 16 bits.
+    function _sample(bytes calldata samples, uint256 i) private pure returns (uint256 sample) {
+        assembly ("memory-safe") {
+            sample := shr(224, calldataload(add(samples.offset, mul(i, SAMPLE_BYTES))))
+        }
+    }
+
+    function _valueOf(uint256 sample) private pure returns (int256) {
+        return int16(uint16(sample));
+    }
+
+    function _end(Run memory run, Claim memory claim) private pure returns (IEvidence.Excursion memory) {
+        if (run.lastAt > claim.nowAt) revert IEvidence.SampleInFuture(run.lastAt, claim.nowAt);
+        uint256 durationSec = run.lastAt - run.startedAt;
+        if (durationSec < claim.terms.excursionSecMin) {
+            revert IEvidence.RunTooShort(durationSec, claim.terms.excursionSecMin);
+        }
+        // Block times are 32 bits until 2106 (unixSecMax of wire/limits.ts), and the run ends before the present.
+        return IEvidence.Excursion(uint32(run.startedAt), uint32(durationSec), int16(run.peakCentiC));
+    }
+}

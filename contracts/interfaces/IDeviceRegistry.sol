@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.28;
+
+/// @title Devices, their keys, and when to believe them
+/// @notice A device is SHA-256(x ‖ y) of its P-256 key. It is enrolled once, with its own signed consent, and never again.
+interface IDeviceRegistry {
+    struct Device {
+        address owner;
+        /// Unix seconds; evidence counts for samples in [validFrom, revokedFrom).
+        uint32 validFrom;
+        /// Unix seconds; type(uint32).max for a device that is not revoked.
+        uint32 revokedFrom;
+        /// Unix seconds; the device is dispatched with no order from then on.
+        uint32 calibrationUntil;
+        /// ISO 6346 container number, 11 ASCII characters.
+        bytes11 asset;
+        bytes32 x;
+        bytes32 y;
+        /// SHA-256 of the calibration certificate.
+        bytes32 calibrationDigest;
+    }
+
+    /// @notice A device is known from `validFrom` on. Times are Unix seconds.
+    event DeviceEnrolled(
+        bytes32 indexed device,
+        address indexed owner,
+        bytes11 indexed asset,
+        bytes32 x,
+        bytes32 y,
+        uint32 validFrom,
+        bytes32 calibrationDigest,
+        uint32 calibrationUntil
+    );
+    /// @notice No sample from `revokedFrom` (Unix seconds) on counts any more.
+    event DeviceRevoked(bytes32 indexed device, address indexed owner, uint32 revokedFrom);
+
+    /// @notice This key has been enrolled before.
+    error DeviceAlreadyEnrolled(bytes32 device, address owner);
+    error DeviceUnknown(bytes32 device);
+    error NotDeviceOwner(address caller, address owner);
+    /// @notice Not an ISO 6346 container number with a right check digit.
+    error AssetInvalid(bytes11 asset);
+    /// @notice (x, y) is not a point of P-256 other than infinity.
+    error KeyNotOnCurve(bytes32 x, bytes32 y);
+    /// @notice The certificate was no longer valid at enrolment. Unix seconds.
+    error CalibrationExpired(uint32 calibrationUntil, uint256 nowAt);
+    /// @notice Not a low-s signature of the device's key over this chain, registry, owner and asset.
+    error ConsentInvalid(bytes32 device, address owner, bytes11 asset);
+    /// @notice A revocation moves only back in time. Unix seconds.
+    error RevocationNotEarlier(uint32 got, uint32 revokedFrom);
+
+    /// @notice Enrols a device for the caller as its owner, valid from this block's time on.
+    /// @param x,y the device's P-256 public key
+    /// @param asset ISO 6346 container number, 11 ASCII characters
+    /// @param calibrationDigest SHA-256 of the calibration certificate
+    /// @param calibrationUntil end of its validity, Unix seconds
+    /// @param r,s the device's ES256 signature, low s, over the enrolment of wire/WIRE.md
+    /// @return device SHA-256(x ‖ y)
+    function enrol(
+        bytes32 x,
+        bytes32 y,
+        bytes11 asset,
+        bytes32 calibrationDigest,
+        uint32 calibrationUntil,
+        bytes32 r,
+        bytes32 s
+    ) external returns (bytes32 device);
+
+    /// @notice Ends a device's validity, by its owner. May lie in the past (the time of a theft), and may later be moved back
+    /// further, never forward.
+    /// @param from Unix seconds
+    function revoke(bytes32 device, uint32 from) external;
+
+    /// @notice All that is known of a device; zeros for one that is not enrolled.
+    function deviceOf(bytes32 device) external view returns (Device memory);
+
+    /// @notice Whether the device was enrolled and not revoked in all of [from, until], Unix seconds, both included.
+    function isValidDuring(bytes32 device, uint256 from, uint256 until) external view returns (bool);
+
+    /// @notice Whether `asset` is an ISO 6346 container number: three letters, U, J or Z, six digits and the check digit.
+    function isContainerNumber(bytes11 asset) external pure returns (bool);
+}

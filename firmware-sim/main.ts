@@ -1,0 +1,30 @@
+/** The simulated devices of one container as a process: arguments and environment in, JSON log lines on stderr. */
+import { realClock } from './clock.ts';
+import { logLines } from './log-line.ts';
+import { openLink } from './device-mqtt.ts';
+import { openLine } from './device-modbus.ts';
+import { readSettings, usage } from './settings.ts';
+import { runSimulator } from './simulator.ts';
+
+async function main(): Promise<void> {
+  const asked = readSettings(process.argv.slice(2), process.env);
+  switch (asked.kind) {
+    case 'help':
+      process.stdout.write(`${usage}\n`);
+      return;
+    case 'problems':
+      process.stderr.write(`${asked.problems.join('\n')}\n\n${usage}\n`);
+      process.exitCode = 2;
+      return;
+    case 'run': {
+      const { clock, broker, options } = asked.settings;
+      const stop = new AbortController();
+      for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+      const log = logLines(clock, (line) => process.stderr.write(line));
+      const deps = { clock, realClock, log, openLink: (signal: AbortSignal) => openLink(broker, signal), openLine };
+      await runSimulator(deps, options, stop.signal);
+    }
+  }
+}
+
+await main();

@@ -1,0 +1,151 @@
+/**
+ * One container's devices on one voyage.
+ *
+ *   Clock --+-- every minute --> Voyage --> SenML --> FaultyPath --> Outbox --> device-mqtt --> gateway's broker
+ *           |
+ *           +-- when asked ----> Voyage --> registers <------------------------ device-modbus <-- gateway's poll
+ *
+ * A sample bears the time it was due, however late it is taken or sent. After a restart, what was due in the last
+ * minutes is sampled again, with the same values, since nobody knows whether it was sent; what is older is missed.
+ *
+ * Shutdown: `signal` first ends the sampling. The radio then has a moment to empty the outbox, and is stopped by a
+ * signal of its own; the serial line closes at once. All three end on their signal, so run() ends.
+ */
+import { utf8ToBytes } from '@coldproof/wire';
+import type { Clock } from './clock.ts';
+import { runModbusDevice, type Line } from './device-modbus.ts';
+import { runMqttDevice, type Link } from './device-mqtt.ts';
+import { FaultyPath, type FaultRates } from './fault.ts';
+import type { Log } from './log-line.ts';
+import { Outbox } from './outbox.ts';
+import { Random } from './random.ts';
+import { samplePeriodSec, scenarios, voyageSec, type ScenarioName } from './scenario.ts';
+import { formatSenml, type SenmlReading } from './senml.ts';
+import { Voyage, type SensorSample } from './voyage.ts';
+
+export type SimulatorDeps = {
+  /** The voyage's clock. */
+  readonly clock: Clock;
+  readonly realClock: Clock;
+  readonly log: Log;
+  readonly openLink: (signal: AbortSignal) => Promise<Link>;
+  readonly openLine: (path: string, baud: number) => Promise<Line>;
+};
+
+export type SimulatorOptions = {
+  readonly scenario: ScenarioName;
+  readonly seed: number;
+  readonly voyageStartSec: number;
+  /** The SenML base name without its slash. */
+  readonly truck: string;
+  readonly topic: string;
+  /** How far back from now a sample is still taken, in voyage seconds. */
+  readonly catchUpSec: number;
+  readonly faults: FaultRates;
+  /** With a serial line, the unit's own channels are on it and not on MQTT. */
+  readonly serial?: { readonly path: string; readonly baud: number; readonly unitId: number };
+};
+
+/** Real milliseconds that a stopping device still has for its outbox. */
+const lastSendsMsMax = 1_000;
+
+export async function runSimulator(deps: SimulatorDeps, options: SimulatorOptions, signal: AbortSignal): Promise<void> {
+  const { scenario, seed, voyageStartSec, topic, serial } = options;
+  const random = Random.fromSeed(seed);
+  const outbox = new Outbox();
+  const radio = new AbortController();
+  const stop = AbortSignal.any([signal, radio.signal]);
+  const startsAt = new Date(voyageStartSec * 1_000).toISOString();
+  deps.log('info', 'voyage-started', { scenario, seed, startsAt, voyageSec, isSerial: serial !== undefined });
+  const tasks = [runMqttDevice({ ...deps, random }, topic, outbox, radio.signal)];
+  if (serial !== undefined) tasks.push(runUnit(deps, options, serial, random, stop));
+  const sampling = sampleVoyage(deps, options, outbox, stop).then(async () => {
+    await outbox.until((size) => size === 0, stop);
+    if (!stop.aborted) deps.log('info', 'voyage-ended', { overwritten: outbox.overwritten });
+    await untilAborted(stop);
+    await Promise.race([
+      outbox.until((size) => size === 0, radio.signal),
+      deps.realClock.wait(lastSendsMsMax, radio.signal),
+    ]);
+  });
+  try {
+    // Only a bug lets a task end before its signal, by throwing: then the others are stopped and the error goes out.
+    await Promise.race([sampling, ...tasks.map((task) => task.then(() => untilAborted(radio.signal)))]);
+  } finally {
+    const unsent = outbox.size;
+    radio.abort();
+    deps.log('info', 'simulator-stopped', { unsent });
+  }
+  await Promise.all(tasks);
+}
+
+/** Takes each due sample of the voyage once; returns after the last one, or when aborted. */
+async function sampleVoyage(
+  deps: SimulatorDeps,
+  options: SimulatorOptions,
+  outbox: Outbox,
+  signal: AbortSignal,
+): Promise<void> {
+  const { clock, log } = deps;
+  const voyage = new Voyage(scenarios[options.scenario], options.seed);
+  const path = new FaultyPath(options.faults, Random.fromSeed(options.seed).fork('faults'));
+  const startMs = options.voyageStartSec * 1_000;
+  const elapsedSec = Math.floor((clock.nowMs() - startMs) / 1_000);
+  const sampleCount = voyageSec / samplePeriodSec;
+  const missed = Math.min(sampleCount, Math.max(0, Math.floor((elapsedSec - options.catchUpSec) / samplePeriodSec)));
+  if (missed > 0) log('warn', 'samples-missed', { count: missed, catchUpSec: options.catchUpSec });
+  for (let atSec = (missed + 1) * samplePeriodSec; atSec <= voyageSec; atSec += samplePeriodSec) {
+    await clock.wait(startMs + atSec * 1_000 - clock.nowMs(), signal);
+    if (signal.aborted) return;
+    logEvents(log, options.scenario, atSec);
+    const readings = readingsOf(voyage.sampleAt(atSec), options.serial !== undefined);
+    const payload = utf8ToBytes(formatSenml(options.truck, options.voyageStartSec + atSec, readings));
+    const { sent, faults } = path.pass(atSec, payload);
+    for (const fault of faults) log('warn', 'fault-made', { fault, atSec });
+    for (const each of sent) outbox.add(each);
+  }
+  for (const each of path.flush()) outbox.add(each);
+}
+
+/** The events since the sample before this one. */
+function logEvents(log: Log, scenario: ScenarioName, atSec: number): void {
+  for (const { event, atSec: eventSec } of scenarios[scenario].events) {
+    if (eventSec > atSec - samplePeriodSec && eventSec <= atSec) log('info', event, { atSec: eventSec });
+  }
+}
+
+export function readingsOf(sample: SensorSample, isUnitOnSerial: boolean): SenmlReading[] {
+  const own: SenmlReading[] = [
+    { name: 'cargo-probe-1', centiC: sample.cargoProbe1CentiC },
+    { name: 'door', isSet: sample.isDoorOpen },
+  ];
+  if (isUnitOnSerial) return own;
+  return [
+    { name: 'supply-air', centiC: sample.supplyAirCentiC },
+    { name: 'return-air', centiC: sample.returnAirCentiC },
+    ...own,
+    { name: 'setpoint', centiC: sample.setpointCentiC },
+    { name: 'unit-mode', value: sample.unitMode },
+  ];
+}
+
+function runUnit(
+  deps: SimulatorDeps,
+  options: SimulatorOptions,
+  serial: NonNullable<SimulatorOptions['serial']>,
+  random: Random,
+  signal: AbortSignal,
+): Promise<void> {
+  const voyage = new Voyage(scenarios[options.scenario], options.seed);
+  const sample = () => {
+    const elapsedSec = Math.floor(deps.clock.nowMs() / 1_000) - options.voyageStartSec;
+    return voyage.sampleAt(Math.max(0, elapsedSec));
+  };
+  const openLine = () => deps.openLine(serial.path, serial.baud);
+  return runModbusDevice({ ...deps, random, openLine }, { ...serial, sample }, signal);
+}
+
+function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return Promise.resolve();
+  return new Promise((resolve) => signal.addEventListener('abort', () => resolve(), { once: true }));
+}

@@ -1,0 +1,144 @@
+/**
+ * The part of the loop from the log to the outbox: for each order in transit, a cursor over its device's batches. What
+ * the rules find, the rules' state, the cursor and the action are written in one transaction, so that a crash repeats
+ * the whole step or none of it, and the same batches give the same answer.
+ */
+import {
+  assert,
+  bytesToHex,
+  decodeEnvelope,
+  hexToBytes,
+  openEnvelope,
+  type Crypto,
+  type OpenEnvelope,
+} from '@coldproof/wire';
+import type { Chain } from './chain.ts';
+import type { Clock } from './clock.ts';
+import { evaluate, initialState, type EvaluationState, type Finding, type RunLocation } from './evaluate.ts';
+import type { Log } from './log-line.ts';
+import { evidenceArgument, evidenceJson, prove } from './prove.ts';
+import type { Order } from './store-chain.ts';
+import type { EvaluationRow } from './store-evaluation.ts';
+import type { EvidenceRecord } from './store-outbox.ts';
+import type { Store } from './store.ts';
+import type { CrashPoint } from './transmit.ts';
+
+/** One transaction's worth; a device that comes back after days is worked off in steps. */
+const batchesPerStepMax = 64;
+
+export type FindingsDeps = {
+  readonly store: Store;
+  readonly chain: Pick<Chain, 'encode'>;
+  readonly crypto: Crypto;
+  readonly pace: Clock;
+  readonly log: Log;
+  readonly crashPoint: CrashPoint;
+};
+
+export class Findings {
+  readonly #deps: FindingsDeps;
+  /** Orders in transit by device; refreshed when the chain's projections change. */
+  #orders = new Map<string, Order[]>();
+
+  constructor(deps: FindingsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Takes over the orders that are in transit now, and looks at all of them. */
+  refresh(): boolean {
+    this.#orders = Map.groupBy(this.#deps.store.chain.ordersIn('InTransit'), ({ device }) => device);
+    return this.run(this.#orders.keys());
+  }
+
+  /** Looks at what the log has new for these devices (hex). Says whether the outbox has a new action. */
+  run(devices: Iterable<string>): boolean {
+    let hasNewAction = false;
+    for (const device of devices) {
+      for (const order of this.#orders.get(device) ?? []) {
+        while (this.#step(order, (isNew) => (hasNewAction ||= isNew)));
+      }
+    }
+    return hasNewAction;
+  }
+
+  /** Up to batchesPerStepMax batches of one order; says whether there were any. */
+  #step(order: Order, onAction: (isNew: boolean) => void): boolean {
+    const { store, log, crashPoint } = this.#deps;
+    const row = this.#cursor(order);
+    if (row === undefined) return false;
+    const device = hexToBytes(order.device);
+    const stored = store.log.envelopes(device, row.nextSequence, batchesPerStepMax);
+    if (stored.length === 0) return false;
+    // Written by this method only.
+    let state = JSON.parse(row.state) as EvaluationState;
+    const findings: Finding[] = [];
+    for (const { envelope } of stored) {
+      const step = evaluate(order, state, this.#open(envelope));
+      state = step.state;
+      findings.push(...step.findings);
+    }
+    const actions = findings.flatMap(({ run }) => (run === undefined ? [] : (this.#act(order, run) ?? [])));
+    const nextSequence = stored.at(-1)!.sequence + 1;
+    const nowMs = this.#deps.pace.nowMs();
+    store.transaction(() => {
+      for (const finding of findings) store.evaluation.saveFinding(order.orderId, finding);
+      for (const action of actions) {
+        onAction(store.outbox.insert({ ...action, orderId: order.orderId, dueMs: 0, createdMs: nowMs }));
+      }
+      store.evaluation.save(order.orderId, { dispatch: row.dispatch, nextSequence, state: JSON.stringify(state) });
+    });
+    crashPoint('evaluation-committed');
+    for (const finding of findings) this.#say(order, finding, log);
+    return true;
+  }
+
+  /** Undefined while the device has sent nothing since dispatch. */
+  #cursor(order: Order): EvaluationRow | undefined {
+    const { store } = this.#deps;
+    const dispatch = `${order.device}@${order.dispatchedAtSec}`;
+    const row = store.evaluation.load(order.orderId);
+    if (row?.dispatch === dispatch) return row;
+    if (row !== undefined) store.transaction(() => store.evaluation.reset(order.orderId));
+    const nextSequence = store.log.firstSequenceSince(hexToBytes(order.device), order.dispatchedAtSec);
+    if (nextSequence === undefined) return undefined;
+    return { dispatch, nextSequence, state: JSON.stringify(initialState(order)) };
+  }
+
+  /** The action that a run of samples asks for. Undefined, with a log line, if rule and verifier should disagree. */
+  #act(order: Order, run: RunLocation): { id: string; evidence: string } | undefined {
+    const { store, chain, crypto, log } = this.#deps;
+    const { orderId } = order;
+    const device = store.chain.device(order.device);
+    assert(device !== undefined, `the device of order ${orderId}, in the log, is in the registry`);
+    const count = run.lastSequence - run.firstSequence + 1;
+    const stored = store.log.envelopes(hexToBytes(order.device), run.firstSequence, count);
+    const batches = stored.map(({ envelope }) => this.#open(envelope));
+    const proved = prove(order, run, batches, hexToBytes(device.publicKey), crypto);
+    if (!proved.ok) {
+      log('error', 'proof-refused', { orderId, reason: proved.reason, detail: proved.detail });
+      return undefined;
+    }
+    const { evidence, excursion } = proved.value;
+    const digest = bytesToHex(proved.value.digest);
+    const calldata = chain.encode('Shipments', 'reportExcursion', [orderId, evidenceArgument(evidence)]);
+    const record: EvidenceRecord = { digest, calldata, excursion, evidence: evidenceJson(evidence) };
+    log('info', 'excursion-proved', { orderId, evidence: digest, ...excursion });
+    return { id: `${orderId}:${digest}`, evidence: JSON.stringify(record) };
+  }
+
+  /** What the log holds was verified before it was stored. */
+  #open(envelope: Uint8Array): OpenEnvelope {
+    const decoded = decodeEnvelope(envelope);
+    assert(decoded.ok, 'a stored envelope decodes');
+    const opened = openEnvelope(decoded.value, this.#deps.crypto);
+    assert(opened.ok, 'a stored envelope opens');
+    return opened.value;
+  }
+
+  #say({ orderId }: Order, { rule, channel, openedAtSec, closedAtSec, detail, run }: Finding, log: Log): void {
+    // An excursion's growth, batch by batch, is state and not a decision.
+    if (rule === 'excursion' && run === undefined && closedAtSec === undefined) return;
+    const event = closedAtSec === undefined ? 'finding-opened' : 'finding-closed';
+    log('info', event, { orderId, rule, channel, openedAtSec, closedAtSec, ...detail });
+  }
+}

@@ -1,0 +1,271 @@
+/**
+ * The loop: what the stages hand to one another, and when.
+ *
+ *    devices                                                                chain
+ *       |  MQTT                                                           ^      |
+ *   broker.ts                                                             |      v
+ *       |                                                         transmit (12)  watch (14)
+ *       v                                                                 ^      |
+ *   receive (6) --> [queue] --> verify (7) --> log (8) --+                |      | orders, devices
+ *       ^                        threads                 |            [outbox]   |
+ *       |                                                v                |      |
+ *       +------------------ receipts <--- committed --- evaluate (9) --> prove (10)
+ *
+ * Two loops run side by side. The intake loop takes a group from the queue, verifies it while the group before is being
+ * committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches, evaluates what
+ * the chain's news concern, and works off the outbox; it runs at its own pace and is woken by a new action.
+ *
+ * Shutdown needs no care for correctness, only for courtesy: everything that is promised (a receipt, a stored
+ * transaction) is on disk before it is said, and everything else is made again. So `close` lets the two loops end the
+ * step they are in, then closes links, threads and store, in this order, since each uses the ones after it. After a
+ * kill the next start runs the same functions on the same store: there is no other recovery.
+ */
+import { bytesToHex, hexToBytes } from '@coldproof/wire';
+import { openBroker, type Broker } from './broker.ts';
+import type { Chain, Transmitter } from './chain.ts';
+import type { Clock } from './clock.ts';
+import { Findings } from './findings.ts';
+import { Log as TransparencyLog, type Loggable } from './log.ts';
+import type { LogKey } from './log-key.ts';
+import type { Log } from './log-line.ts';
+import { OperatingError, describeError } from './operating-error.ts';
+import { opensslCrypto } from './openssl-crypto.ts';
+import { openReceiver, type Receiver } from './receive.ts';
+import type { Store } from './store.ts';
+import { Transmit, type CrashPoint, type TransmitPolicy } from './transmit.ts';
+import { verifyPool, type Incoming, type VerifyPool } from './verify-pool.ts';
+import type { DeviceRecord, RejectReason } from './verify.ts';
+import { Watch } from './watch.ts';
+import type { BrokerCredential } from './broker.ts';
+
+export type OracleDeps = {
+  /** The voyage's time: samples are dated by it. */
+  readonly clock: Clock;
+  /** Real time: links and blocks are paced by it. */
+  readonly pace: Clock;
+  readonly log: Log;
+  readonly store: Store;
+  readonly chain: Chain;
+  readonly transmitter: Transmitter;
+  readonly logKey: LogKey;
+  readonly crashPoint: CrashPoint;
+};
+
+export type OracleSettings = {
+  readonly broker: { readonly host: string; readonly port: number; readonly credentials: readonly BrokerCredential[] };
+  readonly verify: { readonly workers: number; readonly queueMax: number };
+  readonly origin: string;
+  readonly fromBlock: number;
+  readonly pollMs: number;
+  readonly transmit: TransmitPolicy;
+};
+
+/** Messages in one commit at most: bounds what one fsync is shared by, and how long the thread is busy with it. */
+const groupMessagesMax = 512;
+/** What follows on a fault of the chain: not at once, and not much later. */
+const chainRetryMs = 1_000;
+
+export class Oracle {
+  readonly log: TransparencyLog;
+  readonly #deps: OracleDeps;
+  readonly #settings: OracleSettings;
+  readonly #broker: Broker;
+  readonly #receiver: Receiver;
+  readonly #pool: VerifyPool;
+  readonly #watch: Watch;
+  readonly #findings: Findings;
+  readonly #transmit: Transmit;
+  readonly #devices: DeviceCache;
+  readonly #stop = new AbortController();
+  #wakeChain: AbortController | undefined;
+  #chainError: string | undefined = 'not asked yet';
+
+  private constructor(
+    deps: OracleDeps,
+    settings: OracleSettings,
+    parts: { broker: Broker; receiver: Receiver; devices: DeviceCache; pool: VerifyPool },
+  ) {
+    this.#deps = deps;
+    this.#settings = settings;
+    this.#broker = parts.broker;
+    this.#receiver = parts.receiver;
+    this.#pool = parts.pool;
+    this.#devices = parts.devices;
+    this.log = new TransparencyLog({ store: deps.store, key: deps.logKey, origin: settings.origin });
+    this.#watch = new Watch({ ...deps, fromBlock: settings.fromBlock });
+    this.#findings = new Findings({ ...deps, crypto: opensslCrypto() });
+    this.#transmit = new Transmit(deps, settings.transmit);
+  }
+
+  static async open(deps: OracleDeps, settings: OracleSettings): Promise<Oracle> {
+    const { host, port, credentials } = settings.broker;
+    const broker = await openBroker({ host, port, credentials, log: deps.log });
+    const devices = new DeviceCache(deps.store);
+    const nowSec = () => Math.floor(deps.clock.nowMs() / 1_000);
+    const pool = verifyPool({ workers: settings.verify.workers, devices: (device) => devices.get(device), nowSec });
+    try {
+      // A broker on every address is on this one too.
+      const url = `mqtt://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host}:${broker.port}`;
+      const { queueMax } = settings.verify;
+      const receiver = await openReceiver({ url, ...broker.internal, queueMax, log: deps.log });
+      return new Oracle(deps, settings, { broker, receiver, devices, pool });
+    } catch (error) {
+      await pool.close();
+      await broker.close();
+      throw error;
+    }
+  }
+
+  get brokerPort(): number {
+    return this.#broker.port;
+  }
+
+  /** What a status page needs besides the store. */
+  get links() {
+    return {
+      queued: this.#receiver.queued,
+      isReceiving: this.#receiver.isConnected,
+      chainError: this.#chainError,
+      refusedByReceiver: this.#receiver.refused,
+      refusedByBroker: this.#broker.refused,
+    };
+  }
+
+  /** Until `close` is called; throws what the oracle cannot go on with. Closes everything but the store and the chain. */
+  async run(): Promise<void> {
+    const { signal } = this.#stop;
+    const stopOnError = async (loop: Promise<void>) => {
+      try {
+        await loop;
+      } finally {
+        this.close();
+      }
+    };
+    // Both are awaited whatever happens, so that no loop writes to a store that its caller has closed.
+    const ends = await Promise.allSettled([stopOnError(this.#intake(signal)), stopOnError(this.#followChain(signal))]);
+    await this.#receiver.close();
+    await this.#broker.close();
+    await this.#pool.close();
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  }
+
+  close(): void {
+    this.#stop.abort();
+    this.#wakeChain?.abort();
+  }
+
+  async #intake(signal: AbortSignal): Promise<void> {
+    let ahead: Group | undefined;
+    for (;;) {
+      const group: Group = ahead ?? this.#begin(await this.#receiver.take(groupMessagesMax, signal));
+      if (group.messages.length === 0) return;
+      const verdicts = await group.verdicts;
+      // The threads work on the next group while this one is written.
+      const hasMore = this.#receiver.queued > 0 && !signal.aborted;
+      ahead = hasMore ? this.#begin(await this.#receiver.take(groupMessagesMax, signal)) : undefined;
+      this.#commit(group.messages, verdicts);
+    }
+  }
+
+  #begin(messages: readonly Incoming[]): Group {
+    const verdicts = this.#pool.verify(messages);
+    // Awaited later; until then a failure must not count as unhandled.
+    verdicts.catch(() => undefined);
+    return { messages, verdicts };
+  }
+
+  #commit(messages: readonly Incoming[], verdicts: Awaited<Group['verdicts']>): void {
+    const refused = new Refusals();
+    const batches: Loggable[] = [];
+    verdicts.forEach((verdict, i) => {
+      const { device, bytes } = messages[i]!;
+      if (verdict.ok) batches.push({ ...verdict.value, device, envelope: bytes });
+      else refused.add(verdict.reason, verdict.detail);
+    });
+    const answers = this.log.append(batches, this.#deps.clock.nowMs(), refused.counts());
+    this.#deps.crashPoint('log-committed');
+    const touched = new Set<string>();
+    answers.forEach((answer, i) => {
+      const batch = batches[i]!;
+      if (!answer.ok) return refused.add(answer.reason, answer.detail);
+      this.#receiver.publishReceipt(batch.device, this.log.receipt(batch, answer.value.index));
+      if (!answer.value.isRepeat) touched.add(bytesToHex(batch.device));
+      return undefined;
+    });
+    refused.say(this.#deps.log);
+    this.#deps.log('debug', 'group-logged', { messages: messages.length, size: this.log.size });
+    if (this.#findings.run(touched)) this.#wakeChain?.abort();
+  }
+
+  async #followChain(signal: AbortSignal): Promise<void> {
+    let hasChecked = false;
+    while (!signal.aborted) {
+      // Made before the round, so that an action that comes up during it is not slept over.
+      const wake = new AbortController();
+      this.#wakeChain = wake;
+      let waitMs = this.#settings.pollMs;
+      try {
+        if (!hasChecked) await this.#deps.chain.checkChainId();
+        // At start, too: orders that were in transit when the oracle stopped.
+        const hasChanged = (await this.#watch.round()) || !hasChecked;
+        if (hasChanged) this.#devices.clear();
+        if (hasChanged) this.#findings.refresh();
+        hasChecked = true;
+        await this.#transmit.round();
+        this.#chainError = undefined;
+      } catch (error) {
+        if (!(error instanceof OperatingError) || error.retry !== 'later') throw error;
+        this.#chainError = describeError(error);
+        this.#deps.log('warn', 'chain-fault', { error: this.#chainError });
+        // What answers after an outage may be another node, of another chain.
+        hasChecked = false;
+        waitMs = chainRetryMs;
+      }
+      if (!signal.aborted) await this.#deps.pace.wait(waitMs, wake.signal);
+    }
+  }
+}
+
+type Group = { readonly messages: readonly Incoming[]; readonly verdicts: ReturnType<VerifyPool['verify']> };
+
+/** The registry's devices in memory: asked for every message. */
+class DeviceCache {
+  readonly #store: Store;
+  readonly #records = new Map<string, DeviceRecord>();
+
+  constructor(store: Store) {
+    this.#store = store;
+  }
+
+  get(device: string): DeviceRecord | undefined {
+    const known = this.#records.get(device);
+    if (known !== undefined) return known;
+    const stored = this.#store.chain.device(device);
+    if (stored === undefined) return undefined;
+    const { publicKey, revokedFromSec } = stored;
+    const record = { publicKey: hexToBytes(publicKey), ...(revokedFromSec === undefined ? {} : { revokedFromSec }) };
+    this.#records.set(device, record);
+    return record;
+  }
+
+  clear(): void {
+    this.#records.clear();
+  }
+}
+
+/** One log line per reason and group: a flood of bad messages must not become a flood of lines. */
+class Refusals {
+  readonly #found = new Map<RejectReason, { count: number; detail: string }>();
+
+  add(reason: RejectReason, detail: string): void {
+    this.#found.set(reason, { count: (this.#found.get(reason)?.count ?? 0) + 1, detail });
+  }
+
+  counts(): Map<string, number> {
+    return new Map([...this.#found].map(([reason, { count }]) => [`rejected:${reason}`, count]));
+  }
+
+  say(log: Log): void {
+    for (const [reason, { count, detail }] of this.#found) log('warn', 'batch-rejected', { reason, count, detail });
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * Time outside the limits in one unbroken run. What this rule finds, wire's verifyEvidence proves: a run is broken by
+ * whatever evidence may not contain (a fault, a marked series, a flag that forbids use, a batch without the channel).
+ */
+import { criticalFlagsMask, faultValue, type ExcursionTerms, type OpenEnvelope, type Sample } from '@coldproof/wire';
+import type { Finding, OrderUnderWatch } from '../evaluate.ts';
+
+export type ExcursionRun = {
+  readonly isWarm: boolean;
+  readonly startedAtSec: number;
+  readonly lastSec: number;
+  readonly peakCentiC: number;
+  readonly firstSequence: number;
+  readonly skip: number;
+  readonly count: number;
+  /** The terms' duration was reached and said. */
+  readonly isFound: boolean;
+};
+
+export type ExcursionState = ExcursionRun | null;
+
+/** Evidence counts its samples in 16 bits. A run that has not lasted long enough by then starts anew. */
+const runCountMax = 0xffff;
+
+export function walkExcursion(
+  { terms, dispatchedAtSec }: OrderUnderWatch,
+  state: ExcursionState,
+  { batch, series }: OpenEnvelope,
+): { readonly state: ExcursionState; readonly findings: readonly Finding[] } {
+  const findings: Finding[] = [];
+  let run = state;
+  const breakRun = () => {
+    if (run?.isFound === true) findings.push({ ...findingOf(terms, run), closedAtSec: run.lastSec });
+    run = null;
+  };
+  const measured = series.find(({ channel }) => channel === terms.channel);
+  const isUsable = (batch.flags & criticalFlagsMask) === 0 && measured?.marks === 0;
+  if (!isUsable) {
+    breakRun();
+    return { state: run, findings };
+  }
+  measured.samples.forEach((sample, skip) => {
+    if (run === null || !continues(terms, run, sample)) {
+      breakRun();
+      if (sample.timeSec < dispatchedAtSec) return;
+      run = startRun(terms, sample, { firstSequence: batch.sequence, skip });
+    } else {
+      run = extendRun(run, sample);
+    }
+    if (run === null || run.isFound || run.lastSec - run.startedAtSec < terms.excursionSecMin) return;
+    run = { ...run, isFound: true };
+    const { firstSequence, count } = run;
+    const location = { firstSequence, lastSequence: batch.sequence, skip: run.skip, count };
+    findings.push({ ...findingOf(terms, run), run: location });
+  });
+  // TypeScript does not see that the closure above assigns it.
+  const last = run as ExcursionState;
+  if (last?.isFound === true) findings.push(findingOf(terms, last));
+  return { state: last, findings };
+}
+
+function continues(terms: ExcursionTerms, run: ExcursionRun, { timeSec, value }: Sample): boolean {
+  if (value === faultValue(terms.channel) || run.count === runCountMax) return false;
+  const gapSec = timeSec - run.lastSec;
+  if (gapSec < 1 || gapSec > terms.sampleGapSecMax) return false;
+  return run.isWarm ? value >= terms.upperLimitCentiC : value <= terms.lowerLimitCentiC;
+}
+
+function startRun(
+  terms: ExcursionTerms,
+  { timeSec, value }: Sample,
+  at: { readonly firstSequence: number; readonly skip: number },
+): ExcursionRun | null {
+  const isWarm = value >= terms.upperLimitCentiC;
+  const isOutside = isWarm || value <= terms.lowerLimitCentiC;
+  if (!isOutside || value === faultValue(terms.channel)) return null;
+  return { ...at, isWarm, startedAtSec: timeSec, lastSec: timeSec, peakCentiC: value, count: 1, isFound: false };
+}
+
+function extendRun(run: ExcursionRun, { timeSec, value }: Sample): ExcursionRun {
+  const peakCentiC = run.isWarm ? Math.max(run.peakCentiC, value) : Math.min(run.peakCentiC, value);
+  return { ...run, lastSec: timeSec, peakCentiC, count: run.count + 1 };
+}
+
+function findingOf({ channel }: ExcursionTerms, run: ExcursionRun): Finding {
+  const { startedAtSec, lastSec, peakCentiC, isWarm } = run;
+  const detail = { durationSec: lastSec - startedAtSec, peakCentiC, side: isWarm ? 'warm' : 'cold' };
+  return { rule: 'excursion', channel, openedAtSec: startedAtSec, detail };
+}

@@ -1,0 +1,213 @@
+/** SQL of what the chain said, as far as it is known now: events by block, and orders and devices as their views were. */
+import type { ExcursionTerms } from '@coldproof/wire';
+import type { Database } from './store.ts';
+
+/** States of Shipments.sol. */
+export const orderStates = [
+  'None',
+  'Placed',
+  'Accepted',
+  'InTransit',
+  'Delivered',
+  'Settled',
+  'Cancelled',
+  'Refunded',
+] as const;
+export type OrderState = (typeof orderStates)[number];
+
+/** An order as the contract's view gave it. Addresses and digests are 0x-hex, the device is bare hex as in topics. */
+export type Order = {
+  readonly orderId: string;
+  readonly state: OrderState;
+  readonly buyer: string;
+  readonly supplier: string;
+  readonly device: string;
+  readonly truck: string;
+  readonly dispatchedAtSec: number;
+  readonly deliveredAtSec: number;
+  /** '0' when there is none, as for the ticket. */
+  readonly replacementId: string;
+  readonly replacementOf: string;
+  readonly ticketId: string;
+  readonly evidenceDigest: string;
+  /** In the token's smallest unit. */
+  readonly price: string;
+  readonly terms: ExcursionTerms;
+};
+
+export type Device = {
+  /** Bare hex. */
+  readonly device: string;
+  /** x ‖ y, bare hex. */
+  readonly publicKey: string;
+  readonly owner: string;
+  readonly asset: string;
+  readonly validFromSec: number;
+  /** Undefined while the device is not revoked. */
+  readonly revokedFromSec?: number;
+};
+
+export type ChainHead = {
+  readonly number: number;
+  readonly hash: string;
+  readonly timeSec: number;
+  readonly safeNumber: number;
+  readonly finalNumber: number;
+};
+
+export type StoredEvent = {
+  readonly blockNumber: number;
+  readonly logIndex: number;
+  readonly transactionHash: string;
+  readonly contract: string;
+  readonly name: string;
+  /** What the event is about: 'order:7', 'device:ab…', or '' when nothing here follows it. */
+  readonly subject: string;
+  /** JSON object. */
+  readonly args: string;
+};
+
+type EventRow = {
+  block_number: number; log_index: number; transaction_hash: string;
+  contract: string; name: string; subject: string; args: string;
+};
+
+export class ChainStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  head(): ChainHead | undefined {
+    const row = this.#database
+      .prepare<[], { number: number; hash: string; time_sec: number; safe_number: number; final_number: number }>(
+        'SELECT * FROM chain_head',
+      )
+      .get();
+    if (row === undefined) return undefined;
+    const { number, hash, time_sec: timeSec, safe_number: safeNumber, final_number: finalNumber } = row;
+    return { number, hash, timeSec, safeNumber, finalNumber };
+  }
+
+  setHead({ number, hash, timeSec, safeNumber, finalNumber }: ChainHead): void {
+    this.#database
+      .prepare('INSERT OR REPLACE INTO chain_head VALUES (0, ?, ?, ?, ?, ?)')
+      .run(number, hash, timeSec, safeNumber, finalNumber);
+    this.insertBlock(number, hash);
+    // A final block stands for ever, so one such mark is enough to come back to.
+    this.#database
+      .prepare('DELETE FROM chain_block WHERE number < (SELECT max(number) FROM chain_block WHERE number <= ?)')
+      .run(finalNumber);
+  }
+
+  insertBlock(number: number, hash: string): void {
+    this.#database.prepare('INSERT OR REPLACE INTO chain_block VALUES (?, ?)').run(number, hash);
+  }
+
+  /** Blocks whose hash is remembered, newest first. */
+  blocks(): { readonly number: number; readonly hash: string }[] {
+    return this.#database
+      .prepare<[], { number: number; hash: string }>('SELECT number, hash FROM chain_block ORDER BY number DESC')
+      .all();
+  }
+
+  insertEvent({ blockNumber, logIndex, transactionHash, contract, name, subject, args }: StoredEvent): void {
+    this.#database
+      .prepare('INSERT OR REPLACE INTO chain_event VALUES (?, ?, ?, ?, ?, ?, ?)')
+      .run(blockNumber, logIndex, transactionHash, contract, name, subject, args);
+  }
+
+  /** The subjects that events after `number` touched, or that were read after it: their views must be read again. */
+  touchedAfter(number: number): string[] {
+    const rows = this.#database
+      .prepare<[number, number, number], { subject: string }>(
+        `SELECT subject FROM chain_event WHERE block_number > ?
+         UNION SELECT 'order:' || order_id FROM chain_order WHERE block_number > ?
+         UNION SELECT 'device:' || device FROM chain_device WHERE block_number > ?`,
+      )
+      .all(number, number, number);
+    return rows.map(({ subject }) => subject);
+  }
+
+  /** Forgets the events and the blocks after `number`. */
+  rollBack(number: number): void {
+    this.#database.prepare('DELETE FROM chain_event WHERE block_number > ?').run(number);
+    this.#database.prepare('DELETE FROM chain_block WHERE number > ?').run(number);
+  }
+
+  /** The events about an order, in the chain's order. */
+  eventsOf(subject: string): StoredEvent[] {
+    return this.#database
+      .prepare<[string], EventRow>('SELECT * FROM chain_event WHERE subject = ? ORDER BY block_number, log_index')
+      .all(subject)
+      .map((row) => ({
+        blockNumber: row.block_number,
+        logIndex: row.log_index,
+        transactionHash: row.transaction_hash,
+        contract: row.contract,
+        name: row.name,
+        subject: row.subject,
+        args: row.args,
+      }));
+  }
+
+  setOrder(order: Order, blockNumber: number): void {
+    this.#database
+      .prepare('INSERT OR REPLACE INTO chain_order VALUES (?, ?, ?, ?)')
+      .run(order.orderId, order.state, blockNumber, JSON.stringify(order));
+  }
+
+  deleteOrder(orderId: string): void {
+    this.#database.prepare('DELETE FROM chain_order WHERE order_id = ?').run(orderId);
+  }
+
+  order(orderId: string): { readonly order: Order; readonly blockNumber: number } | undefined {
+    return this.#orders('WHERE order_id = ?', orderId)[0];
+  }
+
+  /** Newest first, at most 1,000. */
+  orders(): { readonly order: Order; readonly blockNumber: number }[] {
+    return this.#orders('WHERE ? ORDER BY CAST(order_id AS INTEGER) DESC LIMIT 1000', 1);
+  }
+
+  ordersIn(state: OrderState): Order[] {
+    return this.#orders('WHERE state = ? ORDER BY CAST(order_id AS INTEGER)', state).map(({ order }) => order);
+  }
+
+  /** The block of the last event about a subject, 0 when there is none. */
+  lastBlockOf(subject: string): number {
+    const row = this.#database
+      .prepare<[string], { number: number | null }>('SELECT max(block_number) AS number FROM chain_event WHERE subject = ?')
+      .get(subject);
+    return row?.number ?? 0;
+  }
+
+  #orders(where: string, parameter: string | number) {
+    return this.#database
+      .prepare<[string | number], { block_number: number; view: string }>(
+        `SELECT block_number, view FROM chain_order ${where}`,
+      )
+      .all(parameter)
+      // Written by setOrder only.
+      .map((row) => ({ order: JSON.parse(row.view) as Order, blockNumber: row.block_number }));
+  }
+
+  setDevice(device: Device, blockNumber: number): void {
+    this.#database
+      .prepare('INSERT OR REPLACE INTO chain_device VALUES (?, ?, ?)')
+      .run(device.device, blockNumber, JSON.stringify(device));
+  }
+
+  deleteDevice(device: string): void {
+    this.#database.prepare('DELETE FROM chain_device WHERE device = ?').run(device);
+  }
+
+  device(device: string): Device | undefined {
+    const row = this.#database
+      .prepare<[string], { view: string }>('SELECT view FROM chain_device WHERE device = ?')
+      .get(device);
+    // Written by setDevice only.
+    return row === undefined ? undefined : (JSON.parse(row.view) as Device);
+  }
+}

@@ -1,0 +1,68 @@
+/** SQL of the rules' work: per order a cursor over the device's batches with the rules' state, and the findings. */
+import type { Finding } from './evaluate.ts';
+import type { Database } from './store.ts';
+
+export type EvaluationRow = {
+  /** Device and dispatch time that the state belongs to; a reorganisation of the chain can change them. */
+  readonly dispatch: string;
+  readonly nextSequence: number;
+  /** JSON of the rules' state. */
+  readonly state: string;
+};
+
+export type StoredFinding = Omit<Finding, 'run'> & { readonly orderId: string };
+
+type FindingRow = {
+  order_id: string; rule: Finding['rule']; channel: number; opened_sec: number; closed_sec: number | null; detail: string;
+};
+
+export class EvaluationStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  load(orderId: string): EvaluationRow | undefined {
+    return this.#database
+      .prepare<[string], EvaluationRow>(
+        'SELECT dispatch, next_sequence AS nextSequence, state FROM evaluation WHERE order_id = ?',
+      )
+      .get(orderId);
+  }
+
+  save(orderId: string, { dispatch, nextSequence, state }: EvaluationRow): void {
+    this.#database
+      .prepare('INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?, ?)')
+      .run(orderId, dispatch, nextSequence, state);
+  }
+
+  /** Forgets what was found under a dispatch that the chain has taken back. */
+  reset(orderId: string): void {
+    this.#database.prepare('DELETE FROM evaluation WHERE order_id = ?').run(orderId);
+    this.#database.prepare('DELETE FROM finding WHERE order_id = ?').run(orderId);
+  }
+
+  /** A finding is opened once; the same one again brings its end or its present size. */
+  saveFinding(orderId: string, { rule, channel, openedAtSec, closedAtSec, detail }: Finding): void {
+    this.#database
+      .prepare('INSERT OR REPLACE INTO finding VALUES (?, ?, ?, ?, ?, ?)')
+      .run(orderId, rule, channel, openedAtSec, closedAtSec ?? null, JSON.stringify(detail));
+  }
+
+  /** Newest first, at most 1,000. */
+  findings(): StoredFinding[] {
+    return this.#database
+      .prepare<[], FindingRow>('SELECT * FROM finding ORDER BY opened_sec DESC LIMIT 1000')
+      .all()
+      .map((row) => ({
+        orderId: row.order_id,
+        rule: row.rule,
+        channel: row.channel,
+        openedAtSec: row.opened_sec,
+        ...(row.closed_sec === null ? {} : { closedAtSec: row.closed_sec }),
+        // Written by saveFinding only.
+        detail: JSON.parse(row.detail) as Finding['detail'],
+      }));
+  }
+}

@@ -1,0 +1,197 @@
+/** SQL of the outbox: what shall happen on the chain, and every transaction that was ever signed for it. */
+import type { Excursion } from '@coldproof/wire';
+import type { Database } from './store.ts';
+
+/**
+ * unstarted    nothing is signed
+ * in-progress  signed and stored, perhaps sent
+ * unconfirmed  sent, in no block that we know
+ * confirmed    in the block of that number and hash
+ * finalized    that block is final
+ * superseded   the order was cancelled by somebody else's transaction
+ * fatal        the contract refuses it for ever, for `reason`
+ */
+export type ActionState =
+  | 'unstarted'
+  | 'in-progress'
+  | 'unconfirmed'
+  | 'confirmed'
+  | 'finalized'
+  | 'superseded'
+  | 'fatal';
+
+export type Action = {
+  /** Order and evidence digest: the same finding can never become a second action. */
+  readonly id: string;
+  readonly orderId: string;
+  /** JSON of EvidenceRecord. */
+  readonly evidence: string;
+  readonly state: ActionState;
+  readonly reason?: string;
+  /** Not to be looked at before this time of the pace clock. */
+  readonly dueMs: number;
+  readonly createdMs: number;
+  readonly mined?: {
+    readonly transactionHash: string;
+    readonly blockNumber: number;
+    readonly blockHash: string;
+    readonly gasUsed: number;
+  };
+};
+
+/** What an action's evidence column holds. */
+export type EvidenceRecord = {
+  readonly digest: string;
+  readonly calldata: string;
+  readonly excursion: Excursion;
+  readonly evidence: unknown;
+};
+
+export type Attempt = {
+  readonly hash: string;
+  readonly actionId: string;
+  readonly nonce: number;
+  readonly raw: string;
+  readonly feeWeiMax: bigint;
+  readonly priorityFeeWei: bigint;
+  readonly gasMax: bigint;
+  readonly signedMs: number;
+  readonly sentMs?: number;
+};
+
+type ActionRow = {
+  id: string; order_id: string; evidence: string; state: ActionState; reason: string | null; due_ms: number;
+  created_ms: number; transaction_hash: string | null; block_number: number | null; block_hash: string | null;
+  gas_used: number | null;
+};
+
+type AttemptRow = {
+  hash: string; action_id: string; nonce: number; raw: string; fee_wei: string; priority_wei: string; gas_max: string;
+  signed_ms: number; sent_ms: number | null;
+};
+
+export class OutboxStore {
+  readonly #database: Database;
+
+  constructor(database: Database) {
+    this.#database = database;
+  }
+
+  /** Does nothing when the action is there already. Says whether it was new. */
+  insert({ id, orderId, evidence, dueMs, createdMs }: Omit<Action, 'state' | 'reason' | 'mined'>): boolean {
+    const done = this.#database
+      .prepare("INSERT OR IGNORE INTO action (id, order_id, evidence, state, due_ms, created_ms) VALUES (?, ?, ?, 'unstarted', ?, ?)")
+      .run(id, orderId, evidence, dueMs, createdMs);
+    return done.changes === 1;
+  }
+
+  /** Oldest first: all that the transmitter still has to look at. */
+  open(): Action[] {
+    return this.#actions(
+      "WHERE state NOT IN ('finalized', 'fatal') AND ? ORDER BY created_ms, id",
+      1,
+    );
+  }
+
+  ofOrder(orderId: string): Action[] {
+    return this.#actions('WHERE order_id = ? ORDER BY created_ms, id', orderId);
+  }
+
+  setState(id: string, state: ActionState, { reason, dueMs }: { reason?: string; dueMs?: number } = {}): void {
+    this.#database
+      .prepare('UPDATE action SET state = ?, reason = ?, due_ms = coalesce(?, due_ms) WHERE id = ?')
+      .run(state, reason ?? null, dueMs ?? null, id);
+  }
+
+  setMined(id: string, state: 'confirmed' | 'finalized', mined: NonNullable<Action['mined']>): void {
+    const { transactionHash, blockNumber, blockHash, gasUsed } = mined;
+    this.#database
+      .prepare(
+        'UPDATE action SET state = ?, reason = NULL, transaction_hash = ?, block_number = ?, block_hash = ?, gas_used = ? WHERE id = ?',
+      )
+      .run(state, transactionHash, blockNumber, blockHash, gasUsed, id);
+  }
+
+  /** The block that held it is no longer in the chain. */
+  setUnmined(id: string): void {
+    this.#database
+      .prepare(
+        "UPDATE action SET state = 'unconfirmed', transaction_hash = NULL, block_number = NULL, block_hash = NULL, gas_used = NULL WHERE id = ?",
+      )
+      .run(id);
+    this.#database.prepare('UPDATE attempt SET sent_ms = NULL WHERE action_id = ?').run(id);
+  }
+
+  insertAttempt({ hash, actionId, nonce, raw, feeWeiMax, priorityFeeWei, gasMax, signedMs }: Attempt): void {
+    this.#database
+      .prepare('INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)')
+      .run(hash, actionId, nonce, raw, String(feeWeiMax), String(priorityFeeWei), String(gasMax), signedMs);
+  }
+
+  setSent(hash: string, sentMs: number): void {
+    this.#database.prepare('UPDATE attempt SET sent_ms = ? WHERE hash = ?').run(sentMs, hash);
+  }
+
+  /** In the order in which they were signed: the last one is the dearest of the highest nonce. */
+  attempts(actionId: string): Attempt[] {
+    return this.#database
+      .prepare<[string], AttemptRow>('SELECT * FROM attempt WHERE action_id = ? ORDER BY rowid')
+      .all(actionId)
+      .map((row) => ({
+        hash: row.hash,
+        actionId: row.action_id,
+        nonce: row.nonce,
+        raw: row.raw,
+        feeWeiMax: BigInt(row.fee_wei),
+        priorityFeeWei: BigInt(row.priority_wei),
+        gasMax: BigInt(row.gas_max),
+        signedMs: row.signed_ms,
+        ...(row.sent_ms === null ? {} : { sentMs: row.sent_ms }),
+      }));
+  }
+
+  /** The highest nonce that a transaction was ever signed with. */
+  nonceMax(): number | undefined {
+    const row = this.#database.prepare<[], { nonce: number | null }>('SELECT max(nonce) AS nonce FROM attempt').get();
+    return row?.nonce ?? undefined;
+  }
+
+  /** Nonces from `from` on that were ever signed with, ascending, with the highest fees that were offered for each. */
+  feesByNonce(from: number): Pick<Attempt, 'nonce' | 'feeWeiMax' | 'priorityFeeWei'>[] {
+    const rows = this.#database
+      .prepare<[number], { nonce: number; fee_wei: string; priority_wei: string }>(
+        'SELECT nonce, fee_wei, priority_wei FROM attempt WHERE nonce >= ? ORDER BY nonce, rowid',
+      )
+      .all(from);
+    // Each attempt for a nonce is dearer than the one before it, so the last one is the dearest.
+    const fees = new Map(rows.map((row) => [row.nonce, row]));
+    return [...fees.values()].map(({ nonce, fee_wei: fee, priority_wei: priority }) => {
+      return { nonce, feeWeiMax: BigInt(fee), priorityFeeWei: BigInt(priority) };
+    });
+  }
+
+  #actions(where: string, parameter: string | number): Action[] {
+    return this.#database
+      .prepare<[string | number], ActionRow>(`SELECT * FROM action ${where}`)
+      .all(parameter)
+      .map((row) => ({
+        id: row.id,
+        orderId: row.order_id,
+        evidence: row.evidence,
+        state: row.state,
+        ...(row.reason === null ? {} : { reason: row.reason }),
+        dueMs: row.due_ms,
+        createdMs: row.created_ms,
+        ...(row.transaction_hash === null || row.block_hash === null
+          ? {}
+          : {
+              mined: {
+                transactionHash: row.transaction_hash,
+                blockNumber: row.block_number ?? 0,
+                blockHash: row.block_hash,
+                gasUsed: row.gas_used ?? 0,
+              },
+            }),
+      }));
+  }
+}

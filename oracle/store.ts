@@ -1,0 +1,136 @@
+/**
+ * The oracle's durable state: one SQLite file, and this the only file that opens it. The statements stand in families:
+ * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions) and
+ * store-chain.ts (what the chain said). A family's methods run inside the caller's transaction, or alone as their own.
+ */
+import SqliteDatabase from 'better-sqlite3';
+import { OperatingError, describeError } from './operating-error.ts';
+import { ChainStore } from './store-chain.ts';
+import { EvaluationStore } from './store-evaluation.ts';
+import { LogStore } from './store-log.ts';
+import { OutboxStore } from './store-outbox.ts';
+
+export type Database = SqliteDatabase.Database;
+
+const schemaVersion = 1;
+
+const schema = `
+CREATE TABLE leaf (
+  leaf_index INTEGER PRIMARY KEY, device BLOB NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL,
+  first_sec INTEGER NOT NULL, last_sec INTEGER NOT NULL, logged_ms INTEGER NOT NULL, envelope BLOB NOT NULL,
+  UNIQUE (device, sequence)
+) STRICT;
+CREATE TABLE subtree (
+  level INTEGER NOT NULL, position INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, position)
+) STRICT, WITHOUT ROWID;
+CREATE TABLE head (
+  device BLOB PRIMARY KEY, next_sequence INTEGER NOT NULL, digest BLOB NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE equivocation (
+  device BLOB NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL, seen_ms INTEGER NOT NULL,
+  envelope BLOB NOT NULL, PRIMARY KEY (device, sequence)
+) STRICT;
+CREATE TABLE counter (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE evaluation (
+  order_id TEXT PRIMARY KEY, dispatch TEXT NOT NULL, next_sequence INTEGER NOT NULL, state TEXT NOT NULL
+) STRICT;
+CREATE TABLE finding (
+  order_id TEXT NOT NULL, rule TEXT NOT NULL, channel INTEGER NOT NULL, opened_sec INTEGER NOT NULL,
+  closed_sec INTEGER, detail TEXT NOT NULL, PRIMARY KEY (order_id, rule, channel, opened_sec)
+) STRICT;
+CREATE TABLE action (
+  id TEXT PRIMARY KEY, order_id TEXT NOT NULL, evidence TEXT NOT NULL, state TEXT NOT NULL, reason TEXT,
+  due_ms INTEGER NOT NULL, created_ms INTEGER NOT NULL, transaction_hash TEXT, block_number INTEGER,
+  block_hash TEXT, gas_used INTEGER
+) STRICT;
+CREATE INDEX action_of_order ON action (order_id);
+CREATE INDEX action_of_state ON action (state);
+CREATE TABLE attempt (
+  hash TEXT PRIMARY KEY, action_id TEXT NOT NULL REFERENCES action (id), nonce INTEGER NOT NULL, raw TEXT NOT NULL,
+  fee_wei TEXT NOT NULL, priority_wei TEXT NOT NULL, gas_max TEXT NOT NULL, signed_ms INTEGER NOT NULL,
+  sent_ms INTEGER
+) STRICT;
+CREATE INDEX attempt_of_action ON attempt (action_id);
+CREATE TABLE chain_head (
+  only INTEGER PRIMARY KEY CHECK (only = 0), number INTEGER NOT NULL, hash TEXT NOT NULL,
+  time_sec INTEGER NOT NULL, safe_number INTEGER NOT NULL, final_number INTEGER NOT NULL
+) STRICT;
+CREATE TABLE chain_block (number INTEGER PRIMARY KEY, hash TEXT NOT NULL) STRICT;
+CREATE TABLE chain_event (
+  block_number INTEGER NOT NULL, log_index INTEGER NOT NULL, transaction_hash TEXT NOT NULL, contract TEXT NOT NULL,
+  name TEXT NOT NULL, subject TEXT NOT NULL, args TEXT NOT NULL, PRIMARY KEY (block_number, log_index)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX chain_event_of_subject ON chain_event (subject);
+CREATE TABLE chain_order (
+  order_id TEXT PRIMARY KEY, state TEXT NOT NULL, block_number INTEGER NOT NULL, view TEXT NOT NULL
+) STRICT;
+CREATE TABLE chain_device (
+  device TEXT PRIMARY KEY, block_number INTEGER NOT NULL, view TEXT NOT NULL
+) STRICT;
+`;
+
+export class Store {
+  readonly log: LogStore;
+  readonly evaluation: EvaluationStore;
+  readonly outbox: OutboxStore;
+  readonly chain: ChainStore;
+  readonly #database: Database;
+
+  /** `path` may be ':memory:' for a test. Throws 'store-locked' when another process has it open. */
+  constructor(path: string) {
+    this.#database = open(path);
+    this.log = new LogStore(this.#database);
+    this.evaluation = new EvaluationStore(this.#database);
+    this.outbox = new OutboxStore(this.#database);
+    this.chain = new ChainStore(this.#database);
+  }
+
+  /** All of `run` is on disk when this returns, or none of it. A failed write is never tried again: the oracle stops. */
+  transaction<Result>(run: () => Result): Result {
+    try {
+      return this.#database.transaction(run).immediate();
+    } catch (error) {
+      throw storeError(error);
+    }
+  }
+
+  close(): void {
+    this.#database.close();
+  }
+}
+
+function open(path: string): Database {
+  try {
+    const database = new SqliteDatabase(path, { timeout: 1_000 });
+    // One process owns the file: the lock is held from the first write to the end, and dies with the process.
+    database.pragma('locking_mode = EXCLUSIVE');
+    database.pragma('journal_mode = WAL');
+    // A receipt says "stored": the write-ahead log is synced at every commit, not only at checkpoints.
+    database.pragma('synchronous = FULL');
+    database.pragma('foreign_keys = ON');
+    database.transaction(() => migrate(database, path)).immediate();
+    return database;
+  } catch (error) {
+    throw storeError(error, path);
+  }
+}
+
+function migrate(database: Database, path: string): void {
+  const version = database.pragma('user_version', { simple: true });
+  if (version === schemaVersion) return;
+  if (version !== 0) {
+    const message = `${path}: expected schema version ${schemaVersion}, got ${String(version)}`;
+    throw new OperatingError('store-failed', message, { retry: 'never' });
+  }
+  database.exec(schema);
+  database.pragma(`user_version = ${schemaVersion}`);
+}
+
+function storeError(error: unknown, path = 'database'): unknown {
+  if (!(error instanceof SqliteDatabase.SqliteError)) return error;
+  if (error.code.startsWith('SQLITE_BUSY') || error.code.startsWith('SQLITE_LOCKED')) {
+    return new OperatingError('store-locked', `${path}: another oracle has it open`, { retry: 'never', cause: error });
+  }
+  const message = `${path}: ${error.code}: ${describeError(error)}`;
+  return new OperatingError('store-failed', message, { retry: 'never', cause: error });
+}

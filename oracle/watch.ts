@@ -1,0 +1,147 @@
+/**
+ * Chain -> projections. Events are read by block range and say which orders and devices have changed; what they are now
+ * is read from the contracts' views. Every block that was read to is remembered by hash: when a hash no longer stands,
+ * the chain was reorganised, and everything after the last block that does stand is read again.
+ */
+import type { Chain, ChainEvent } from './chain.ts';
+import type { Log } from './log-line.ts';
+import { OperatingError } from './operating-error.ts';
+import { bareHex, readDevice, readOrder } from './projection.ts';
+import type { StoredEvent } from './store-chain.ts';
+import type { Store } from './store.ts';
+
+/** Blocks in one query: what public RPC endpoints commonly allow. */
+const blocksPerQueryMax = 1_000;
+
+export class Watch {
+  readonly #chain: Chain;
+  readonly #store: Store;
+  readonly #log: Log;
+  readonly #fromBlock: number;
+
+  constructor({ chain, store, log, fromBlock }: { chain: Chain; store: Store; log: Log; fromBlock: number }) {
+    this.#chain = chain;
+    this.#store = store;
+    this.#log = log;
+    this.#fromBlock = fromBlock;
+  }
+
+  /**
+   * Reads on to the latest block. Says whether an order or a device has changed. Throws OperatingError (retry later)
+   * when the node does not answer or contradicts itself; what was read until then is kept.
+   */
+  async round(): Promise<boolean> {
+    let hasChanged = false;
+    for (;;) {
+      const step = await this.#step();
+      hasChanged ||= step.hasChanged;
+      if (step.isAtHead) return hasChanged;
+    }
+  }
+
+  async #step(): Promise<{ hasChanged: boolean; isAtHead: boolean }> {
+    const latest = await this.#block('latest');
+    const standing = await this.#lastStanding();
+    const from = Math.min(standing + 1, latest.number);
+    const to = Math.min(from + blocksPerQueryMax - 1, latest.number);
+    const rolledBack = this.#store.chain.touchedAfter(standing);
+    const head = to === latest.number ? latest : await this.#block(to);
+    const isUnchanged = rolledBack.length === 0 && this.#store.chain.head()?.hash === head.hash;
+    const events = isUnchanged ? [] : await this.#chain.events(from, to);
+    // Views at an old block may be gone from the node; a newer view is right as well, and is read again if it changes.
+    const readAt = isUnchanged ? head : latest;
+    const subjects = new Set([...rolledBack, ...events.flatMap(subjectsOf)]);
+    const views = await this.#readViews([...subjects], readAt.number);
+    const stored = await Promise.all(events.map((event) => this.#storable(event)));
+    await this.#checkUnmoved(head.number, head.hash);
+    await this.#checkUnmoved(readAt.number, readAt.hash);
+    const [safe, final] = [await this.#chain.block('safe'), await this.#chain.block('finalized')];
+    this.#store.transaction(() => {
+      this.#store.chain.rollBack(standing);
+      for (const event of stored) this.#store.chain.insertEvent(event);
+      for (const save of views) save();
+      this.#store.chain.setHead({
+        number: head.number,
+        hash: head.hash,
+        timeSec: head.timestampSec,
+        safeNumber: safe?.number ?? 0,
+        finalNumber: final?.number ?? 0,
+      });
+    });
+    for (const { name, subject, blockNumber, transactionHash } of stored) {
+      this.#log('info', 'chain-event', { name, subject, blockNumber, transactionHash });
+    }
+    return { hasChanged: subjects.size > 0, isAtHead: head.number === latest.number };
+  }
+
+  /** The newest block that we have read to and that is still in the chain. */
+  async #lastStanding(): Promise<number> {
+    const known = this.#store.chain.blocks();
+    for (const [i, { number, hash }] of known.entries()) {
+      const block = await this.#chain.block(number);
+      if (block?.hash !== hash) continue;
+      if (i > 0) this.#log('warn', 'chain-reorganised', { from: number, was: known[0]!.number });
+      return number;
+    }
+    if (known.length > 0) this.#log('error', 'chain-replaced', { from: this.#fromBlock });
+    return this.#fromBlock - 1;
+  }
+
+  async #readViews(subjects: readonly string[], atBlock: number): Promise<(() => void)[]> {
+    const saves: (() => void)[] = [];
+    for (const subject of subjects) {
+      const [kind, id] = subject.split(':');
+      if (kind === 'order' && id !== undefined) saves.push(await this.#readOrder(id, atBlock));
+      if (kind === 'device' && id !== undefined) saves.push(await this.#readDevice(id, atBlock));
+    }
+    return saves;
+  }
+
+  async #readOrder(orderId: string, atBlock: number): Promise<() => void> {
+    const view = await this.#chain.view('Shipments', 'orderOf', [orderId], atBlock);
+    const order = view.ok ? readOrder(orderId, view.value) : undefined;
+    if (order === undefined) return () => this.#store.chain.deleteOrder(orderId);
+    return () => this.#store.chain.setOrder(order, atBlock);
+  }
+
+  async #readDevice(id: string, atBlock: number): Promise<() => void> {
+    const view = await this.#chain.view('DeviceRegistry', 'deviceOf', [`0x${id}`], atBlock);
+    const device = view.ok ? readDevice(id, view.value) : undefined;
+    if (device === undefined) return () => this.#store.chain.deleteDevice(id);
+    return () => this.#store.chain.setDevice(device, atBlock);
+  }
+
+  async #storable(event: ChainEvent): Promise<StoredEvent> {
+    const { blockNumber, logIndex, transactionHash, contract, name } = event;
+    // The one figure about a cancellation that no view and no event has.
+    const receipt = name === 'OrderCancelled' ? await this.#chain.receipt(transactionHash) : undefined;
+    const args = { ...event.args, ...(receipt === undefined ? {} : { gasUsed: receipt.gasUsed }) };
+    const text = JSON.stringify(args, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
+    const subject = subjectsOf(event)[0] ?? '';
+    return { blockNumber, logIndex, transactionHash, contract, name, subject, args: text };
+  }
+
+  async #block(at: number | 'latest') {
+    const block = await this.#chain.block(at);
+    if (block !== undefined) return block;
+    throw new OperatingError('chain-unreachable', `the node has no block ${at}`, { retry: 'later' });
+  }
+
+  /** Everything between two looks at one block was read from one chain. */
+  async #checkUnmoved(number: number, hash: string): Promise<void> {
+    if ((await this.#chain.block(number))?.hash === hash) return;
+    throw new OperatingError('chain-unreachable', `block ${number} changed while it was read`, { retry: 'later' });
+  }
+}
+
+/** 'order:7', 'device:ab…': what an event is about, its main subject first. */
+export function subjectsOf({ args }: Pick<ChainEvent, 'args'>): string[] {
+  const subjects: string[] = [];
+  for (const name of ['orderId', 'replacementId']) {
+    const id = args[name];
+    if (typeof id === 'bigint' || typeof id === 'number') subjects.push(`order:${id}`);
+  }
+  const device = args['device'];
+  if (typeof device === 'string') subjects.push(`device:${bareHex(device)}`);
+  return subjects;
+}

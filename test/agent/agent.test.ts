@@ -1,0 +1,205 @@
+/** The whole agent against a stub of the oracle, over real MQTT on both sides. */
+import { connectAsync, type MqttClient } from 'mqtt';
+import t, { type Test } from 'tap';
+import { bytesToHex, flags, formatTopic, marks } from '@coldproof/wire';
+import type { RunningAgent } from '@coldproof/agent/agent';
+import { seeded } from '../helpers/seed.ts';
+import {
+  HandClock, makeKey, makeLogKey, mustParse, sensorPassword, startTruck, StubOracle, temporaryFolder, truckYaml, until,
+  voyageStartSec,
+} from './fixture.ts';
+
+async function setUp(t: Test) {
+  const stateDir = temporaryFolder(t);
+  const keyStore = makeKey(stateDir);
+  const oracle = new StubOracle();
+  oracle.trust(keyStore);
+  await oracle.start();
+  t.teardown(() => oracle.stop());
+  const yaml = truckYaml(stateDir, { oraclePort: oracle.port, logPublicKey: oracle.logKey.publicKey });
+  const clock = new HandClock();
+  return { keyStore, oracle, config: mustParse(yaml), clock, device: bytesToHex(keyStore.device()) };
+}
+
+async function sensorOf(agent: RunningAgent): Promise<MqttClient> {
+  return connectAsync(`mqtt://127.0.0.1:${agent.brokerPort ?? 0}`, {
+    username: 'TRUCK-7',
+    password: sensorPassword,
+    reconnectPeriod: 0,
+  });
+}
+
+/** One message as the truck's firmware sends it. Resolves at the PUBACK. */
+async function publish(sensor: MqttClient, clock: HandClock, minute: number, celsius: number): Promise<void> {
+  const bt = voyageStartSec + 60 * minute;
+  clock.ms = Math.max(clock.ms, bt * 1_000);
+  const pack = [
+    { bn: 'TRUCK-7/', bt, n: 'cargo-probe-1', u: 'Cel', v: celsius },
+    { n: 'door', vb: minute % 7 === 0 },
+  ];
+  await sensor.publishAsync('sensors/TRUCK-7', JSON.stringify(pack), { qos: 1 });
+}
+
+t.test('readings become batches, in order, with a receipt for each', async (t) => {
+  const { oracle, config, clock, device } = await setUp(t);
+  const { agent } = await startTruck(config, clock);
+  const sensor = await sensorOf(agent);
+  for (let minute = 0; minute < 23; minute++) await publish(sensor, clock, minute, 4 + minute / 100);
+  await until(() => agent.status().devices[0]!.receipts === 4, 'four receipts');
+  const status = agent.status().devices[0]!;
+  t.match(status, { name: 'TRUCK-7', device, unsealed: 6, queued: 0, sealed: 4, receipts: 4, faults: {} });
+  t.equal(status.lastReadingAt, new Date((voyageStartSec + 22 * 60) * 1_000).toISOString());
+  await sensor.endAsync();
+  await agent.stop();
+  await agent.finished;
+  const chain = oracle.stored.get(device)!;
+  t.same(chain.map(({ batch }) => batch.sequence), [0, 1, 2, 3]);
+  t.same(chain.map(({ series }) => series.map(({ channel }) => channel)), Array(4).fill([6, 16]));
+  t.same(
+    chain.flatMap(({ series }) => series[1]!.samples),
+    Array.from({ length: 20 }, (_, i) => ({ timeSec: voyageStartSec + 60 * i, value: 400 + i })),
+  );
+  t.same(oracle.statuses.map(({ payload, retain }) => ({ payload, retain })), [
+    { payload: '{"online":true}', retain: true },
+    { payload: '{"online":false}', retain: true },
+  ]);
+});
+
+t.test('link down for 6 hours with restarts inside: all batches once, in order, with their own times', async (t) => {
+  const { oracle, config, clock, device } = await setUp(t);
+  const port = oracle.port;
+  await oracle.stop();
+  let { agent } = await startTruck(config, clock);
+  let sensor = await sensorOf(agent);
+  for (let minute = 0; minute < 360; minute++) {
+    if (minute === 100 || minute === 231) {
+      await agent.stop();
+      ({ agent } = await startTruck(config, clock));
+      sensor = await sensorOf(agent);
+    }
+    await publish(sensor, clock, minute, minute / 100);
+  }
+  const waiting = agent.status().devices[0]!;
+  t.match(waiting, { queued: 72, sealed: 72, receipts: 0, link: { connected: false } });
+  await oracle.start(port);
+  await until(() => agent.status().devices[0]!.receipts === 72, 'a receipt for each');
+  await sensor.endAsync();
+  await agent.stop();
+  const chain = oracle.stored.get(device)!;
+  t.same(chain.map(({ batch }) => batch.sequence), Array.from({ length: 72 }, (_, i) => i));
+  const samples = chain.flatMap(({ series }) => series.find(({ channel }) => channel === 16)!.samples);
+  t.same(samples, Array.from({ length: 360 }, (_, i) => ({ timeSec: voyageStartSec + 60 * i, value: i })));
+  t.same(oracle.refused, []);
+});
+
+t.test('a network that loses messages and receipts and breaks: still once and in order', async (t) => {
+  const random = seeded(t, 4711);
+  const { oracle, config, clock, device } = await setUp(t);
+  oracle.admits = () => random.next() < 0.85;
+  oracle.delivers = () => random.next() < 0.85;
+  const { agent } = await startTruck({ ...config, uplink: { ...config.uplink, resendSec: 0.05 } }, clock);
+  const sensor = await sensorOf(agent);
+  for (let minute = 0; minute < 200; minute++) {
+    await publish(sensor, clock, minute, minute / 100);
+    if (random.next() < 0.03) oracle.cut();
+  }
+  await until(() => agent.status().devices[0]!.receipts === 40, 'a receipt for each');
+  await sensor.endAsync();
+  await agent.stop();
+  t.same(oracle.stored.get(device)!.map(({ batch }) => batch.sequence), Array.from({ length: 40 }, (_, i) => i));
+  t.notOk(oracle.refused.includes('equivocation'));
+  t.ok(oracle.received > 40, `${oracle.received} messages for 40 batches`);
+});
+
+t.test('no PUBACK and no forged receipt drops a batch', async (t) => {
+  const { oracle, config, clock, keyStore } = await setUp(t);
+  oracle.isAnswering = false;
+  const { agent, log } = await startTruck(config, clock);
+  const sensor = await sensorOf(agent);
+  for (let minute = 0; minute < 5; minute++) await publish(sensor, clock, minute, 4);
+  await until(() => oracle.received > 0, 'the batch at the broker');
+  const topic = formatTopic(keyStore.device(), 'receipt');
+  const of = { index: 0, device: keyStore.device(), sequence: 0, digest: new Uint8Array(32).fill(7) };
+  const refusedAfter = async (payload: Uint8Array, reason: string) => {
+    const before = agent.status().refused[reason] ?? 0;
+    oracle.send(topic, payload);
+    await until(() => (agent.status().refused[reason] ?? 0) > before, reason);
+    t.equal(agent.status().devices[0]!.queued, 1, reason);
+  };
+  await refusedAfter(Uint8Array.of(1, 2, 3), 'receipt-invalid');
+  await refusedAfter(makeLogKey().sign(of), 'receipt-invalid');
+  await refusedAfter(oracle.logKey.sign(of), 'receipt-of-another-batch');
+  await refusedAfter(oracle.logKey.sign({ ...of, sequence: 1 }), 'receipt-not-awaited');
+  await refusedAfter(oracle.logKey.sign({ ...of, device: of.digest }), 'receipt-of-another-device');
+  const flipped = oracle.logKey.sign(of);
+  flipped[flipped.length - 1]! ^= 1;
+  await refusedAfter(flipped, 'receipt-invalid');
+  t.ok(log.some(({ event }) => event === 'equivocation'));
+  oracle.isAnswering = true;
+  await until(() => agent.status().devices[0]!.queued === 0, 'sent again after resendSec');
+  await sensor.endAsync();
+  await agent.stop();
+});
+
+t.test('a stuck probe is marked from its 10th equal sample on, across batches and a restart', async (t) => {
+  const { oracle, config, clock, device } = await setUp(t);
+  let { agent } = await startTruck(config, clock);
+  let sensor = await sensorOf(agent);
+  for (let minute = 0; minute < 25; minute++) {
+    if (minute === 8) {
+      await agent.stop();
+      ({ agent } = await startTruck(config, clock));
+      sensor = await sensorOf(agent);
+    }
+    await publish(sensor, clock, minute, minute < 20 ? 9.37 : 9.36);
+  }
+  await until(() => agent.status().devices[0]!.receipts === 5, 'five receipts');
+  t.same(agent.status().devices[0]!.faults, {});
+  await sensor.endAsync();
+  await agent.stop();
+  const marked = oracle.stored.get(device)!.map(({ series }) => series.find(({ channel }) => channel === 16)!.marks);
+  t.same(marked, [0, marks.stuck, marks.stuck, marks.stuck, 0]);
+});
+
+t.test('a disconnected probe is a fault in the series, a mark on it, and a fault in the status', async (t) => {
+  const { oracle, config, clock, device } = await setUp(t);
+  const { agent } = await startTruck(config, clock);
+  const sensor = await sensorOf(agent);
+  for (let minute = 0; minute < 5; minute++) await publish(sensor, clock, minute, minute < 4 ? 4 : -127);
+  await until(() => agent.status().devices[0]!.receipts === 1, 'a receipt');
+  t.same(agent.status().devices[0]!.faults, { 'cargo-probe-1': 'invalid-value' });
+  await sensor.endAsync();
+  await agent.stop();
+  const series = oracle.stored.get(device)![0]!.series[1]!;
+  t.equal(series.marks, marks.invalidValue);
+  t.same(series.samples.map(({ value }) => value), [400, 400, 400, 400, -0x8000]);
+});
+
+t.test('an unset clock flags the batch; evidence of it is no evidence', async (t) => {
+  const { oracle, config, device } = await setUp(t);
+  const clock = new HandClock(1_000);
+  const { agent } = await startTruck(config, clock);
+  const sensor = await sensorOf(agent);
+  for (let minute = 0; minute < 5; minute++) {
+    clock.ms += 60_000;
+    await sensor.publishAsync('sensors/TRUCK-7', '[{"n":"TRUCK-7/cargo-probe-1","v":4}]', { qos: 1 });
+  }
+  clock.ms = voyageStartSec * 1_000;
+  for (let minute = 0; minute < 5; minute++) await publish(sensor, clock, minute, 4);
+  await until(() => agent.status().devices[0]!.receipts === 2, 'two receipts');
+  await sensor.endAsync();
+  await agent.stop();
+  t.same(oracle.stored.get(device)!.map(({ batch }) => batch.flags), [flags.clockUnsynchronised, 0]);
+});
+
+t.test('GET /status and /healthz, and nothing else', async (t) => {
+  const { config, clock } = await setUp(t);
+  const { agent } = await startTruck(config, clock);
+  const base = `http://127.0.0.1:${agent.httpPort}`;
+  const status = await fetch(`${base}/status`);
+  t.same(await status.json(), JSON.parse(JSON.stringify(agent.status())));
+  t.same(await (await fetch(`${base}/healthz`)).json(), { status: 'ok' });
+  t.equal((await fetch(`${base}/../etc/passwd`)).status, 404);
+  t.equal((await fetch(`${base}/status`, { method: 'POST', body: 'x' })).status, 405);
+  await agent.stop();
+});

@@ -1,0 +1,112 @@
+/** The process itself: arguments, a real broker, kill -9 and SIGTERM. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import t, { type Test } from 'tap';
+import { formatDemonstrationClock } from '@coldproof/wire';
+import { scenarios } from '@coldproof/firmware-sim/scenario';
+import { formatSenml } from '@coldproof/firmware-sim/senml';
+import { readSettings } from '@coldproof/firmware-sim/settings';
+import { readingsOf } from '@coldproof/firmware-sim/simulator';
+import { Voyage } from '@coldproof/firmware-sim/voyage';
+import { GatewayStub } from './gateway-stub.ts';
+
+const main = fileURLToPath(new URL('../../../firmware-sim/dist/main.js', import.meta.url));
+const startSec = 1_767_225_600;
+
+function start(t: Test, args: string[], env: Record<string, string>) {
+  const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, ...env }, stdio: 'pipe' });
+  let said = '';
+  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  const exited = once(child, 'close') as Promise<[number | null, string | null]>;
+  t.teardown(() => child.kill('SIGKILL'));
+  return { child, exited, said: () => said };
+}
+
+t.test('killed in the middle and started again, it sends the same values for the same times', async (t) => {
+  const gateway = new GatewayStub({ password: 'sensor secret' });
+  await gateway.start();
+  t.teardown(() => gateway.stop());
+  const speed = 3_600;
+  const realStartMs = Date.now();
+  const clock = formatDemonstrationClock({ voyageStartMs: startSec * 1_000, realStartMs, speed });
+  const args = ['--scenario', 'door-left-open', '--seed', '7', '--broker', gateway.url, '--password-env', 'SENSORS'];
+  // The machine may be slow to start a process: a whole voyage's catch-up makes the outcome no matter of time.
+  args.push('--catch-up-sec', '28800');
+  const env = { COLDPROOF_DEMONSTRATION_CLOCK: clock, SENSORS: 'sensor secret' };
+
+  const first = start(t, args, env);
+  await gateway.until(() => gateway.received.length >= 20);
+  first.child.kill('SIGKILL');
+  t.same((await first.exited)[1], 'SIGKILL');
+  const before = [...gateway.received];
+  const second = start(t, args, env);
+  await gateway.until(() => gateway.received.length >= before.length * 2 + 20);
+  second.child.kill('SIGTERM');
+  t.same(await second.exited, [0, null], 'SIGTERM is an orderly end');
+
+  const voyage = new Voyage(scenarios['door-left-open'], 7);
+  const expected = (i: number): string => {
+    const atSec = (i + 1) * 60;
+    return formatSenml('TRUCK-7', startSec + atSec, readingsOf(voyage.sampleAt(atSec), false));
+  };
+  t.same(before, before.map((_, i) => expected(i)));
+  const after = gateway.received.slice(before.length);
+  t.same(after, after.map((_, i) => expected(i)), 'from the first minute again');
+  const lines = second.said().trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+  t.match(lines[0], { level: 'info', event: 'voyage-started', scenario: 'door-left-open', seed: 7 });
+  t.match(lines.at(-1), { event: 'simulator-stopped', unsent: 0 });
+  t.notMatch(second.said(), /sensor secret/, 'no secret in the log');
+});
+
+t.test('bad arguments end with 2 and name each problem', async (t) => {
+  const run = start(t, ['--scenario', 'melt', '--unit-id', '0', '--fault', 'drop=2'], {});
+  t.same(await run.exited, [2, null]);
+  for (const part of ['--scenario: expected one of', '--unit-id: expected an integer 1 to 247, got 0', '--fault:']) {
+    t.match(run.said(), part);
+  }
+  const help = start(t, ['--help'], {});
+  t.same(await help.exited, [0, null]);
+  t.match(help.said(), 'usage: node firmware-sim/dist/main.js');
+});
+
+t.test('settings: every option has its bound, and all problems come at once', (t) => {
+  const bad: [string[], RegExp][] = [
+    [['--seed', '-1'], /--seed/],
+    [['--seed=1e3'], /--seed: expected an integer 0 to 9007199254740991, got 1e3/],
+    [['--seed=9007199254740992'], /--seed/],
+    [['--baud=1'], /--baud: expected an integer 300 to 4000000, got 1/],
+    [['--catch-up-sec=86401'], /--catch-up-sec/],
+    [['--truck=a/b'], /--truck: expected/],
+    [['--truck='], /--truck: expected/],
+    [['--topic=sensors/+'], /--topic: expected/],
+    [['--broker=http://a'], /--broker: expected mqtt:/],
+    [['--broker=nonsense'], /--broker: expected mqtt:/],
+    [['--broker=mqtt://user:secret@host'], /--broker: expected no credentials/],
+    [['--password-env=ABSENT'], /--password-env: expected ABSENT in the environment/],
+    [['--fault=melt=1'], /--fault: expected drop\|repeat\|reorder\|corrupt=0..1, got melt=1/],
+    [['--unknown'], /Unknown option/],
+    [['stray'], /Unexpected argument/],
+  ];
+  for (const [args, problem] of bad) {
+    const asked = readSettings(args, {});
+    t.ok(asked.kind === 'problems' && asked.problems.some((each) => problem.test(each)), args.join(' '));
+    t.notMatch(asked, /secret/, 'a password given in the wrong place is not repeated');
+  }
+  const all = readSettings(['--seed=x', '--baud=x', '--truck=/', '--broker=x'], { COLDPROOF_DEMONSTRATION_CLOCK: 'x' });
+  t.equal(all.kind === 'problems' && all.problems.length, 5);
+
+  const asked = readSettings(['--serial', '/dev/ttyUSB0', '--fault', 'drop=0.5', '--fault', 'repeat=1'], {});
+  if (asked.kind !== 'run') return t.fail(asked.kind);
+  const { broker, options } = asked.settings;
+  t.match(options, {
+    scenario: 'compressor-failure',
+    seed: 1,
+    truck: 'TRUCK-7',
+    topic: 'sensors/TRUCK-7',
+    faults: { drop: 0.5, repeat: 1 },
+    serial: { path: '/dev/ttyUSB0', baud: 19_200, unitId: 1 },
+  });
+  t.match(broker, { url: 'mqtt://127.0.0.1:1884', username: 'TRUCK-7', clientId: 'sensors-TRUCK-7' });
+  t.end();
+});
