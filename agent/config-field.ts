@@ -26,7 +26,9 @@ export class Place {
   }
 
   problem(value: unknown, bound: string): null {
-    this.#problems.push({ path: this.path, value: describe(value), bound });
+    // A secret that was written here by mistake must not go on into a log.
+    const isSecret = /pass(word|phrase)[^.]*$/i.test(this.path) && value !== undefined;
+    this.#problems.push({ path: this.path, value: isSecret ? 'what is not shown here' : describe(value), bound });
     return null;
   }
 }
@@ -110,6 +112,6 @@ export function optional<Value>(field: Field<Value>, fallback?: Value): Field<Va
 
 function describe(value: unknown): string {
   if (value === undefined) return 'nothing';
-  const words = JSON.stringify(value);
+  const words = JSON.stringify(value).replace(/\/\/[^/@]*@/, '//***@');
   return words.length <= 60 ? words : `${words.slice(0, 57)}...`;
 }

@@ -61,7 +61,11 @@ export function mqttLink({ url, username, password }: LinkAddress): Link {
       // Before the handshake is done: a receipt may follow on the heels of the SUBACK.
       client.on('message', (topic, payload) => onMessage(topic, payload));
       await handshake(client, url, signal);
-      client.once('close', onClosed);
+      client.once('close', () => {
+        // Without this, what waits for a PUBACK would wait for ever: mqtt.js keeps it for a reconnect.
+        client.end(true);
+        onClosed();
+      });
       return sessionOf(client);
     },
   };

@@ -91,13 +91,13 @@ library Evidence {
 
     /// @notice SHA-256(x ‖ y).
     function deviceOf(bytes32 x, bytes32 y) internal view returns (bytes32) {
-        uint256 at;
+        uint256 cursor;
         assembly ("memory-safe") {
-            at := mload(0x40)
-            mstore(at, x)
-            mstore(add(at, 0x20), y)
+            cursor := mload(0x40)
+            mstore(cursor, x)
+            mstore(add(cursor, 0x20), y)
         }
-        return Sha256.digest(at, 64);
+        return Sha256.digest(cursor, 64);
     }
 
     /// The preimage with all that is the same for each batch, and the room for channel ‖ digests.
@@ -137,15 +137,15 @@ library Evidence {
 
     /// Writes the batch behind the device in the preimage, and its length before it. Returns that length in bytes.
     function _writeBatch(IEvidence.SealedSeries calldata batch, uint256 preimage) private pure returns (uint256 size) {
-        uint256 at = preimage + SEQUENCE_AT;
-        at = Cbor.writeUint(at, batch.sequence);
-        at = Cbor.writeDigest(at, batch.previous);
-        at = Cbor.writeUint(at, batch.first);
-        at = Cbor.writeUint(at, batch.last);
-        at = Cbor.writeUint(at, batch.seriesCount);
-        at = Cbor.writeDigest(at, batch.root);
-        at = Cbor.writeUint(at, batch.flags);
-        size = at - preimage - BATCH_AT;
+        uint256 cursor = preimage + SEQUENCE_AT;
+        cursor = Cbor.writeUint(cursor, batch.sequence);
+        cursor = Cbor.writeDigest(cursor, batch.previous);
+        cursor = Cbor.writeUint(cursor, batch.first);
+        cursor = Cbor.writeUint(cursor, batch.last);
+        cursor = Cbor.writeUint(cursor, batch.seriesCount);
+        cursor = Cbor.writeDigest(cursor, batch.root);
+        cursor = Cbor.writeUint(cursor, batch.flags);
+        size = cursor - preimage - BATCH_AT;
         assembly ("memory-safe") {
             mstore8(add(preimage, LENGTH_AT), size)
         }
@@ -179,13 +179,13 @@ library Evidence {
             start := mload(0x40)
             mstore(start, shl(240, 0x0083))
         }
-        uint256 at = Cbor.writeUint(start + 2, channel);
-        at = Cbor.writeUint(at, 0);
-        at = Cbor.writeHead(at, Cbor.BYTE_STRING, samples.length);
+        uint256 cursor = Cbor.writeUint(start + 2, channel);
+        cursor = Cbor.writeUint(cursor, 0);
+        cursor = Cbor.writeHead(cursor, Cbor.BYTE_STRING, samples.length);
         assembly ("memory-safe") {
-            calldatacopy(at, samples.offset, samples.length)
+            calldatacopy(cursor, samples.offset, samples.length)
         }
-        return Sha256.digest(start, at + samples.length - start);
+        return Sha256.digest(start, cursor + samples.length - start);
     }
 
     function _requireSignature(

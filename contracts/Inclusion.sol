@@ -36,13 +36,13 @@ library Inclusion {
 
     /// @notice SHA-256(0x01 ‖ left ‖ right), in memory behind the free pointer, which stays where it is.
     function nodeHash(bytes32 left, bytes32 right) internal view returns (bytes32) {
-        uint256 at;
+        uint256 cursor;
         assembly ("memory-safe") {
-            at := mload(0x40)
-            mstore8(at, 0x01)
-            mstore(add(at, 1), left)
-            mstore(add(at, 33), right)
+            cursor := mload(0x40)
+            mstore8(cursor, 0x01)
+            mstore(add(cursor, 1), left)
+            mstore(add(cursor, 33), right)
         }
-        return Sha256.digest(at, 65);
+        return Sha256.digest(cursor, 65);
     }
 }

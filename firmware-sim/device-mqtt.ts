@@ -174,7 +174,8 @@ function connectError(url: string, cause: Error | undefined): OperatingError {
   const code = cause !== undefined && 'code' in cause ? cause.code : undefined;
   if (typeof code === 'number') {
     return new OperatingError('broker-refused', `broker ${url} refused the connection: return code ${code}`, {
-      retry: 'later', cause,
+      retry: 'later',
+      cause,
     });
   }
   const why = cause === undefined ? 'no answer' : cause.message === '' ? String(code) : cause.message;

@@ -1,5 +1,5 @@
 /**
- * A refrigerated container as four temperatures that exchange heat, in steps of five seconds:
+ * A refrigerated container as three temperatures that exchange heat, and the weather, in steps of five seconds:
  *
  *   ambient --- insulation, open door --- air --- cargo            (J/K: airJPerK, cargoJPerK)
  *                                          |
@@ -45,7 +45,7 @@ export type ReeferParameters = typeof reefer40ft;
  * of makers' sheets where one is named, else chosen so that times are those a driver would see.
  */
 export const reefer40ft = {
-  /** Heat leakage. 135 m² of panel at 0.3 to 0.4 W/(m² K): 40 to 54; ISO 1496-2 §6 tests it. */
+  /** Heat leakage. 135 m² of panel at 0.3 to 0.4 W/(m² K): 40 to 54. ISO 1496-2 has the test. */
   insulationWPerK: 44,
   /** 45 kg of air, 500 kg of aluminium T-floor and steel liner, 300 kg of outer carton walls. */
   airJPerK: 800_000,

@@ -102,6 +102,6 @@ export function isScenarioName(name: string): name is ScenarioName {
 
 /** Outside air at each full hour of a summer day, the voyage starting at the first. Degrees Celsius. */
 export const ambientCByHour = [
-  24, 26, 28, 30, 31.5, 32.5, 33, 33, 32.5, 31, 29, 27,
-  25.5, 24.5, 23.5, 22.5, 21.5, 21, 20.5, 20, 20, 20.5, 21.5, 22.5,
+  24, 26, 28, 30, 31.5, 32.5, 33, 33, 32.5, 31, 29, 27, 25.5, 24.5, 23.5, 22.5, 21.5, 21, 20.5, 20, 20, 20.5, 21.5,
+  22.5,
 ] as const;

@@ -1,4 +1,4 @@
-/** What the process was asked to do: arguments and environment in, settings or all problems at once out. Pure. */
+/** What the process was asked to do: arguments and environment in, settings or all problems at once out. */
 import { parseArgs } from 'node:util';
 import { parseDemonstrationClock } from '@coldproof/wire';
 import { demonstrationClock, realClock, type Clock } from './clock.ts';

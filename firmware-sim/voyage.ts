@@ -104,7 +104,11 @@ export class Voyage {
 function precool(): ReeferState {
   const setpointC = setpointCentiC / 100;
   const input = {
-    ambientC: ambientCAt(0), setpointC, isDoorOpen: false, isDefrosting: false, isUnitRunning: true,
+    ambientC: ambientCAt(0),
+    setpointC,
+    isDoorOpen: false,
+    isDefrosting: false,
+    isUnitRunning: true,
   };
   let state = startReefer(setpointC);
   for (let sec = 0; sec < precoolingSec; sec += stepSec) state = stepReefer(state, input, reefer40ft);
@@ -113,7 +117,10 @@ function precool(): ReeferState {
 
 function conditionAt(events: readonly TimedEvent[], atSec: number): Condition {
   const condition: Condition = {
-    isDoorOpen: false, isDefrosting: false, isUnitRunning: true, probeCentiC: undefined,
+    isDoorOpen: false,
+    isDefrosting: false,
+    isUnitRunning: true,
+    probeCentiC: undefined,
   };
   for (const event of events) if (event.atSec <= atSec) apply(condition, event);
   return condition;

@@ -5,7 +5,6 @@
  * ethers is used for what it is good at: ABI, keys, signing, JSON-RPC. Its NonceManager and `wait()` are not used:
  * the one leaves nonce gaps, the other holds state that a crash loses (transmit.ts does both from the store).
  */
-import { readFileSync } from 'node:fs';
 import { loadArtifact } from '@coldproof/contracts';
 import {
   FetchRequest,
@@ -272,6 +271,13 @@ export class Abi {
     return this.#interface.encodeFunctionData(method, [...args]);
   }
 
+  /** The first four bytes of a call, 0x-hex: how access managers name a method. */
+  selector(method: string): string {
+    const fragment = this.#interface.getFunction(method);
+    if (fragment === null) throw new RangeError(`${this.name} has no method ${method}`);
+    return fragment.selector;
+  }
+
   /** Creation code with the constructor's arguments. */
   encodeDeploy(args: readonly unknown[]): string {
     return this.#bytecode + this.#interface.encodeDeploy([...args]).slice(2);
@@ -346,19 +352,16 @@ export function accountOfKey(privateKey: string): Transmitter {
 }
 
 /**
- * The transmitter's key, from a file that holds either encrypted JSON (Web3 secret storage, needs the passphrase) or a
- * bare private key in hex. Reading the modes of the file is the caller's part.
+ * The transmitter's key, from the text of its file: encrypted JSON (Web3 secret storage, needs the passphrase) or a bare
+ * private key in hex.
  */
-export async function readTransmitter(path: string, passphrase: string | undefined): Promise<Transmitter> {
+export async function readTransmitter(path: string, text: string, passphrase: string): Promise<Transmitter> {
   try {
-    const text = readFileSync(path, 'utf8').trim();
-    if (!text.startsWith('{')) return accountOfKey(text);
-    if (passphrase === undefined) throw new RangeError('the key is encrypted and no passphrase is set');
+    if (!text.startsWith('{')) return accountOfKey(text.trim());
     return transmitterOf(await Wallet.fromEncryptedJson(text, passphrase));
   } catch (error) {
-    // ethers puts the value it could not parse into its message: a key must not get into a log.
-    const reason = error instanceof RangeError ? error.message : shortReason(error);
-    throw new OperatingError('key-unusable', `transmitter key ${path}: ${reason}`, { retry: 'never' });
+    // ethers puts the value that it could not parse into its message: a key must not get into a log.
+    throw new OperatingError('key-unusable', `transmitter key ${path}: ${shortReason(error)}`, { retry: 'never' });
   }
 }
 

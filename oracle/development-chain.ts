@@ -85,6 +85,10 @@ export class DevelopmentChain {
     return receipt;
   }
 
+  selector(contract: DeployedContract, method: string): string {
+    return this.#abi(contract.name).selector(method);
+  }
+
   async view(contract: DeployedContract, method: string, args: readonly unknown[] = []): Promise<ChainValue> {
     const abi = this.#abi(contract.name);
     const call = { to: contract.address, data: abi.encode(method, args) };

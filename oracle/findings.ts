@@ -46,7 +46,10 @@ export class Findings {
 
   /** Takes over the orders that are in transit now, and looks at all of them. */
   refresh(): boolean {
-    this.#orders = Map.groupBy(this.#deps.store.chain.ordersIn('InTransit'), ({ device }) => device);
+    this.#orders = new Map();
+    for (const order of this.#deps.store.chain.ordersIn('InTransit')) {
+      this.#orders.set(order.device, [...(this.#orders.get(order.device) ?? []), order]);
+    }
     return this.run(this.#orders.keys());
   }
 

@@ -72,7 +72,10 @@ class Thread {
   #failure: OperatingError | undefined;
 
   constructor() {
-    this.#worker.on('message', (answer: VerifyAnswer) => this.#waiting.shift()?.resolve(answer));
+    this.#worker.on('message', (answer: VerifyAnswer) => {
+      this.#waiting.shift()?.resolve(answer);
+      if (this.#waiting.length === 0) this.#worker.unref();
+    });
     this.#worker.on('error', (cause) => this.#fail('a verifying thread threw', cause));
     this.#worker.on('exit', (code) => this.#fail(`a verifying thread ended with code ${code}`, undefined));
     // An idle thread must not keep a process alive that has nothing else to do.
@@ -83,6 +86,7 @@ class Thread {
     if (this.#failure !== undefined) return Promise.reject(this.#failure);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ resolve, reject });
+      this.#worker.ref();
       this.#worker.postMessage(request, [request]);
     });
   }

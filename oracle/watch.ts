@@ -98,7 +98,7 @@ export class Watch {
   }
 
   async #readOrder(orderId: string, atBlock: number): Promise<() => void> {
-    const view = await this.#chain.view('Shipments', 'orderOf', [orderId], atBlock);
+    const view = await this.#chain.view('Shipments', 'order', [orderId], atBlock);
     const order = view.ok ? readOrder(orderId, view.value) : undefined;
     if (order === undefined) return () => this.#store.chain.deleteOrder(orderId);
     return () => this.#store.chain.setOrder(order, atBlock);

@@ -2,21 +2,28 @@
  * Merkle trees as RFC 9162 §2.1 has them: SHA-256, 0x00 before a leaf, 0x01 before a node, no padding and no sorting.
  * Used twice: for the series in a batch, and for the log of batches.
  */
-import { bytesEqual, concatBytes } from './bytes.ts';
+import { bytesEqual } from './bytes.ts';
 import { referenceCrypto } from './crypto.ts';
 import { assert } from './verdict.ts';
 
 export type Sha256 = (message: Uint8Array) => Uint8Array;
 
-const leafPrefix = Uint8Array.of(0x00);
-const nodePrefix = Uint8Array.of(0x01);
+const leafPrefix = 0x00;
+const nodePrefix = 0x01;
 
 export function leafHash(leaf: Uint8Array, sha256: Sha256 = referenceCrypto.sha256): Uint8Array {
-  return sha256(concatBytes(leafPrefix, leaf));
+  const prefixed = new Uint8Array(1 + leaf.length);
+  prefixed[0] = leafPrefix;
+  prefixed.set(leaf, 1);
+  return sha256(prefixed);
 }
 
 export function nodeHash(left: Uint8Array, right: Uint8Array, sha256: Sha256 = referenceCrypto.sha256): Uint8Array {
-  return sha256(concatBytes(nodePrefix, left, right));
+  const prefixed = new Uint8Array(1 + left.length + right.length);
+  prefixed[0] = nodePrefix;
+  prefixed.set(left, 1);
+  prefixed.set(right, 1 + left.length);
+  return sha256(prefixed);
 }
 
 /** MTH of RFC 9162 §2.1.1, over leaf hashes. */

@@ -24,16 +24,22 @@ export const domainTags = {
 export const protectedEs256 = Uint8Array.of(0xa1, 0x01, 0x26);
 export const protectedEdDsa = Uint8Array.of(0xa1, 0x01, 0x27);
 
+const externalAads = {
+  envelope: utf8ToBytes(domainTags.envelope),
+  enrolment: utf8ToBytes(domainTags.enrolment),
+  receipt: utf8ToBytes(domainTags.receipt),
+};
+
 export function envelopePreimage(batch: Uint8Array): Uint8Array {
-  return sigStructure(protectedEs256, utf8ToBytes(domainTags.envelope), batch);
+  return sigStructure(protectedEs256, externalAads.envelope, batch);
 }
 
 export function enrolmentPreimage(enrolment: Uint8Array): Uint8Array {
-  return sigStructure(protectedEs256, utf8ToBytes(domainTags.enrolment), enrolment);
+  return sigStructure(protectedEs256, externalAads.enrolment, enrolment);
 }
 
 export function receiptPreimage(receipt: Uint8Array): Uint8Array {
-  return sigStructure(protectedEdDsa, utf8ToBytes(domainTags.receipt), receipt);
+  return sigStructure(protectedEdDsa, externalAads.receipt, receipt);
 }
 
 /** The note text: everything before the blank line, with its last newline. */

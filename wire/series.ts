@@ -95,13 +95,13 @@ export function unpackSamples(channel: number, packed: Uint8Array, firstSec: num
     return reject('series-malformed', `samples: expected ${bound}, got ${packed.length} bytes`);
   }
   const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
-  const samples: Sample[] = [];
+  const samples = new Array<Sample>(count);
   let timeSec = firstSec;
   for (let i = 0; i < count; i++) {
     const deltaSec = view.getUint16(i * size);
     if (i > 0 && deltaSec === 0) return reject('series-malformed', `delta of sample ${i}: expected >= 1, got 0`);
     timeSec += deltaSec;
-    samples.push({ timeSec, value: size === 4 ? view.getInt16(i * size + 2) : view.getInt32(i * size + 2) });
+    samples[i] = { timeSec, value: size === 4 ? view.getInt16(i * size + 2) : view.getInt32(i * size + 2) };
   }
   return accept(samples);
 }

@@ -44,7 +44,8 @@ export async function openSensorBroker(
     });
   }
   const sockets = new Set<Socket>();
-  const server = createServer((socket) => {
+  // Behind the gate aedes cannot cork its writes; with Nagle's algorithm each PUBACK would wait 40 ms for a delayed ACK.
+  const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));
     broker.handle(gateSocket(socket, packetBytesMax, (detail) => deps.refuse('packet-too-large', detail)));

@@ -16,18 +16,18 @@ interface IFleet {
     struct Ticket {
         bytes32 truck;
         /// The cancelled order that asked for the repair.
-        uint256 orderId;
+        uint64 orderId;
+        /// Unix seconds; closedAt is 0 while the ticket is open.
+        uint32 openedAt;
+        uint32 closedAt;
         /// keccak256 identity of the evidence that cancelled it.
         bytes32 evidenceDigest;
         /// SHA-256 of the workshop's inspection report; zero while the ticket is open.
         bytes32 inspectionDigest;
-        /// Unix seconds; closedAt is 0 while the ticket is open.
-        uint32 openedAt;
-        uint32 closedAt;
     }
 
     event TruckRegistered(bytes32 indexed truck, address indexed owner, address indexed workshop);
-    event TicketOpened(uint256 indexed ticketId, bytes32 indexed truck, uint256 indexed orderId, bytes32 evidenceDigest);
+    event TicketOpened(uint256 indexed ticketId, bytes32 indexed truck, uint64 indexed orderId, bytes32 evidenceDigest);
     event TicketClosed(uint256 indexed ticketId, bytes32 indexed truck, address indexed workshop, bytes32 inspectionDigest);
 
     error TruckIdZero();
@@ -48,7 +48,7 @@ interface IFleet {
 
     /// @notice Opens a repair ticket, which locks the truck. For authorised reporters only: the Shipments contract.
     /// @return ticketId from 1
-    function openTicket(bytes32 truck, uint256 orderId, bytes32 evidenceDigest) external returns (uint256 ticketId);
+    function openTicket(bytes32 truck, uint64 orderId, bytes32 evidenceDigest) external returns (uint256 ticketId);
 
     /// @notice Closes a ticket after a pre-trip inspection, by the truck's workshop.
     /// @param inspectionDigest SHA-256 of the inspection report

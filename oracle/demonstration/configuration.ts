@@ -23,12 +23,13 @@ type AgentFile = {
   readonly dir: string;
   readonly truck: string;
   readonly ports: Ports;
+  readonly uplinkPort: number;
   readonly isSerial: boolean;
   /** Ed25519, hex. */
   readonly logPublicKey: string;
 };
 
-export function agentConfig({ dir, truck, ports, isSerial, logPublicKey }: AgentFile): string {
+export function agentConfig({ dir, truck, ports, uplinkPort, isSerial, logPublicKey }: AgentFile): string {
   const senml = (name: string) => ({ mqtt: { topic: `sensors/${truck}`, name: `${truck}/${name}` } });
   const unit = (register: number, more: object = {}) => ({
     modbus: { line: 'unit', function: 4, register, type: 'int16', invalid: [0x7fff], ...more },
@@ -72,7 +73,7 @@ export function agentConfig({ dir, truck, ports, isSerial, logPublicKey }: Agent
       credentials: [{ username: truck, passwordEnv: 'SENSOR_PASSWORD', topics: [`sensors/${truck}`] }],
     },
     uplink: {
-      url: `mqtt://${loopback}:${ports.broker}`,
+      url: `mqtt://${loopback}:${uplinkPort}`,
       ...{ username: gatewayUser, passwordEnv: 'UPLINK_PASSWORD', logPublicKey },
       ...{ windowBatches: 16, resendSec: 2, reconnectSecMax: 2 },
     },

@@ -19,7 +19,7 @@ import { Narrator } from './narrator.ts';
 import { Observer, type View } from './observe.ts';
 import type { Options } from './options.ts';
 import type { Ending, Scenarios } from './scenarios.ts';
-import { setStage, type Stage } from './stage.ts';
+import { setStage, type Stage, type StageHooks } from './stage.ts';
 import { statusOf, type Status } from './status.ts';
 import { Story } from './story.ts';
 
@@ -54,10 +54,15 @@ export class Demonstration {
     this.#chainClock = followVoyageClock(dated, () => this.nowMs(), tell, this.#stopping.signal);
   }
 
-  static async open(options: Options, known: Scenarios, write: (line: string) => void): Promise<Demonstration> {
+  static async open(
+    options: Options,
+    known: Scenarios,
+    write: (line: string) => void,
+    hooks: Omit<StageHooks, 'onChild'> = {},
+  ): Promise<Demonstration> {
     const started: Child[] = [];
     try {
-      const stage = await setStage(options, (child) => started.push(child));
+      const stage = await setStage(options, { ...hooks, onChild: (child) => started.push(child) });
       const story = new Story(write, stage.clock.voyageStartMs);
       const view = await new Observer(stage).look();
       return new Demonstration(stage, options, known, view, story);
@@ -88,11 +93,15 @@ export class Demonstration {
     return this.status;
   }
 
+  /** Stops every process. Their state and logs stay in `stage.dir` until `clear`. */
   async close(): Promise<void> {
     this.#stopping.abort();
     await this.#chainClock;
     await stopAll(this.stage.children);
     this.stage.chain.close();
+  }
+
+  async clear(): Promise<void> {
     await rm(this.stage.dir, { recursive: true, force: true });
   }
 

@@ -45,6 +45,7 @@ async function sail(options: Options, known: Scenarios): Promise<number> {
     }
   } finally {
     await demonstration.close();
+    await demonstration.clear();
   }
 }
 

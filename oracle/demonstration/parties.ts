@@ -6,6 +6,9 @@ import { parseChannel } from '@coldproof/wire';
 import type { ChainReceipt, ChainStruct, ChainValue } from '../chain.ts';
 import type { DeployedContract, DevelopmentChain } from '../development-chain.ts';
 
+/** AccessManager's role of those who may open repair tickets; 0 is its admin. */
+const reporterRole = 1;
+
 /** Accounts of the development phrase. */
 const accountIndex = { deployer: 0, buyer: 1, supplier: 2, nextSupplier: 3, carrier: 4, workshop: 5 } as const;
 export type PartyName = keyof typeof accountIndex;
@@ -72,9 +75,13 @@ export class Parties {
     const deployer = chain.account(accountIndex.deployer);
     const TestToken = await chain.deploy(deployer, 'TestToken');
     const DeviceRegistry = await chain.deploy(deployer, 'DeviceRegistry');
-    const Fleet = await chain.deploy(deployer, 'Fleet');
+    const AccessManager = await chain.deploy(deployer, 'AccessManager', [deployer.address]);
+    const Fleet = await chain.deploy(deployer, 'Fleet', [AccessManager.address]);
     const Shipments = await chain.deploy(deployer, 'Shipments', [DeviceRegistry.address, Fleet.address]);
-    await chain.sendAs(deployer, Fleet, 'authoriseReporter', [Shipments.address]);
+    // Shipments alone may send a truck to repair.
+    const reporting = [Fleet.address, [chain.selector(Fleet, 'openTicket')], reporterRole];
+    await chain.sendAs(deployer, AccessManager, 'setTargetFunctionRole', reporting);
+    await chain.sendAs(deployer, AccessManager, 'grantRole', [reporterRole, Shipments.address, 0]);
     return new Parties(chain, { TestToken, DeviceRegistry, Fleet, Shipments });
   }
 
@@ -91,7 +98,7 @@ export class Parties {
     const signature = [r, s].map((each) => `0x${each}`);
     await this.#send('carrier', 'DeviceRegistry', 'enrol', [
       ...keys,
-      asset,
+      `0x${Buffer.from(asset, 'ascii').toString('hex')}`,
       calibrationDigest,
       calibrationUntil,
       ...signature,
@@ -119,7 +126,7 @@ export class Parties {
   }
 
   async order(orderId: bigint): Promise<Order> {
-    const order = structOf(await this.#chain.view(this.contracts.Shipments, 'orderOf', [orderId]));
+    const order = structOf(await this.#chain.view(this.contracts.Shipments, 'order', [orderId]));
     const state = orderStates[Number(order['state'])];
     const evidenceDigest = order['evidenceDigest'];
     if (state === undefined || typeof evidenceDigest !== 'string')

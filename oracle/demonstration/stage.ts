@@ -42,15 +42,21 @@ export type Stage = {
 
 type Secrets = Readonly<Record<string, string>>;
 
-/** `onChild` is told of each process as it starts, so that a stage that fails half-way can be cleared. */
-export async function setStage(options: Options, onChild: (child: Child) => void): Promise<Stage> {
+export type StageHooks = {
+  /** Told of each process as it starts, so that a stage that fails half-way can be cleared. */
+  readonly onChild: (child: Child) => void;
+  /** Puts a link between agent and oracle that a test can cut; gives the port that the agent dials instead. */
+  readonly uplinkPort?: (brokerPort: number) => Promise<number>;
+};
+
+export async function setStage(options: Options, hooks: StageHooks): Promise<Stage> {
   const dir = mkdtempSync(join(tmpdir(), 'coldproof-'));
   const ports = await choosePorts();
   const children: Child[] = [];
   const start = (name: string, command: string, args: readonly string[], env: Secrets = {}): Child => {
     const child = new Child({ name, command, args, env }, dir);
     children.push(child);
-    onChild(child);
+    hooks.onChild(child);
     return child;
   };
 
@@ -62,7 +68,9 @@ export async function setStage(options: Options, onChild: (child: Child) => void
   await Promise.race([chain.ready(), chainProcess.failed]);
   const parties = await Parties.assemble(chain);
 
-  const { device, secrets } = await prepareKeys({ dir, ports, isSerial: options.serial }, chain, parties);
+  const uplinkPort = (await hooks.uplinkPort?.(ports.broker)) ?? ports.broker;
+  const files = { dir, ports, uplinkPort, isSerial: options.serial };
+  const { device, secrets } = await prepareKeys(files, chain, parties);
   const orderId = await parties.placeAndDispatch(device, truck);
 
   const clock = departAfter(departureLeadMs, options.speed);
@@ -82,7 +90,7 @@ async function choosePorts(): Promise<Ports> {
 
 /** Makes every key with the program that will hold it, and writes the configuration files. */
 async function prepareKeys(
-  files: { readonly dir: string; readonly ports: Ports; readonly isSerial: boolean },
+  files: { readonly dir: string; readonly ports: Ports; readonly uplinkPort: number; readonly isSerial: boolean },
   chain: DevelopmentChain,
   parties: Parties,
 ): Promise<{ device: string; secrets: Secrets }> {

@@ -103,47 +103,53 @@ t.test('the line is pulled out and put back: the same device answers again', { s
   await device.end();
 });
 
-t.test('requests split at random over the line, with noise and silences between', { skip: skipWithoutSocat }, async (t) => {
-  const random = seeded(t, 21);
-  const pair = new SerialPair();
-  t.teardown(() => pair.remove());
-  await pair.plug();
-  const device = startDevice(pair.device);
-  t.teardown(device.end);
-  await device.until('line-opened', 1);
-  const port = new SerialPort({ path: pair.gateway, baudRate: baud, autoOpen: false });
-  await new Promise<void>((resolve, reject) => port.open((error) => (error === null ? resolve() : reject(error))));
-  t.teardown(() => new Promise<void>((resolve) => port.close(() => resolve())));
+t.test(
+  'requests split at random over the line, with noise and silences between',
+  { skip: skipWithoutSocat },
+  async (t) => {
+    const random = seeded(t, 21);
+    const pair = new SerialPair();
+    t.teardown(() => pair.remove());
+    await pair.plug();
+    const device = startDevice(pair.device);
+    t.teardown(device.end);
+    await device.until('line-opened', 1);
+    const port = new SerialPort({ path: pair.gateway, baudRate: baud, autoOpen: false });
+    await new Promise<void>((resolve, reject) => port.open((error) => (error === null ? resolve() : reject(error))));
+    t.teardown(() => new Promise<void>((resolve) => port.close(() => resolve())));
 
-  const request = appendCrc16(Uint8Array.of(1, 4, 0, 0, 0, 7));
-  const expected = Buffer.from(
-    appendCrc16(Uint8Array.of(1, 4, 14, ...registersOf(sample).flatMap((value) => [(value >> 8) & 0xff, value & 0xff]))),
-  );
-  let heard = Buffer.alloc(0);
-  let onBytes: (() => void) | undefined;
-  port.on('data', (chunk: Buffer) => {
-    heard = Buffer.concat([heard, chunk]);
-    onBytes?.();
-  });
-  const write = (bytes: Uint8Array): Promise<void> =>
-    new Promise((resolve) => port.write(Buffer.from(bytes), () => port.drain(() => resolve())));
-  for (let round = 0; round < 25; round++) {
-    heard = Buffer.alloc(0);
-    if (round % 3 === 0) {
-      // Time is the delimiter of this protocol: a silence on the line is the input here, not a wait for a result.
-      await write(random.bytes(random.integer(1, 30)));
-      await realClock.wait(60);
+    const request = appendCrc16(Uint8Array.of(1, 4, 0, 0, 0, 7));
+    const expected = Buffer.from(
+      appendCrc16(
+        Uint8Array.of(1, 4, 14, ...registersOf(sample).flatMap((value) => [(value >> 8) & 0xff, value & 0xff])),
+      ),
+    );
+    let heard = Buffer.alloc(0);
+    let onBytes: (() => void) | undefined;
+    port.on('data', (chunk: Buffer) => {
+      heard = Buffer.concat([heard, chunk]);
+      onBytes?.();
+    });
+    const write = (bytes: Uint8Array): Promise<void> =>
+      new Promise((resolve) => port.write(Buffer.from(bytes), () => port.drain(() => resolve())));
+    for (let round = 0; round < 25; round++) {
+      heard = Buffer.alloc(0);
+      if (round % 3 === 0) {
+        // Time is the delimiter of this protocol: a silence on the line is the input here, not a wait for a result.
+        await write(random.bytes(random.integer(1, 30)));
+        await realClock.wait(60);
+      }
+      const at = random.integer(1, request.length - 1);
+      await write(request.subarray(0, at));
+      await write(request.subarray(at));
+      while (heard.length < expected.length) {
+        const isLate = await Promise.race([
+          new Promise<false>((resolve) => (onBytes = () => resolve(false))),
+          realClock.wait(2_000).then(() => true),
+        ]);
+        if (isLate) break;
+      }
+      t.same(heard, expected, `round ${round}, split at ${at}`);
     }
-    const at = random.integer(1, request.length - 1);
-    await write(request.subarray(0, at));
-    await write(request.subarray(at));
-    while (heard.length < expected.length) {
-      const isLate = await Promise.race([
-        new Promise<false>((resolve) => (onBytes = () => resolve(false))),
-        realClock.wait(2_000).then(() => true),
-      ]);
-      if (isLate) break;
-    }
-    t.same(heard, expected, `round ${round}, split at ${at}`);
-  }
-});
+  },
+);

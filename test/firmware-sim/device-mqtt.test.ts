@@ -78,7 +78,9 @@ t.test('over a good link all arrive once, in order, on one connection', async (t
 
 t.test('links lost with the PUBACK owing: sent again, in order, none missing', async (t) => {
   const random = seeded(t, 31);
-  const gateway = await startGateway(t, { answer: () => random.pick<Answer>(['acknowledge', 'acknowledge', 'hang-up']) });
+  const gateway = await startGateway(t, {
+    answer: () => random.pick<Answer>(['acknowledge', 'acknowledge', 'hang-up']),
+  });
   const { outbox, payloads } = filled(100);
   startDevice(t, outbox, { url: gateway.url });
   await emptied(outbox);

@@ -90,7 +90,10 @@ t.test('back-off doubles up to its cap, with jitter that stays inside', (t) => {
   for (let failures = 0; failures < 50; failures++) {
     const ceilingMs = Math.min(backOffMsMax, backOffMsMin * 2 ** failures);
     const ms = Array.from({ length: 20 }, () => backOffMs(failures, random));
-    t.ok(ms.every((each) => each >= ceilingMs / 2 - 1 && each <= ceilingMs), `${failures}: ${Math.min(...ms)}`);
+    t.ok(
+      ms.every((each) => each >= ceilingMs / 2 - 1 && each <= ceilingMs),
+      `${failures}: ${Math.min(...ms)}`,
+    );
     t.ok(new Set(ms).size > 10, 'jittered');
   }
   t.end();

@@ -2,6 +2,7 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
+import modbusSerial from 'modbus-serial';
 import t, { type Test } from 'tap';
 import { formatDemonstrationClock } from '@coldproof/wire';
 import { scenarios } from '@coldproof/firmware-sim/scenario';
@@ -10,6 +11,7 @@ import { readSettings } from '@coldproof/firmware-sim/settings';
 import { readingsOf } from '@coldproof/firmware-sim/simulator';
 import { Voyage } from '@coldproof/firmware-sim/voyage';
 import { GatewayStub } from './gateway-stub.ts';
+import { SerialPair, skipWithoutSocat } from './serial-pair.ts';
 
 const main = fileURLToPath(new URL('../../../firmware-sim/dist/main.js', import.meta.url));
 const startSec = 1_767_225_600;
@@ -17,10 +19,19 @@ const startSec = 1_767_225_600;
 function start(t: Test, args: string[], env: Record<string, string>) {
   const child = spawn(process.execPath, [main, ...args], { env: { ...process.env, ...env }, stdio: 'pipe' });
   let said = '';
-  for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (said += chunk.toString()));
+  let onSaid: (() => void) | undefined;
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      said += chunk.toString();
+      onSaid?.();
+    });
+  }
+  const until = async (part: string): Promise<void> => {
+    while (!said.includes(part)) await new Promise<void>((resolve) => (onSaid = resolve));
+  };
   const exited = once(child, 'close') as Promise<[number | null, string | null]>;
   t.teardown(() => child.kill('SIGKILL'));
-  return { child, exited, said: () => said };
+  return { child, exited, until, said: () => said };
 }
 
 t.test('killed in the middle and started again, it sends the same values for the same times', async (t) => {
@@ -50,13 +61,54 @@ t.test('killed in the middle and started again, it sends the same values for the
     const atSec = (i + 1) * 60;
     return formatSenml('TRUCK-7', startSec + atSec, readingsOf(voyage.sampleAt(atSec), false));
   };
-  t.same(before, before.map((_, i) => expected(i)));
+  t.same(
+    before,
+    before.map((_, i) => expected(i)),
+  );
   const after = gateway.received.slice(before.length);
-  t.same(after, after.map((_, i) => expected(i)), 'from the first minute again');
-  const lines = second.said().trim().split('\n').map((line) => JSON.parse(line) as Record<string, unknown>);
+  t.same(
+    after,
+    after.map((_, i) => expected(i)),
+    'from the first minute again',
+  );
+  const lines = second
+    .said()
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line) as Record<string, unknown>);
   t.match(lines[0], { level: 'info', event: 'voyage-started', scenario: 'door-left-open', seed: 7 });
   t.match(lines.at(-1), { event: 'simulator-stopped', unsent: 0 });
   t.notMatch(second.said(), /sensor secret/, 'no secret in the log');
+});
+
+t.test('with --serial the unit speaks Modbus, and MQTT has the rest', { skip: skipWithoutSocat }, async (t) => {
+  const gateway = new GatewayStub();
+  await gateway.start();
+  t.teardown(() => gateway.stop());
+  const pair = new SerialPair();
+  t.teardown(() => pair.remove());
+  await pair.plug();
+  // An hour and a half after the compressor failed; at speed 1 the registers stand still for long enough.
+  const realStartMs = Date.now() - 3 * 3_600_000;
+  const clock = formatDemonstrationClock({ voyageStartMs: startSec * 1_000, realStartMs, speed: 1 });
+  const args = ['--seed', '7', '--broker', gateway.url, '--serial', pair.device, '--unit-id', '9'];
+  const simulator = start(t, args, { COLDPROOF_DEMONSTRATION_CLOCK: clock });
+  await gateway.until(() => gateway.received.length >= 4);
+  const names = (JSON.parse(gateway.received[0]!) as { n: string }[]).map(({ n }) => n);
+  t.same(names, ['cargo-probe-1', 'door']);
+
+  const master = new modbusSerial.default();
+  await master.connectRTUBuffered(pair.gateway, { baudRate: 19_200 });
+  t.teardown(() => new Promise<void>((resolve) => master.close(() => resolve())));
+  master.setID(9);
+  master.setTimeout(5_000);
+  await simulator.until('"line-opened"');
+  const { data } = await master.readInputRegisters(0, 7);
+  t.equal(data[0], 50, 'setpoint');
+  t.same(data.slice(4, 6), [0, 32], 'off, with its alarm');
+  t.ok(data[6]! > 800 && data[6]! < 1_000, `cargo probe ${data[6]}`);
+  simulator.child.kill('SIGTERM');
+  t.same(await simulator.exited, [0, null]);
 });
 
 t.test('bad arguments end with 2 and name each problem', async (t) => {

@@ -36,8 +36,14 @@ t.test('without a unit all of it tends to the outside, from below and from above
     const parts = [last.airC, last.cargoC, last.coilC, last.supplyAirC, last.cargoProbeC];
     for (const c of parts) t.ok(Math.abs(c - ambientC) < 0.5, `${c} near ${ambientC}`);
     const side = Math.sign(ambientC - 5);
-    t.ok(states.every((state) => (ambientC - state.airC) * side >= 0), 'no overshoot');
-    t.ok(states.every((state, i) => i === 0 || (state.airC - states[i - 1]!.airC) * side >= -1e-9), 'monotone');
+    t.ok(
+      states.every((state) => (ambientC - state.airC) * side >= 0),
+      'no overshoot',
+    );
+    t.ok(
+      states.every((state, i) => i === 0 || (state.airC - states[i - 1]!.airC) * side >= -1e-9),
+      'monotone',
+    );
     t.equal(last.mode, unitModes.off);
   }
   t.end();
@@ -80,10 +86,15 @@ t.test('more of a cause is more of its effect', (t) => {
     run(input, 2 * hour, startReefer(5), parameters).at(-1)!.cargoProbeC;
   const warmer = [20, 25, 30, 35].map((ambientC) => after({ ...off, ambientC }));
   const leakier = [30, 44, 60].map((insulationWPerK) => after(off, { ...reefer40ft, insulationWPerK }));
-  const wider = [0, 200, 520, 1_000].map((doorWPerK) => after({ ...off, isDoorOpen: true }, { ...reefer40ft, doorWPerK }));
+  const wider = [0, 200, 520, 1_000].map((doorWPerK) =>
+    after({ ...off, isDoorOpen: true }, { ...reefer40ft, doorWPerK }),
+  );
   const heavier = [1e6, 1e7, 3e7].map((cargoJPerK) => -after(off, { ...reefer40ft, cargoJPerK }));
   for (const row of [warmer, leakier, wider, heavier]) {
-    t.ok(row.every((value, i) => i === 0 || value > row[i - 1]!), row.map((value) => value.toFixed(3)).join(' < '));
+    t.ok(
+      row.every((value, i) => i === 0 || value > row[i - 1]!),
+      row.map((value) => value.toFixed(3)).join(' < '),
+    );
   }
   t.ok(after(calm) < after({ ...calm, isDoorOpen: true }), 'an open door warms a running reefer');
   t.ok(after({ ...calm, isDoorOpen: true }) < after({ ...off, isDoorOpen: true }), 'and more so one that is off');

@@ -58,23 +58,41 @@ const promises: Record<ScenarioName, (t: Test, samples: readonly SensorSample[],
   'compressor-failure': (t, samples, runs) => {
     const excursion = runs.filter(isExcursion);
     t.equal(excursion.length, 1, 'one excursion');
-    t.ok(excursion[0]!.firstSec >= 1.5 * hour && excursion[0]!.firstSec <= 1.5 * hour + 70 * 60, 'soon after the failure');
+    t.ok(
+      excursion[0]!.firstSec >= 1.5 * hour && excursion[0]!.firstSec <= 1.5 * hour + 70 * 60,
+      'soon after the failure',
+    );
     t.equal(excursion[0]!.lastSec, voyageSec, 'which lasts to the end');
     t.ok(samples.every(({ atSec, alarmCode, unitMode }) => alarmCode === 0 || (atSec >= 5_400 && unitMode === 0)));
     t.ok(Math.max(...samples.map((sample) => sample.cargoProbe1CentiC)) < 1_500, 'as warm as a shut box gets');
   },
   healthy: (t, samples, runs) => {
     t.same(runs, []);
-    t.ok(samples.every(({ cargoProbe1CentiC: c }) => c > 450 && c < 650), 'far from both limits');
+    t.ok(
+      samples.every(({ cargoProbe1CentiC: c }) => c > 450 && c < 650),
+      'far from both limits',
+    );
   },
   'door-left-open': (t, samples, runs) => {
     t.equal(runs.filter(isExcursion).length, 1);
-    t.ok(samples.every(({ unitMode }) => unitMode === unitModes.cooling), 'though the unit runs');
-    t.same(samples.filter((sample) => sample.isDoorOpen).map(({ atSec }) => atSec).at(0), 2 * hour);
+    t.ok(
+      samples.every(({ unitMode }) => unitMode === unitModes.cooling),
+      'though the unit runs',
+    );
+    t.same(
+      samples
+        .filter((sample) => sample.isDoorOpen)
+        .map(({ atSec }) => atSec)
+        .at(0),
+      2 * hour,
+    );
     t.ok(samples.at(-1)!.cargoProbe1CentiC < 650, 'and it recovers');
   },
   'spike-14min': (t, _samples, runs) => {
-    t.same(runs.map(({ firstSec, lastSec, count }) => [lastSec - firstSec, count]), [[840, 15]]);
+    t.same(
+      runs.map(({ firstSec, lastSec, count }) => [lastSec - firstSec, count]),
+      [[840, 15]],
+    );
   },
   defrost: (t, samples, runs) => {
     t.same(runs, [], 'the cargo probe stays inside');
@@ -83,14 +101,20 @@ const promises: Record<ScenarioName, (t: Test, samples: readonly SensorSample[],
       const minutes = warm.filter(({ atSec }) => atSec >= from && atSec < from + hour).length;
       t.ok(minutes >= 20 && minutes <= 30, `supply air over the limit for ${minutes} min`);
     }
-    t.ok(warm.every(({ atSec }) => atSec % (4 * hour) >= 2 * hour && atSec % (4 * hour) < 2.5 * hour), 'in defrost only');
+    t.ok(
+      warm.every(({ atSec }) => atSec % (4 * hour) >= 2 * hour && atSec % (4 * hour) < 2.5 * hour),
+      'in defrost only',
+    );
   },
   'sensor-stuck': (t, samples) => {
     const [before, after] = split(samples, 2 * hour);
     t.same(new Set(after.map((sample) => sample.cargoProbe1CentiC)), new Set([stuckCentiC]));
     t.ok(stuckCentiC > limitCentiC.most);
     t.same(runsOutside(before), []);
-    t.ok(samples.every(({ returnAirCentiC }) => returnAirCentiC < 700), 'the container is in order');
+    t.ok(
+      samples.every(({ returnAirCentiC }) => returnAirCentiC < 700),
+      'the container is in order',
+    );
   },
   'sensor-disconnected': (t, samples) => {
     const [before, after] = split(samples, 2 * hour);
@@ -111,7 +135,8 @@ for (const name of scenarioNames) {
         const ending = scenarios[name].ending;
         // A stuck probe makes an excursion of its own; that it must not cancel is for the agent's marks.
         const isSound = !('sensorFault' in ending);
-        if (isSound) t.equal(runs.some(isExcursion) ? 'Cancelled' : 'Settled', ending.order, 'the ending that it states');
+        if (isSound)
+          t.equal(runs.some(isExcursion) ? 'Cancelled' : 'Settled', ending.order, 'the ending that it states');
         for (const channel of isSound ? (['cargoProbe1CentiC', 'supplyAirCentiC', 'returnAirCentiC'] as const) : []) {
           t.ok(longestStreak(samples.map((sample) => sample[channel])) < 10, `${channel} is alive`);
         }
@@ -122,14 +147,19 @@ for (const name of scenarioNames) {
   });
 }
 
-t.test('spike, defrost, healthy: true for every seed, since truth keeps further from the limit than noise goes', (t) => {
-  for (const name of ['spike-14min', 'defrost', 'healthy'] as const) {
-    const voyage = new Voyage(scenarios[name], 0);
-    const nearest = Math.min(...times.map((sec) => Math.abs(voyage.stateAt(sec).cargoProbeC * 100 - limitCentiC.most)));
-    t.ok(nearest > noiseCentiCMax + 0.5, `${name}: nearest ${nearest.toFixed(2)} centi-degrees`);
-  }
-  t.end();
-});
+t.test(
+  'spike, defrost, healthy: true for every seed, since truth keeps further from the limit than noise goes',
+  (t) => {
+    for (const name of ['spike-14min', 'defrost', 'healthy'] as const) {
+      const voyage = new Voyage(scenarios[name], 0);
+      const nearest = Math.min(
+        ...times.map((sec) => Math.abs(voyage.stateAt(sec).cargoProbeC * 100 - limitCentiC.most)),
+      );
+      t.ok(nearest > noiseCentiCMax + 0.5, `${name}: nearest ${nearest.toFixed(2)} centi-degrees`);
+    }
+    t.end();
+  },
+);
 
 t.test('noise stays within its bound and is seen', (t) => {
   const voyage = new Voyage(scenarios.healthy, seeded(t, 5).integer(0, 2 ** 31));
@@ -163,11 +193,14 @@ t.test('the voyage keeps the same bits from release to release', (t) => {
     const { supplyAirCentiC, returnAirCentiC, ambientCentiC, cargoProbe1CentiC } = voyage.sampleAt(sec);
     return [supplyAirCentiC, returnAirCentiC, ambientCentiC, cargoProbe1CentiC];
   };
-  t.same([at(60), at(14_400), at(28_800)], [
-    [501, 551, 2_397, 543],
-    [927, 1_092, 3_154, 1_070],
-    [1_253, 1_297, 3_249, 1_296],
-  ]);
+  t.same(
+    [at(60), at(14_400), at(28_800)],
+    [
+      [501, 551, 2_397, 543],
+      [927, 1_092, 3_154, 1_070],
+      [1_253, 1_297, 3_249, 1_296],
+    ],
+  );
   t.equal(Random.fromSeed(1).fork('sensor-noise').fork('ambient').fork('60').nextUint32(), 26_731_284);
   t.end();
 });

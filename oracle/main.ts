@@ -1,0 +1,104 @@
+/**
+ * The oracle as a process.
+ *
+ *   node oracle/dist/main.js --config FILE          runs until SIGTERM or SIGINT
+ *   node oracle/dist/main.js init --config FILE     makes the keys that are absent, prints {logPublicKey, transmitter}
+ *   node oracle/dist/main.js check --config FILE    reads the configuration and says what is wrong with it
+ */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { parseArgs } from 'node:util';
+import { bytesToHex } from '@coldproof/wire';
+import { makeTransmitterKey, openChain, readTransmitter } from './chain.ts';
+import { realClock, voyageClock } from './clock.ts';
+import { readConfig, readKeyConfig, type Config } from './config.ts';
+import { openHttp } from './http.ts';
+import { makeLogKey, openLogKey, readLogPublicKey } from './log-key.ts';
+import { logToStderr } from './log-line.ts';
+import { OperatingError, describeError } from './operating-error.ts';
+import { Oracle } from './oracle.ts';
+import { readSecretFile, writeSecretFile } from './secret-file.ts';
+import { readStatus } from './status.ts';
+import { Store } from './store.ts';
+
+/** The balance is for people to look at. */
+const balanceMs = 15_000;
+
+async function init(path: string): Promise<void> {
+  const { passphrase, logKeyFile, transmitterKeyFile } = readKeyConfig(path, process.env);
+  const logPublicKey = existsSync(logKeyFile) ? readLogPublicKey(logKeyFile) : makeLogKey(logKeyFile, passphrase);
+  if (!existsSync(transmitterKeyFile)) {
+    const { json } = await makeTransmitterKey(passphrase);
+    writeSecretFile(transmitterKeyFile, `${json}\n`);
+  }
+  const { address } = await readTransmitter(transmitterKeyFile, readSecretFile(transmitterKeyFile), passphrase);
+  process.stdout.write(`${JSON.stringify({ logPublicKey: bytesToHex(logPublicKey), transmitter: address })}\n`);
+}
+
+async function run(config: Config): Promise<void> {
+  const clock = voyageClock(process.env);
+  const log = logToStderr(() => clock.nowMs());
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
+  const logKey = openLogKey(config.logKeyFile, config.passphrase);
+  const keyText = readSecretFile(config.transmitterKeyFile);
+  const transmitter = await readTransmitter(config.transmitterKeyFile, keyText, config.passphrase);
+  const store = new Store(join(config.stateDir, 'oracle.sqlite'));
+  const chain = openChain(config.chain);
+  const { broker, verify, origin } = config;
+  const { fromBlock, pollMs } = config.chain;
+  const settings = { broker, verify, origin, fromBlock, pollMs, transmit: config.chain };
+  const deps = { clock, pace: realClock, log, store, chain, transmitter, logKey, crashPoint: () => undefined };
+  const oracle = await Oracle.open(deps, settings);
+  stop.signal.addEventListener('abort', () => oracle.close());
+  if (stop.signal.aborted) oracle.close();
+  let balanceWei: bigint | undefined;
+  const links = () => ({ ...oracle.links, balanceWei });
+  const sources = { store, log: oracle.log, chain: config.chain, transmitter: transmitter.address, links };
+  const isReady = () => oracle.links.isReceiving && oracle.links.chainError === undefined;
+  const http = await openHttp({ store, log: oracle.log, status: () => readStatus(sources), isReady, say: log }, config.http);
+  log('info', 'started', {
+    brokerPort: oracle.brokerPort,
+    httpPort: http.port,
+    size: oracle.log.size,
+    logPublicKey: bytesToHex(logKey.publicKey),
+    transmitter: transmitter.address,
+  });
+  const watchBalance = async () => {
+    while (!stop.signal.aborted) {
+      balanceWei = await chain.balanceWei(transmitter.address).catch(() => undefined);
+      await realClock.wait(balanceMs, stop.signal);
+    }
+  };
+  try {
+    await Promise.all([oracle.run().finally(() => stop.abort()), watchBalance()]);
+  } finally {
+    await http.close();
+    chain.close();
+    store.close();
+  }
+  log('info', 'stopped', { size: oracle.log.size });
+}
+
+const usage = 'usage: main.js [init | check] --config FILE';
+
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({ options: { config: { type: 'string' } }, allowPositionals: true });
+  const [command] = positionals;
+  if (values.config === undefined || positionals.length > 1) {
+    throw new OperatingError('config-invalid', usage, { retry: 'never' });
+  }
+  if (command === 'init') return init(values.config);
+  if (command === 'check') return void readConfig(values.config, process.env);
+  if (command !== undefined) throw new OperatingError('config-invalid', usage, { retry: 'never' });
+  return run(readConfig(values.config, process.env));
+}
+
+try {
+  await main();
+} catch (error) {
+  // An operating fault is told in a sentence; a bug keeps its stack.
+  if (!(error instanceof OperatingError)) throw error;
+  process.stderr.write(`${describeError(error)}\n`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,131 @@
+/** What the oracle knows, as one JSON value: for `GET /api/v1/status`, the console and the demonstration. */
+import { bytesToHex, channelName } from '@coldproof/wire';
+import type { ChainHead, Order, StoredEvent } from './store-chain.ts';
+import type { Action } from './store-outbox.ts';
+import type { Store } from './store.ts';
+import type { Log } from './log.ts';
+
+export type StatusSources = {
+  readonly store: Store;
+  readonly log: Log;
+  readonly chain: { readonly rpcUrl: string; readonly chainId: number; readonly contracts: Readonly<Record<string, string>> };
+  readonly transmitter: string;
+  readonly links: () => {
+    readonly queued: number;
+    readonly isReceiving: boolean;
+    readonly chainError: string | undefined;
+    readonly balanceWei: bigint | undefined;
+    readonly refusedByReceiver: ReadonlyMap<string, number>;
+    readonly refusedByBroker: ReadonlyMap<string, number>;
+  };
+};
+
+export type Status = ReturnType<typeof readStatus>;
+
+export function readStatus({ store, log, chain, transmitter, links }: StatusSources) {
+  const head = store.chain.head();
+  const link = links();
+  return {
+    log: { size: log.size, root: bytesToHex(log.root()), origin: log.origin, publicKey: bytesToHex(log.publicKey) },
+    batches: countBatches(store.log.counts(), link.refusedByReceiver),
+    orders: store.chain.orders().map(({ order }) => describeOrder(store, order, head)),
+    findings: store.evaluation.findings().map(({ channel, ...finding }) => ({ ...finding, channel: channelName(channel) })),
+    equivocations: store.log.equivocations().map(({ device, sequence, digest }) => {
+      return { device: bytesToHex(device), sequence, digest: bytesToHex(digest) };
+    }),
+    chain: {
+      rpcUrl: withoutCredentials(chain.rpcUrl),
+      chainId: chain.chainId,
+      contracts: chain.contracts,
+      block: head?.number ?? null,
+      blockTime: head === undefined ? null : isoTime(head.timeSec),
+      safeBlock: head?.safeNumber ?? null,
+      finalBlock: head?.finalNumber ?? null,
+      transmitter,
+      balanceWei: link.balanceWei?.toString() ?? null,
+      error: link.chainError ?? null,
+    },
+    links: {
+      queued: link.queued,
+      isReceiving: link.isReceiving,
+      brokerRefused: Object.fromEntries(link.refusedByBroker),
+    },
+  };
+}
+
+/** Counters outlive a restart; what the receiver refused, which is no batch yet, does not. */
+function countBatches(counts: ReadonlyMap<string, number>, refusedByReceiver: ReadonlyMap<string, number>) {
+  const byReason: Record<string, number> = {};
+  for (const [name, count] of counts) {
+    if (name.startsWith('rejected:')) byReason[name.slice('rejected:'.length)] = count;
+  }
+  for (const [reason, count] of refusedByReceiver) byReason[reason] = (byReason[reason] ?? 0) + count;
+  const verified = counts.get('verified') ?? 0;
+  const repeated = counts.get('repeated') ?? 0;
+  const rejected = Object.values(byReason).reduce((sum, count) => sum + count, 0);
+  // A receipt goes out for each stored batch and for each repeat of one.
+  return { verified, repeated, rejected, receipts: verified + repeated, byReason };
+}
+
+function describeOrder(store: Store, order: Order, head: ChainHead | undefined) {
+  const subject = `order:${order.orderId}`;
+  const events = store.chain.eventsOf(subject);
+  const cancelled = events.findLast(({ name }) => name === 'OrderCancelled');
+  const action = store.outbox.ofOrder(order.orderId).at(-1);
+  return {
+    orderId: order.orderId,
+    state: order.state,
+    finality: finalityOf(events.at(-1)?.blockNumber ?? 0, head),
+    buyer: order.buyer,
+    supplier: order.supplier,
+    device: order.device,
+    truck: order.truck,
+    dispatchedAt: order.dispatchedAtSec === 0 ? null : isoTime(order.dispatchedAtSec),
+    price: order.price,
+    terms: { ...order.terms, channel: channelName(order.terms.channel) },
+    replacementOrderId: noneIfZero(order.replacementId),
+    replacementOf: noneIfZero(order.replacementOf),
+    repairTicketId: noneIfZero(order.ticketId),
+    ...describeCancellation(cancelled),
+    action: action === undefined ? null : describeAction(action),
+  };
+}
+
+/** 'proved': from the device's own signatures, evaluated by the contract. There is no other kind of cancellation. */
+function describeCancellation(cancelled: StoredEvent | undefined) {
+  if (cancelled === undefined) return { fact: null, transactionHash: null, gasUsed: null, excursion: null };
+  // Written by watch.ts only, from the event's own fields.
+  const args = JSON.parse(cancelled.args) as {
+    startedAt: number; durationSec: number; peakCentiC: number; evidenceDigest: string; gasUsed?: number;
+  };
+  return {
+    fact: 'proved' as const,
+    transactionHash: cancelled.transactionHash,
+    gasUsed: args.gasUsed ?? null,
+    evidenceDigest: args.evidenceDigest,
+    excursion: { startedAt: isoTime(args.startedAt), durationSec: args.durationSec, peakCentiC: args.peakCentiC },
+  };
+}
+
+function describeAction({ state, reason, mined }: Action) {
+  return { state, reason: reason ?? null, transactionHash: mined?.transactionHash ?? null };
+}
+
+function finalityOf(blockNumber: number, head: ChainHead | undefined): 'provisional' | 'safe' | 'final' {
+  if (head === undefined) return 'provisional';
+  if (blockNumber <= head.finalNumber) return 'final';
+  return blockNumber <= head.safeNumber ? 'safe' : 'provisional';
+}
+
+function noneIfZero(id: string): string | null {
+  return id === '0' ? null : id;
+}
+
+function isoTime(timeSec: number): string {
+  return new Date(timeSec * 1_000).toISOString();
+}
+
+/** RPC endpoints carry their key in the user part, the path or the query: only the host is shown. */
+function withoutCredentials(rpcUrl: string): string {
+  return new URL(rpcUrl).origin;
+}

@@ -1,0 +1,180 @@
+import t from 'tap';
+import { parseConfig } from '@coldproof/agent/config';
+import { readSecrets } from '@coldproof/agent/secret';
+import { mustParse } from './fixture.ts';
+
+const key = 'ab'.repeat(32);
+
+const whole = `
+stateDir: /var/lib/coldproof
+passphraseEnv: COLDPROOF_PASSPHRASE
+devices:
+  - name: TRUCK-7
+    sealSamplesMax: 15
+    sealAgeSecMax: 900
+    sensors:
+      - channel: cargo-probe-1
+        mqtt: { topic: sensors/TRUCK-7, name: TRUCK-7/cargo-probe-1 }
+        unit: Cel
+        range: [-40, 70]
+        invalid: [-127, 85]
+        stuckSamples: 10
+        spikeCentiCPerMin: 500
+      - channel: supply-air
+        modbus: { line: unit, function: 4, register: 1, type: int16, scale: 0.1, invalid: [0x7fff] }
+lines:
+  - { name: unit, path: /dev/ttyUSB0, baud: 19200, unitId: 1, pollSec: 60, timeoutMs: 1000 }
+sensorBroker:
+  host: 127.0.0.1
+  port: 1884
+  credentials:
+    - { username: TRUCK-7, passwordEnv: SENSOR_PASSWORD, topics: [sensors/TRUCK-7] }
+uplink:
+  url: mqtt://oracle.example:1883
+  username: gateway-1
+  passwordEnv: UPLINK_PASSWORD
+  logPublicKey: '${key}'
+http: { host: 127.0.0.1, port: 9464 }
+`;
+
+t.test('the example of the documentation, with every default', (t) => {
+  const config = mustParse(whole);
+  t.match(config, {
+    stateDir: '/var/lib/coldproof',
+    passphrase: { env: 'COLDPROOF_PASSPHRASE' },
+    uplink: { windowBatches: 16, resendSec: 10, reconnectSecMax: 30, password: { env: 'UPLINK_PASSWORD' } },
+    http: { host: '127.0.0.1', port: 9464 },
+  });
+  const [probe, supply] = config.devices[0]!.sensors;
+  t.match(probe, { channel: 16, unit: 'Cel', range: { least: -4_000, most: 7_000 }, invalid: [-12_700, 8_500] });
+  t.match(supply, {
+    channel: 1, unit: 'Cel', stuckSamples: undefined,
+    modbus: { wordOrder: 'high-first', scale: 0.1, offset: 0, invalid: [0x7fff] },
+  });
+  t.match(config.lines[0], { parity: 'none', stopBits: 1 });
+  t.end();
+});
+
+/** What is replaced, by what, and what the answer must say. */
+const bad: readonly [from: string, to: string, ...expected: string[]][] = [
+  ['stateDir: /var/lib/coldproof', 'stateDir: state', 'stateDir: expected an absolute path, got "state"'],
+  ['stateDir: /var/lib/coldproof\n', '', 'stateDir: expected an absolute path, got nothing'],
+  ['passphraseEnv: COLDPROOF_PASSPHRASE\n', '', 'passphraseEnv: expected one of passphraseEnv and passphraseFile'],
+  ['passphraseEnv: COLDPROOF_PASSPHRASE', 'passphraseEnv: hunter2', 'passphraseEnv: expected the NAME_OF_A_VARIABLE'],
+  ['passphraseEnv: COLDPROOF_PASSPHRASE', 'passphrase: hunter2', 'passphrase: expected one of stateDir, passphraseEnv'],
+  ['name: TRUCK-7\n', 'name: ../../etc\n', 'devices[0].name: expected 1 to 64 of A-Z a-z 0-9 . _ -'],
+  ['sealSamplesMax: 15', 'sealSamplesMax: 0', 'devices[0].sealSamplesMax: expected an integer, 1 <= n <= 1440, got 0'],
+  ['sealSamplesMax: 15', 'sealSamplesMax: 1.5', 'devices[0].sealSamplesMax: expected an integer'],
+  ['sealSamplesMax: 15', 'sealSamplesMax: "15"', 'devices[0].sealSamplesMax: expected an integer', 'got "15"'],
+  ['sealAgeSecMax: 900', 'sealAgeSecMax: 65536', 'devices[0].sealAgeSecMax: expected an integer, 1 <= n <= 65535'],
+  ['sealSamplesMax', 'sealSampelsMax', 'devices[0].sealSampelsMax: expected one of name, sealSamplesMax'],
+  ['channel: cargo-probe-1', 'channel: cargo-probe-17', 'devices[0].sensors[0].channel: expected a channel'],
+  ['channel: supply-air', 'channel: cargo-probe-1', 'devices[0].sensors[1].channel: expected another channel than'],
+  ['unit: Cel', 'unit: mV', 'devices[0].sensors[0].unit: expected a unit of cargo-probe-1: Cel, K, Far, got "mV"'],
+  ['range: [-40, 70]', 'range: [70, -40]', 'devices[0].sensors[0].range: expected [least, most] in Cel'],
+  ['range: [-40, 70]', 'range: [-40, 700]', 'devices[0].sensors[0].range: expected [least, most] in Cel, within +-32767'],
+  ['range: [-40, 70]', 'range: [-40]', 'devices[0].sensors[0].range: expected a list of 2 to 2'],
+  ['invalid: [-127, 85]', 'invalid: [cold]', 'devices[0].sensors[0].invalid[0]: expected a number', 'got "cold"'],
+  ['stuckSamples: 10', 'stuckSamples: 2', 'devices[0].sensors[0].stuckSamples: expected an integer, 3 <= n <= 1000'],
+  ['topic: sensors/TRUCK-7,', 'topic: sensors/#,', 'devices[0].sensors[0].mqtt.topic: expected a topic'],
+  ['topic: sensors/TRUCK-7,', 'topic: sensors/TRUCK-8,', 'mqtt.topic: expected a topic of one of sensorBroker.credentials'],
+  ['name: TRUCK-7/cargo-probe-1', 'name: a b', 'devices[0].sensors[0].mqtt.name: expected a SenML name'],
+  ['line: unit', 'line: other', 'devices[0].sensors[1].modbus.line: expected the name of one of lines, got "other"'],
+  ['function: 4', 'function: 1', 'devices[0].sensors[1].modbus.function: expected one of 3, 4, got 1'],
+  ['register: 1,', 'register: 65536,', 'devices[0].sensors[1].modbus.register: expected an integer'],
+  ['type: int16', 'type: int8', 'devices[0].sensors[1].modbus.type: expected one of int16, uint16, int32'],
+  ['scale: 0.1', 'scale: .inf', 'devices[0].sensors[1].modbus.scale: expected a number'],
+  ['path: /dev/ttyUSB0', 'path: COM3', 'lines[0].path: expected an absolute path, got "COM3"'],
+  ['baud: 19200', 'baud: 19201', 'lines[0].baud: expected one of 1200, 2400'],
+  ['unitId: 1', 'unitId: 248', 'lines[0].unitId: expected an integer, 1 <= n <= 247, got 248'],
+  ['pollSec: 60', 'pollSec: 0', 'lines[0].pollSec: expected an integer, 1 <= n <= 3600, got 0'],
+  ['port: 1884', 'port: 99999', 'sensorBroker.port: expected an integer, 0 <= n <= 65535'],
+  ['passwordEnv: SENSOR_PASSWORD', 'password: hunter2', 'sensorBroker.credentials[0].password: expected one of username'],
+  ['topics: [sensors/TRUCK-7]', 'topics: []', 'sensorBroker.credentials[0].topics: expected a list of 1 to 64'],
+  ['url: mqtt://oracle', 'url: http://oracle', 'uplink.url: expected mqtt://host:port or mqtts://'],
+  ['url: mqtt://oracle', 'url: mqtt://user:hunter2@oracle', 'uplink.url: expected mqtt://host:port'],
+  [`logPublicKey: '${key}'`, `logPublicKey: '${key.toUpperCase()}'`, 'uplink.logPublicKey: expected 64 lower-case hex'],
+  [`logPublicKey: '${key}'`, 'logPublicKey: 1234', 'uplink.logPublicKey: expected 64 lower-case hex', 'got 1234'],
+  ['  passwordEnv: UPLINK_PASSWORD\n', '', 'uplink.passwordEnv: expected one of passwordEnv and passwordFile'],
+  ['http: {', 'htpp: {', 'htpp: expected one of stateDir'],
+  ['stateDir: /var', 'stateDir: /a\nstateDir: /var', 'DUPLICATE_KEY'],
+  ['devices:', 'devices: [', 'line '],
+];
+
+t.test('each bad value gets its key, its value and its bound', (t) => {
+  for (const [from, to, ...expected] of bad) {
+    t.ok(whole.includes(from), from);
+    const answer = parseConfig(whole.replace(from, to));
+    t.equal(answer.ok, false, to);
+    const detail = answer.ok ? '' : answer.detail;
+    for (const each of expected) t.ok(detail.includes(each), `${to} -> ${detail}`);
+    t.notOk(detail.includes('hunter2'), 'a secret in the wrong place is not told on');
+  }
+  t.ok(bad.length >= 40, `${bad.length} cases`);
+  t.end();
+});
+
+t.test('all problems in one answer, of form and of relation', (t) => {
+  // Leaves out what cannot be wrong at the same time: edits of one line, of the YAML itself, and the channel and unit
+  // that others are told by.
+  const taken = new Set<string>();
+  const chosen = bad.filter(([from, to, first]) => {
+    if (to === 'channel: cargo-probe-17' || to === 'unit: mV') return false;
+    const line = whole.split('\n').find((each) => each.includes(from.split('\n')[0]!)) ?? '';
+    if (taken.has(line) || !first!.includes('expected')) return false;
+    taken.add(line);
+    return true;
+  });
+  const answer = parseConfig(chosen.reduce((yaml, [from, to]) => yaml.replace(from, to), whole));
+  t.ok(chosen.length >= 15, `${chosen.length} problems at once`);
+  t.equal(answer.ok, false);
+  if (answer.ok) return t.end();
+  for (const [, , ...expected] of chosen) for (const each of expected) t.ok(answer.detail.includes(each), each);
+  t.end();
+});
+
+t.test('what is no configuration at all', (t) => {
+  for (const text of ['', '42', '[]', 'null', '- a\n- b', '\u0000', 'a: &a [1]\nb: *a', '{'.repeat(10_000)]) {
+    t.equal(parseConfig(text).ok, false, JSON.stringify(text.slice(0, 20)));
+  }
+  t.end();
+});
+
+t.test('a batch that could not fit an envelope', (t) => {
+  const sensors = Array.from(
+    { length: 16 },
+    (_, i) => `      - { channel: cargo-probe-${i + 1}, mqtt: { topic: s, name: p${i} } }`,
+  ).join('\n');
+  const yaml = `
+stateDir: /s
+passphraseEnv: P
+devices:
+  - name: T
+    sealSamplesMax: 1440
+    sensors:
+${sensors}
+sensorBroker: { port: 0, credentials: [{ username: T, passwordEnv: P, topics: [s] }] }
+uplink: { url: 'mqtt://o:1', logPublicKey: '${key}' }
+`;
+  const answer = parseConfig(yaml);
+  t.match(answer.ok ? '' : answer.detail, /devices\[0\]\.sealSamplesMax: expected a batch of <= 65536 bytes, not of 92/);
+  t.equal(parseConfig(yaml.replace('1440', '1000')).ok, true);
+  t.end();
+});
+
+t.test('secrets: all that is missing in one answer, none in a message', (t) => {
+  const config = mustParse(whole);
+  const read = (environment: { [name: string]: string }) => () => readSecrets(config, environment);
+  t.throws(read({ SENSOR_PASSWORD: 'hunter2' }), {
+    code: 'secret-missing',
+    message: /passphrase: .*\$COLDPROOF_PASSPHRASE.*\nuplink\.password: .*\$UPLINK_PASSWORD/,
+  });
+  try {
+    read({ SENSOR_PASSWORD: 'hunter2' })();
+  } catch (error) {
+    t.notOk(String(error).includes('hunter2'));
+  }
+  const secrets = readSecrets(config, { SENSOR_PASSWORD: 'a', UPLINK_PASSWORD: 'b', COLDPROOF_PASSPHRASE: 'c' });
+  t.same(secrets, { passphrase: 'c', uplinkPassword: 'b', sensorPasswords: new Map([['TRUCK-7', 'a']]) });
+  t.end();
+});
