@@ -62,7 +62,7 @@ export async function runMqttDevice(
       deps.log('info', 'broker-connected', { queued: outbox.size });
       try {
         // Only an acknowledged message is a success: a broker that accepts and then hangs up is knocked at ever slower.
-        await drain(link, topic, outbox, signal, () => (failures = 0));
+        await drain(link, { topic, outbox, log: deps.log }, signal, () => (failures = 0));
       } finally {
         link.close();
       }
@@ -78,8 +78,7 @@ export async function runMqttDevice(
 /** Returns when the link has closed between two messages; throws OperatingError when one is lost on its way. */
 async function drain(
   link: Link,
-  topic: string,
-  outbox: Outbox,
+  { topic, outbox, log }: { topic: string; outbox: Outbox; log: Log },
   signal: AbortSignal,
   onAcknowledged: () => void,
 ): Promise<void> {
@@ -92,6 +91,7 @@ async function drain(
     if (message === undefined || isAborted(stop)) continue;
     await link.publish(topic, message.payload);
     outbox.remove(message);
+    if (message.sampleSec !== undefined) log('info', 'acknowledged', { sampleSec: message.sampleSec });
     onAcknowledged();
   }
 }

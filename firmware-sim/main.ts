@@ -3,6 +3,7 @@ import { realClock } from './clock.ts';
 import { logLines } from './log-line.ts';
 import { openLink } from './device-mqtt.ts';
 import { openLine } from './device-modbus.ts';
+import { scenarios, voyageSec } from './scenario.ts';
 import { readSettings, usage } from './settings.ts';
 import { runSimulator } from './simulator.ts';
 
@@ -11,6 +12,9 @@ async function main(): Promise<void> {
   switch (asked.kind) {
     case 'help':
       process.stdout.write(`${usage}\n`);
+      return;
+    case 'list':
+      process.stdout.write(`${JSON.stringify({ voyageSec, scenarios })}\n`);
       return;
     case 'problems':
       process.stderr.write(`${asked.problems.join('\n')}\n\n${usage}\n`);

@@ -7,7 +7,11 @@ import { assert } from '@coldproof/wire';
 /** A week of samples at one a minute, with the gateway out of reach. */
 export const outboxMax = 10_000;
 
-export type Message = { readonly payload: Uint8Array };
+export type Message = {
+  readonly payload: Uint8Array;
+  /** When its samples were taken, Unix seconds; for the log of what was acknowledged. */
+  readonly sampleSec?: number;
+};
 
 export class Outbox {
   readonly #limit: number;
@@ -33,12 +37,12 @@ export class Outbox {
     return this.#messages[0];
   }
 
-  add(payload: Uint8Array): void {
+  add(payload: Uint8Array, sampleSec?: number): void {
     if (this.#messages.length === this.#limit) {
       this.#messages.shift();
       this.#overwritten += 1;
     }
-    this.#messages.push({ payload });
+    this.#messages.push(sampleSec === undefined ? { payload } : { payload, sampleSec });
     this.#changed();
   }
 

@@ -24,6 +24,7 @@ export const usage = `usage: node firmware-sim/dist/main.js [options]
   --baud N               of that line (default 19200)
   --unit-id N            Modbus address on that line, 1 to 247 (default 1)
   --catch-up-sec N       after a start, also sample what was due in the last N s (default 300)
+  --list                 print the scenarios and how an order ends in each, as JSON
   --fault NAME=RATE      ${faultNames.join(', ')}; rate 0 to 1; may be repeated
 
   ${clockVariable}=VOYAGE_MS@REAL_MSxSPEED runs the voyage on that clock. Without it the voyage starts now.`;
@@ -37,6 +38,7 @@ export type Settings = {
 export type Asked =
   | { readonly kind: 'run'; readonly settings: Settings }
   | { readonly kind: 'help' }
+  | { readonly kind: 'list' }
   /** Each names the option, its bound and its value. */
   | { readonly kind: 'problems'; readonly problems: readonly string[] };
 
@@ -53,6 +55,7 @@ const optionTypes = {
   'unit-id': { type: 'string', default: '1' },
   'catch-up-sec': { type: 'string', default: '300' },
   fault: { type: 'string', multiple: true, default: [] as string[] },
+  list: { type: 'boolean', default: false },
   help: { type: 'boolean', default: false },
 } as const;
 
@@ -65,6 +68,7 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): A
     throw error;
   }
   if (values.help) return { kind: 'help' };
+  if (values.list) return { kind: 'list' };
 
   const problems: string[] = [];
   const integer = (name: 'seed' | 'baud' | 'unit-id' | 'catch-up-sec', least: number, most: number): number => {

@@ -99,10 +99,11 @@ async function sampleVoyage(
     if (signal.aborted) return;
     logEvents(log, options.scenario, atSec);
     const readings = readingsOf(voyage.sampleAt(atSec), options.serial !== undefined);
-    const payload = utf8ToBytes(formatSenml(options.truck, options.voyageStartSec + atSec, readings));
+    const sampleSec = options.voyageStartSec + atSec;
+    const payload = utf8ToBytes(formatSenml(options.truck, sampleSec, readings));
     const { sent, faults } = path.pass(atSec, payload);
     for (const fault of faults) log('warn', 'fault-made', { fault, atSec });
-    for (const each of sent) outbox.add(each);
+    for (const each of sent) outbox.add(each, each === payload ? sampleSec : undefined);
   }
   for (const each of path.flush()) outbox.add(each);
 }

@@ -5,7 +5,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { randomBytes, randomUUID, scryptSync, timingSafeEqual } from 'node:crypto';
-import { Aedes, type AuthenticateError, type Client, type PublishPacket, type Subscription } from 'aedes';
+import { Aedes, type Client, type PublishPacket, type Subscription } from 'aedes';
 import { bytesToHex, envelopeBytesMax, parseTopic, topicFilter } from '@coldproof/wire';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
@@ -43,11 +43,18 @@ const statusBytesMax = 1_024;
 /** aedes closes a client that does not read for this long, so that it does not hold up the others. */
 const drainMsMax = 10_000;
 const connectionsMax = 10_000;
-const connectionBadAuth = 4;
 
-export async function openBroker(
-  { host, port, credentials, log }: { host: string; port: number; credentials: readonly BrokerCredential[]; log: Log },
-): Promise<Broker> {
+export async function openBroker({
+  host,
+  port,
+  credentials,
+  log,
+}: {
+  host: string;
+  port: number;
+  credentials: readonly BrokerCredential[];
+  log: Log;
+}): Promise<Broker> {
   const internal = { username: `oracle-${randomUUID()}`, password: randomBytes(24).toString('hex') };
   const refused = new Map<BrokerReason, number>();
   const refuse = (reason: BrokerReason, fields: Readonly<Record<string, unknown>>): Error => {
@@ -66,18 +73,26 @@ export async function openBroker(
     },
     authenticate(client, username, password, done) {
       const reason = gate.admit(client, username, password);
-      if (reason === undefined) return done(null, true);
-      const error = Object.assign(refuse(reason, { client: client.id, username }), { returnCode: connectionBadAuth });
-      // The number is aedes' AuthErrorCode.BAD_USERNAME_OR_PASSWORD, a const enum that cannot be imported here.
-      done(error as AuthenticateError, null);
+      if (reason === undefined) {
+        done(null, true);
+        return;
+      }
+      refuse(reason, { client: client.id, username });
+      done(null, false);
     },
     authorizePublish(client, packet, done) {
       const reason = gate.judgePublish(client, packet);
-      if (reason === undefined) return done();
+      if (reason === undefined) {
+        done();
+        return;
+      }
       done(refuse(reason, { client: client?.id, topic: packet.topic.slice(0, 100) }));
     },
     authorizeSubscribe(client, subscription, done) {
-      if (gate.maySubscribe(client, subscription)) return done(null, subscription);
+      if (gate.maySubscribe(client, subscription)) {
+        done(null, subscription);
+        return;
+      }
       refuse('subscribe-forbidden', { client: client.id, topic: subscription.topic.slice(0, 100) });
       // Null answers 128 for this one subscription (MQTT 3.1.1 §3.9.3) and leaves the client connected.
       done(null, null);
@@ -85,7 +100,9 @@ export async function openBroker(
     authorizeForward: (client, packet) => (gate.mayReceive(client, packet.topic) ? packet : null),
   });
   aedes.on('clientDisconnect', (client) => gate.release(client));
-  aedes.on('clientError', (client, error) => log('debug', 'broker-client', { client: client.id, error: error.message }));
+  aedes.on('clientError', (client, error) =>
+    log('debug', 'broker-client', { client: client.id, error: error.message }),
+  );
   aedes.on('connectionError', (_client, error) => log('debug', 'broker-connection', { error: error.message }));
   const server = createServer((socket) => {
     limitPackets(socket, () => refuse('packet-too-large', { from: socket.remoteAddress }));
@@ -144,14 +161,16 @@ class Gate {
     const username = this.#users.get(client);
     const topic = parseTopic(packet.topic);
     if (username === undefined || topic === undefined) return 'publish-forbidden';
-    if (username === this.#internal) return topic.kind === 'receipt' && !packet.retain ? undefined : 'publish-forbidden';
+    if (username === this.#internal)
+      return topic.kind === 'receipt' && !packet.retain ? undefined : 'publish-forbidden';
     if (topic.kind === 'receipt' || !this.#speaksFor(username, topic.device)) return 'publish-forbidden';
     if (topic.kind === 'batch') return packet.retain ? 'retain-forbidden' : undefined;
     return packet.payload.length > statusBytesMax ? 'packet-too-large' : undefined;
   }
 
   maySubscribe(client: Client, { topic }: Subscription): boolean {
-    if (this.#users.get(client) === this.#internal) return topic === topicFilter('batch') || topic === topicFilter('status');
+    if (this.#users.get(client) === this.#internal)
+      return topic === topicFilter('batch') || topic === topicFilter('status');
     return this.mayReceive(client, topic);
   }
 

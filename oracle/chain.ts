@@ -34,8 +34,7 @@ export type ChainStruct = { readonly [field: string]: ChainValue };
 export type Revert = { readonly name: string; readonly args: ChainStruct; readonly message: string };
 
 export type Called<Value> =
-  | { readonly ok: true; readonly value: Value }
-  | { readonly ok: false; readonly revert: Revert };
+  { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly revert: Revert };
 
 export type Block = {
   readonly number: number;
@@ -113,15 +112,22 @@ export type Transmitter = {
 
 const requestTimeoutMs = 10_000;
 
-export function openChain(
-  { rpcUrl, chainId, contracts }: { rpcUrl: string; chainId: number; contracts: Readonly<Record<string, Address>> },
-): Chain {
+export function openChain({
+  rpcUrl,
+  chainId,
+  contracts,
+}: {
+  rpcUrl: string;
+  chainId: number;
+  contracts: Readonly<Record<string, Address>>;
+}): Chain {
   const { provider, send } = openRpc(rpcUrl, chainId);
   const abis = new Map(Object.keys(contracts).map((name) => [name, new Abi(name)]));
   const named = new Map(Object.entries(contracts).map(([name, address]) => [address.toLowerCase(), name]));
   const abiOf = (contract: string): Abi => {
     const abi = abis.get(contract);
-    if (abi === undefined) throw new RangeError(`contract: expected one of ${[...abis.keys()].join(', ')}, got ${contract}`);
+    if (abi === undefined)
+      throw new RangeError(`contract: expected one of ${[...abis.keys()].join(', ')}, got ${contract}`);
     return abi;
   };
   const readLog = (log: RpcLog): ChainEvent | undefined => {
@@ -151,7 +157,10 @@ export function openChain(
     async view(contract, method, args, atBlock) {
       const abi = abiOf(contract);
       const call = { to: contracts[contract]!, data: abi.encode(method, args) };
-      return called(async () => abi.decode(method, await provider.call({ ...call, blockTag: atBlock ?? 'latest' })), revertOf);
+      return called(
+        async () => abi.decode(method, await provider.call({ ...call, blockTag: atBlock ?? 'latest' })),
+        revertOf,
+      );
     },
     preflight: ({ from, to, calldata }) =>
       called(() => provider.estimateGas({ from: from ?? null, to, data: calldata }), revertOf),
@@ -231,11 +240,21 @@ function readRevert(error: unknown, abis: readonly Abi[]): Revert {
 
 type RpcBlock = { number: string; hash: string; timestamp: string; baseFeePerGas?: string };
 type RpcLog = {
-  address: string; topics: string[]; data: string;
-  blockNumber: string; blockHash: string; transactionHash: string; logIndex: string;
+  address: string;
+  topics: string[];
+  data: string;
+  blockNumber: string;
+  blockHash: string;
+  transactionHash: string;
+  logIndex: string;
 };
 type RpcReceipt = {
-  transactionHash: string; blockNumber: string; blockHash: string; status: string; gasUsed: string; logs: RpcLog[];
+  transactionHash: string;
+  blockNumber: string;
+  blockHash: string;
+  status: string;
+  gasUsed: string;
+  logs: RpcLog[];
   contractAddress: string | null;
 };
 

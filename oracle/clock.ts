@@ -27,7 +27,10 @@ export function voyageClock(environment: NodeJS.ProcessEnv): Clock {
 
 function waitReal(ms: number, signal?: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
-    if (signal?.aborted === true) return resolve();
+    if (signal?.aborted === true) {
+      resolve();
+      return;
+    }
     const end = () => {
       clearTimeout(timer);
       signal?.removeEventListener('abort', end);

@@ -16,7 +16,8 @@ export class Section {
     this.#path = path;
     this.#shared = shared;
     const isMapping = typeof value === 'object' && value !== null && !Array.isArray(value);
-    if (!isMapping && value !== undefined && value !== null) this.#say(path === '' ? 'the file' : path, value, 'a mapping');
+    if (!isMapping && value !== undefined && value !== null)
+      this.#say(path === '' ? 'the file' : path, value, 'a mapping');
     this.#values = isMapping ? (value as Record<string, unknown>) : {};
   }
 

@@ -21,7 +21,11 @@ export type Config = KeyConfig & {
   readonly broker: {
     readonly host: string;
     readonly port: number;
-    readonly credentials: readonly { readonly username: string; readonly password: string; readonly devices: readonly string[] }[];
+    readonly credentials: readonly {
+      readonly username: string;
+      readonly password: string;
+      readonly devices: readonly string[];
+    }[];
   };
   readonly verify: { readonly workers: number; readonly queueMax: number };
   readonly origin: string;
@@ -72,8 +76,8 @@ function check<Checked>(path: string, environment: NodeJS.ProcessEnv, read: (roo
 
 function checkKeys(root: Section): KeyConfig {
   const stateDir = root.text('stateDir');
-  if (stateDir !== '' && !isFolder(stateDir)) root.problem('stateDir', stateDir, 'a folder that exists');
-  const passphrase = root.secret('passphraseEnv', 'COLDPROOF_PASSPHRASE');
+  if (stateDir !== '' && !mayBeFolder(stateDir)) root.problem('stateDir', stateDir, 'a folder');
+  const passphrase = root.section('chain').secret('passphraseEnv', 'COLDPROOF_PASSPHRASE');
   const logKeyFile = root.section('log').text('keyFile', join(stateDir, 'log-key.json'));
   const transmitterKeyFile = root.section('chain').text('transmitterKeyFile', join(stateDir, 'transmitter-key.json'));
   return { stateDir, passphrase, logKeyFile, transmitterKeyFile };
@@ -126,7 +130,8 @@ function checkCredentials(broker: Section): Config['broker']['credentials'] {
 
 function checkChain(chain: Section): Config['chain'] {
   const rpcUrl = chain.text('rpcUrl');
-  if (rpcUrl !== '' && !/^https?:$/.test(urlOf(rpcUrl)?.protocol ?? '')) chain.problem('rpcUrl', rpcUrl, 'an http(s) URL');
+  if (rpcUrl !== '' && !/^https?:$/.test(urlOf(rpcUrl)?.protocol ?? ''))
+    chain.problem('rpcUrl', rpcUrl, 'an http(s) URL');
   const contracts = chain.section('contracts');
   const address = (name: string): string => {
     const text = contracts.text(name);
@@ -151,6 +156,7 @@ function urlOf(text: string): URL | undefined {
   return URL.canParse(text) ? new URL(text) : undefined;
 }
 
-function isFolder(path: string): boolean {
-  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true;
+/** It is made at start when it is absent. */
+function mayBeFolder(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() !== false;
 }

@@ -62,7 +62,12 @@ export class DevelopmentChain {
   }
 
   async deploy(by: Transmitter, name: string, args: readonly unknown[] = []): Promise<DeployedContract> {
-    const { receipt, contractAddress } = await this.#send(by, undefined, this.#abi(name).encodeDeploy(args), `deploy ${name}`);
+    const { receipt, contractAddress } = await this.#send(
+      by,
+      undefined,
+      this.#abi(name).encodeDeploy(args),
+      `deploy ${name}`,
+    );
     if (contractAddress === null) throw new Error(`deploy ${name}: no address in ${receipt.transactionHash}`);
     return this.attach(name, contractAddress);
   }

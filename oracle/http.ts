@@ -31,7 +31,8 @@ export async function openHttp(
   const app = fastify({ bodyLimit: bodyBytesMax, requestTimeout: requestMsMax, forceCloseConnections: true });
   app.setErrorHandler((error: unknown, request, reply) => {
     const status = statusOf(error);
-    if (status >= 500) sources.say('error', 'http-fault', { url: request.url.slice(0, 200), error: describeError(error) });
+    if (status >= 500)
+      sources.say('error', 'http-fault', { url: request.url.slice(0, 200), error: describeError(error) });
     return reply.code(status).send({ error: status >= 500 ? 'internal error' : describeError(error) });
   });
   app.setNotFoundHandler((request, reply) => reply.code(404).send({ error: `no ${request.method} on this path` }));
@@ -65,7 +66,9 @@ function addRoutes(app: FastifyInstance, { store, log, status, isReady }: HttpSo
       const index = Number(query.index);
       const size = Number(query.size ?? log.size);
       if (size > log.size || index >= size) {
-        return reply.code(404).send({ error: `expected index < size <= ${log.size}, got index ${index}, size ${size}` });
+        return reply
+          .code(404)
+          .send({ error: `expected index < size <= ${log.size}, got index ${index}, size ${size}` });
       }
       return { index, size, digest: hexOf(store.log.digest(index)), path: log.inclusionProof(index, size).map(hexOf) };
     },
@@ -87,7 +90,11 @@ function addRoutes(app: FastifyInstance, { store, log, status, isReady }: HttpSo
 
   app.get<{ Params: { orderId: string } }>(
     '/api/v1/evidence/:orderId',
-    { schema: { params: { type: 'object', properties: { orderId: { type: 'string', pattern: '^[1-9][0-9]{0,77}$' } } } } },
+    {
+      schema: {
+        params: { type: 'object', properties: { orderId: { type: 'string', pattern: '^[1-9][0-9]{0,77}$' } } },
+      },
+    },
     ({ params }, reply) => {
       const action = store.outbox.ofOrder(params.orderId).at(-1);
       if (action === undefined) return reply.code(404).send({ error: `no evidence about order ${params.orderId}` });

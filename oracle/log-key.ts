@@ -105,5 +105,9 @@ function unusable(path: string, why: string, cause?: unknown): OperatingError {
 
 /** The last 32 bytes of the SubjectPublicKeyInfo (RFC 8410 §4). */
 function rawPublicKey(key: KeyObject): Uint8Array {
-  return Uint8Array.from(createPublicKey(key.export({ format: 'pem', type: 'spki' })).export({ format: 'der', type: 'spki' }).subarray(-32));
+  return Uint8Array.from(
+    createPublicKey(key.export({ format: 'pem', type: 'spki' }))
+      .export({ format: 'der', type: 'spki' })
+      .subarray(-32),
+  );
 }

@@ -5,7 +5,7 @@
  *   node oracle/dist/main.js init --config FILE     makes the keys that are absent, prints {logPublicKey, transmitter}
  *   node oracle/dist/main.js check --config FILE    reads the configuration and says what is wrong with it
  */
-import { existsSync } from 'node:fs';
+import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bytesToHex } from '@coldproof/wire';
@@ -43,7 +43,8 @@ async function run(config: Config): Promise<void> {
   const logKey = openLogKey(config.logKeyFile, config.passphrase);
   const keyText = readSecretFile(config.transmitterKeyFile);
   const transmitter = await readTransmitter(config.transmitterKeyFile, keyText, config.passphrase);
-  const store = new Store(join(config.stateDir, 'oracle.sqlite'));
+  mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
+  const store = new Store(join(config.stateDir, 'oracle.db'));
   const chain = openChain(config.chain);
   const { broker, verify, origin } = config;
   const { fromBlock, pollMs } = config.chain;
@@ -56,7 +57,10 @@ async function run(config: Config): Promise<void> {
   const links = () => ({ ...oracle.links, balanceWei });
   const sources = { store, log: oracle.log, chain: config.chain, transmitter: transmitter.address, links };
   const isReady = () => oracle.links.isReceiving && oracle.links.chainError === undefined;
-  const http = await openHttp({ store, log: oracle.log, status: () => readStatus(sources), isReady, say: log }, config.http);
+  const http = await openHttp(
+    { store, log: oracle.log, status: () => readStatus(sources), isReady, say: log },
+    config.http,
+  );
   log('info', 'started', {
     brokerPort: oracle.brokerPort,
     httpPort: http.port,

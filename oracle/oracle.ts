@@ -187,7 +187,10 @@ export class Oracle {
     const touched = new Set<string>();
     answers.forEach((answer, i) => {
       const batch = batches[i]!;
-      if (!answer.ok) return refused.add(answer.reason, answer.detail);
+      if (!answer.ok) {
+        refused.add(answer.reason, answer.detail);
+        return;
+      }
       this.#receiver.publishReceipt(batch.device, this.log.receipt(batch, answer.value.index));
       if (!answer.value.isRepeat) touched.add(bytesToHex(batch.device));
       return undefined;
@@ -221,7 +224,8 @@ export class Oracle {
         hasChecked = false;
         waitMs = chainRetryMs;
       }
-      if (!signal.aborted) await this.#deps.pace.wait(waitMs, wake.signal);
+      // `close` may have come before this wake was made.
+      await this.#deps.pace.wait(waitMs, AbortSignal.any([signal, wake.signal]));
     }
   }
 }

@@ -30,11 +30,19 @@ export type Receiver = {
 const reconnectMs = 500;
 const queueBytesMax = 64 * 1024 * 1024;
 
-export async function openReceiver(
-  { url, username, password, queueMax, log }: {
-    url: string; username: string; password: string; queueMax: number; log: Log;
-  },
-): Promise<Receiver> {
+export async function openReceiver({
+  url,
+  username,
+  password,
+  queueMax,
+  log,
+}: {
+  url: string;
+  username: string;
+  password: string;
+  queueMax: number;
+  log: Log;
+}): Promise<Receiver> {
   const queue = new BoundedQueue(queueMax);
   const refused = new Map<ReceiveReason, number>();
   const refuse = (reason: ReceiveReason) => refused.set(reason, (refused.get(reason) ?? 0) + 1);
@@ -54,7 +62,10 @@ export async function openReceiver(
     if (granted.some(({ qos }) => qos === 128)) throw new Error('the broker refused the subscription');
   } catch (cause) {
     await client.endAsync(true);
-    throw new OperatingError('listen-failed', `subscribe at ${url}: ${describeError(cause)}`, { retry: 'later', cause });
+    throw new OperatingError('listen-failed', `subscribe at ${url}: ${describeError(cause)}`, {
+      retry: 'later',
+      cause,
+    });
   }
   return {
     take: (countMax, signal) => queue.take(countMax, signal),

@@ -1,5 +1,5 @@
 /** Files that hold keys: written whole or not at all, and readable by their owner only. */
-import { closeSync, fsyncSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
+import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { OperatingError, describeError } from './operating-error.ts';
 
@@ -17,10 +17,11 @@ export function readSecretFile(path: string): string {
   }
 }
 
-/** Beside, synced, renamed, folder synced: after a crash the file is there in full or not there. Never overwrites. */
+/** Beside, synced, renamed, folder synced: after a crash the file is there in full or not there. */
 export function writeSecretFile(path: string, text: string): void {
   const beside = `${path}.new`;
   try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
     const file = openSync(beside, 'w', 0o600);
     writeSync(file, text);
     fsyncSync(file);

@@ -1,6 +1,7 @@
-/** What the oracle knows, as one JSON value: for `GET /api/v1/status`, the console and the demonstration. */
+/** What the oracle knows, as one JSON value; times are Unix seconds. For `GET /api/v1/status`, the console and the demonstration. */
 import { bytesToHex, channelName } from '@coldproof/wire';
 import type { ChainHead, Order, StoredEvent } from './store-chain.ts';
+import type { StoredFinding } from './store-evaluation.ts';
 import type { Action } from './store-outbox.ts';
 import type { Store } from './store.ts';
 import type { Log } from './log.ts';
@@ -8,7 +9,11 @@ import type { Log } from './log.ts';
 export type StatusSources = {
   readonly store: Store;
   readonly log: Log;
-  readonly chain: { readonly rpcUrl: string; readonly chainId: number; readonly contracts: Readonly<Record<string, string>> };
+  readonly chain: {
+    readonly rpcUrl: string;
+    readonly chainId: number;
+    readonly contracts: Readonly<Record<string, string>>;
+  };
   readonly transmitter: string;
   readonly links: () => {
     readonly queued: number;
@@ -29,7 +34,7 @@ export function readStatus({ store, log, chain, transmitter, links }: StatusSour
     log: { size: log.size, root: bytesToHex(log.root()), origin: log.origin, publicKey: bytesToHex(log.publicKey) },
     batches: countBatches(store.log.counts(), link.refusedByReceiver),
     orders: store.chain.orders().map(({ order }) => describeOrder(store, order, head)),
-    findings: store.evaluation.findings().map(({ channel, ...finding }) => ({ ...finding, channel: channelName(channel) })),
+    findings: store.evaluation.findings().map(describeFinding),
     equivocations: store.log.equivocations().map(({ device, sequence, digest }) => {
       return { device: bytesToHex(device), sequence, digest: bytesToHex(digest) };
     }),
@@ -38,7 +43,7 @@ export function readStatus({ store, log, chain, transmitter, links }: StatusSour
       chainId: chain.chainId,
       contracts: chain.contracts,
       block: head?.number ?? null,
-      blockTime: head === undefined ? null : isoTime(head.timeSec),
+      blockTime: head?.timeSec ?? null,
       safeBlock: head?.safeNumber ?? null,
       finalBlock: head?.finalNumber ?? null,
       transmitter,
@@ -80,7 +85,7 @@ function describeOrder(store: Store, order: Order, head: ChainHead | undefined) 
     supplier: order.supplier,
     device: order.device,
     truck: order.truck,
-    dispatchedAt: order.dispatchedAtSec === 0 ? null : isoTime(order.dispatchedAtSec),
+    dispatchedAt: order.dispatchedAtSec === 0 ? null : order.dispatchedAtSec,
     price: order.price,
     terms: { ...order.terms, channel: channelName(order.terms.channel) },
     replacementOrderId: noneIfZero(order.replacementId),
@@ -96,19 +101,37 @@ function describeCancellation(cancelled: StoredEvent | undefined) {
   if (cancelled === undefined) return { fact: null, transactionHash: null, gasUsed: null, excursion: null };
   // Written by watch.ts only, from the event's own fields.
   const args = JSON.parse(cancelled.args) as {
-    startedAt: number; durationSec: number; peakCentiC: number; evidenceDigest: string; gasUsed?: number;
+    startedAt: number;
+    durationSec: number;
+    peakCentiC: number;
+    evidenceDigest: string;
+    gasUsed?: number;
   };
   return {
     fact: 'proved' as const,
     transactionHash: cancelled.transactionHash,
     gasUsed: args.gasUsed ?? null,
     evidenceDigest: args.evidenceDigest,
-    excursion: { startedAt: isoTime(args.startedAt), durationSec: args.durationSec, peakCentiC: args.peakCentiC },
+    excursion: { startedAt: args.startedAt, durationSec: args.durationSec, peakCentiC: args.peakCentiC },
   };
 }
 
 function describeAction({ state, reason, mined }: Action) {
   return { state, reason: reason ?? null, transactionHash: mined?.transactionHash ?? null };
+}
+
+/** `detail` is for people, `values` for programs. */
+function describeFinding({ orderId, rule, channel, openedAtSec, closedAtSec, detail }: StoredFinding) {
+  const named = Object.entries(detail).map(([name, value]) => `${name} ${value}`);
+  return {
+    orderId,
+    kind: rule,
+    channel: channelName(channel),
+    startedAt: openedAtSec,
+    endedAt: closedAtSec ?? null,
+    detail: named.length === 0 ? 'no samples' : named.join(', '),
+    values: detail,
+  };
 }
 
 function finalityOf(blockNumber: number, head: ChainHead | undefined): 'provisional' | 'safe' | 'final' {
@@ -119,10 +142,6 @@ function finalityOf(blockNumber: number, head: ChainHead | undefined): 'provisio
 
 function noneIfZero(id: string): string | null {
   return id === '0' ? null : id;
-}
-
-function isoTime(timeSec: number): string {
-  return new Date(timeSec * 1_000).toISOString();
 }
 
 /** RPC endpoints carry their key in the user part, the path or the query: only the host is shown. */

@@ -68,8 +68,13 @@ export type StoredEvent = {
 };
 
 type EventRow = {
-  block_number: number; log_index: number; transaction_hash: string;
-  contract: string; name: string; subject: string; args: string;
+  block_number: number;
+  log_index: number;
+  transaction_hash: string;
+  contract: string;
+  name: string;
+  subject: string;
+  args: string;
 };
 
 export class ChainStore {
@@ -178,19 +183,23 @@ export class ChainStore {
   /** The block of the last event about a subject, 0 when there is none. */
   lastBlockOf(subject: string): number {
     const row = this.#database
-      .prepare<[string], { number: number | null }>('SELECT max(block_number) AS number FROM chain_event WHERE subject = ?')
+      .prepare<[string], { number: number | null }>(
+        'SELECT max(block_number) AS number FROM chain_event WHERE subject = ?',
+      )
       .get(subject);
     return row?.number ?? 0;
   }
 
   #orders(where: string, parameter: string | number) {
-    return this.#database
-      .prepare<[string | number], { block_number: number; view: string }>(
-        `SELECT block_number, view FROM chain_order ${where}`,
-      )
-      .all(parameter)
-      // Written by setOrder only.
-      .map((row) => ({ order: JSON.parse(row.view) as Order, blockNumber: row.block_number }));
+    return (
+      this.#database
+        .prepare<[string | number], { block_number: number; view: string }>(
+          `SELECT block_number, view FROM chain_order ${where}`,
+        )
+        .all(parameter)
+        // Written by setOrder only.
+        .map((row) => ({ order: JSON.parse(row.view) as Order, blockNumber: row.block_number }))
+    );
   }
 
   setDevice(device: Device, blockNumber: number): void {

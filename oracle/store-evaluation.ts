@@ -13,7 +13,12 @@ export type EvaluationRow = {
 export type StoredFinding = Omit<Finding, 'run'> & { readonly orderId: string };
 
 type FindingRow = {
-  order_id: string; rule: Finding['rule']; channel: number; opened_sec: number; closed_sec: number | null; detail: string;
+  order_id: string;
+  rule: Finding['rule'];
+  channel: number;
+  opened_sec: number;
+  closed_sec: number | null;
+  detail: string;
 };
 
 export class EvaluationStore {

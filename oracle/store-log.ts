@@ -39,7 +39,9 @@ export class LogStore {
     this.#selectStored = database.prepare<[Uint8Array, number], { leaf_index: number; digest: Uint8Array }>(
       'SELECT leaf_index, digest FROM leaf WHERE device = ? AND sequence = ?',
     );
-    this.#selectDigest = database.prepare<[number], { digest: Uint8Array }>('SELECT digest FROM leaf WHERE leaf_index = ?');
+    this.#selectDigest = database.prepare<[number], { digest: Uint8Array }>(
+      'SELECT digest FROM leaf WHERE leaf_index = ?',
+    );
     this.#selectSubtree = database.prepare<[number, number], { hash: Uint8Array }>(
       'SELECT hash FROM subtree WHERE level = ? AND position = ?',
     );
@@ -50,7 +52,9 @@ export class LogStore {
 
   /** Leaves in the log. */
   size(): number {
-    const row = this.#database.prepare<[], { size: number }>('SELECT coalesce(max(leaf_index) + 1, 0) AS size FROM leaf').get();
+    const row = this.#database
+      .prepare<[], { size: number }>('SELECT coalesce(max(leaf_index) + 1, 0) AS size FROM leaf')
+      .get();
     return row?.size ?? 0;
   }
 
@@ -86,9 +90,13 @@ export class LogStore {
   }
 
   /** The first proof that a device signed two batches for one sequence is kept; more of the same add nothing. */
-  insertEquivocation(
-    { device, sequence, digest, envelope, loggedMs }: Omit<LeafRow, 'index' | 'firstSec' | 'lastSec'>,
-  ): void {
+  insertEquivocation({
+    device,
+    sequence,
+    digest,
+    envelope,
+    loggedMs,
+  }: Omit<LeafRow, 'index' | 'firstSec' | 'lastSec'>): void {
     this.#database
       .prepare('INSERT OR IGNORE INTO equivocation VALUES (?, ?, ?, ?, ?)')
       .run(device, sequence, digest, loggedMs, envelope);

@@ -12,13 +12,7 @@ import type { Database } from './store.ts';
  * fatal        the contract refuses it for ever, for `reason`
  */
 export type ActionState =
-  | 'unstarted'
-  | 'in-progress'
-  | 'unconfirmed'
-  | 'confirmed'
-  | 'finalized'
-  | 'superseded'
-  | 'fatal';
+  'unstarted' | 'in-progress' | 'unconfirmed' | 'confirmed' | 'finalized' | 'superseded' | 'fatal';
 
 export type Action = {
   /** Order and evidence digest: the same finding can never become a second action. */
@@ -60,14 +54,29 @@ export type Attempt = {
 };
 
 type ActionRow = {
-  id: string; order_id: string; evidence: string; state: ActionState; reason: string | null; due_ms: number;
-  created_ms: number; transaction_hash: string | null; block_number: number | null; block_hash: string | null;
+  id: string;
+  order_id: string;
+  evidence: string;
+  state: ActionState;
+  reason: string | null;
+  due_ms: number;
+  created_ms: number;
+  transaction_hash: string | null;
+  block_number: number | null;
+  block_hash: string | null;
   gas_used: number | null;
 };
 
 type AttemptRow = {
-  hash: string; action_id: string; nonce: number; raw: string; fee_wei: string; priority_wei: string; gas_max: string;
-  signed_ms: number; sent_ms: number | null;
+  hash: string;
+  action_id: string;
+  nonce: number;
+  raw: string;
+  fee_wei: string;
+  priority_wei: string;
+  gas_max: string;
+  signed_ms: number;
+  sent_ms: number | null;
 };
 
 export class OutboxStore {
@@ -80,17 +89,16 @@ export class OutboxStore {
   /** Does nothing when the action is there already. Says whether it was new. */
   insert({ id, orderId, evidence, dueMs, createdMs }: Omit<Action, 'state' | 'reason' | 'mined'>): boolean {
     const done = this.#database
-      .prepare("INSERT OR IGNORE INTO action (id, order_id, evidence, state, due_ms, created_ms) VALUES (?, ?, ?, 'unstarted', ?, ?)")
+      .prepare(
+        "INSERT OR IGNORE INTO action (id, order_id, evidence, state, due_ms, created_ms) VALUES (?, ?, ?, 'unstarted', ?, ?)",
+      )
       .run(id, orderId, evidence, dueMs, createdMs);
     return done.changes === 1;
   }
 
   /** Oldest first: all that the transmitter still has to look at. */
   open(): Action[] {
-    return this.#actions(
-      "WHERE state NOT IN ('finalized', 'fatal') AND ? ORDER BY created_ms, id",
-      1,
-    );
+    return this.#actions("WHERE state NOT IN ('finalized', 'fatal') AND ? ORDER BY created_ms, id", 1);
   }
 
   ofOrder(orderId: string): Action[] {

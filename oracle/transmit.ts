@@ -91,15 +91,24 @@ export class Transmit {
     const { calldata } = recordOf(action);
     const call: Call = { from: transmitter.address, to: this.#shipments, calldata };
     const checked = await chain.preflight(call);
-    if (!checked.ok) return this.#judge(action, checked.revert);
+    if (!checked.ok) {
+      this.#judge(action, checked.revert);
+      return;
+    }
     if (this.#inFlight().length >= inFlightMax) return;
     const { nonce, ...replaced } = await this.#nextNonce();
     const fees = await this.#fees(replaced);
-    if (fees === undefined) return this.#later(action, 'fee-over-cap');
+    if (fees === undefined) {
+      this.#later(action, 'fee-over-cap');
+      return;
+    }
     // Room for a state that has changed a little until the transaction runs.
     const gasMax = (checked.value * 13n) / 10n + 30_000n;
     crashPoint('transmit-planned');
-    const { raw, hash } = await transmitter.sign({ to: this.#shipments, calldata, nonce, gasMax, ...fees }, chain.chainId);
+    const { raw, hash } = await transmitter.sign(
+      { to: this.#shipments, calldata, nonce, gasMax, ...fees },
+      chain.chainId,
+    );
     crashPoint('transmit-signed');
     store.transaction(() => {
       store.outbox.insertAttempt({ hash, actionId: action.id, nonce, raw, gasMax, ...fees, signedMs: pace.nowMs() });
@@ -113,14 +122,18 @@ export class Transmit {
   async #send(action: Action): Promise<void> {
     const { chain, store, pace, log, crashPoint } = this.#deps;
     const attempt = store.outbox.attempts(action.id).at(-1);
-    if (attempt === undefined) return store.outbox.setState(action.id, 'unstarted');
+    if (attempt === undefined) {
+      store.outbox.setState(action.id, 'unstarted');
+      return;
+    }
     const outcome = await chain.send(attempt.raw);
     crashPoint('transmit-sent');
     const { hash, nonce } = attempt;
     log('info', 'transaction-sent', { orderId: action.orderId, hash, nonce, outcome });
     if (outcome === 'insufficient-funds') {
       log('error', 'transmitter-without-funds', { transmitter: this.#deps.transmitter.address });
-      return store.outbox.setState(action.id, 'in-progress', { reason: outcome, dueMs: this.#laterMs() });
+      store.outbox.setState(action.id, 'in-progress', { reason: outcome, dueMs: this.#laterMs() });
+      return;
     }
     // 'nonce-used' may well mean that one of our own attempts is in a block: following finds out.
     store.transaction(() => {
@@ -136,13 +149,17 @@ export class Transmit {
     const { chain, transmitter, store, pace, log } = this.#deps;
     if (await this.#confirmIfMined(action)) return;
     const attempt = store.outbox.attempts(action.id).at(-1);
-    if (attempt === undefined) return store.outbox.setState(action.id, 'unstarted');
+    if (attempt === undefined) {
+      store.outbox.setState(action.id, 'unstarted');
+      return;
+    }
     const nextNonce = await chain.nonce(transmitter.address, 'latest');
     if (nextNonce > attempt.nonce) {
       // Something else used the nonce: another attempt's block that is gone again, or another program with this key.
       if (await this.#confirmIfMined(action)) return;
       log('warn', 'nonce-lost', { orderId: action.orderId, nonce: attempt.nonce, hash: attempt.hash });
-      return store.outbox.setState(action.id, 'unstarted');
+      store.outbox.setState(action.id, 'unstarted');
+      return;
     }
     const nowMs = pace.nowMs();
     const isLowest = attempt.nonce === Math.min(...this.#inFlight().map(({ nonce }) => nonce));
@@ -156,11 +173,15 @@ export class Transmit {
     const fees = await this.#fees(last);
     if (fees === undefined) {
       log('warn', 'fee-over-cap', { orderId: action.orderId, feeWeiMax: this.#policy.feeWeiMax });
-      return store.outbox.setState(action.id, 'in-progress', { reason: 'fee-over-cap', dueMs: this.#laterMs() });
+      store.outbox.setState(action.id, 'in-progress', { reason: 'fee-over-cap', dueMs: this.#laterMs() });
+      return;
     }
     const { calldata } = recordOf(action);
     const { nonce, gasMax } = last;
-    const { raw, hash } = await transmitter.sign({ to: this.#shipments, calldata, nonce, gasMax, ...fees }, chain.chainId);
+    const { raw, hash } = await transmitter.sign(
+      { to: this.#shipments, calldata, nonce, gasMax, ...fees },
+      chain.chainId,
+    );
     store.transaction(() => {
       store.outbox.insertAttempt({ hash, actionId: action.id, nonce, raw, gasMax, ...fees, signedMs: pace.nowMs() });
       store.outbox.setState(action.id, 'in-progress');
@@ -186,7 +207,7 @@ export class Transmit {
       const { calldata } = recordOf(action);
       const checked = await chain.preflight({ from: transmitter.address, to: this.#shipments, calldata });
       if (checked.ok) continue;
-      await this.#judge(action, checked.revert);
+      this.#judge(action, checked.revert);
       return true;
     }
     return false;
@@ -203,7 +224,8 @@ export class Transmit {
     if (mined === undefined || !(await this.#stands(mined))) {
       log('warn', 'transaction-reorganised', { orderId: action.orderId, transactionHash: mined?.transactionHash });
       // Unsent as far as we know: the next round looks for it in another block, and sends the same bytes if it is in none.
-      return store.transaction(() => store.outbox.setUnmined(action.id));
+      store.transaction(() => store.outbox.setUnmined(action.id));
+      return;
     }
     const final = await chain.block('finalized');
     if (final === undefined || final.number < mined.blockNumber) return;
@@ -215,7 +237,10 @@ export class Transmit {
   #reconsider(action: Action): void {
     const { store } = this.#deps;
     const known = store.chain.order(action.orderId);
-    if (known === undefined || known.order.state === 'InTransit') return store.outbox.setState(action.id, 'unstarted');
+    if (known === undefined || known.order.state === 'InTransit') {
+      store.outbox.setState(action.id, 'unstarted');
+      return;
+    }
     const finalNumber = store.chain.head()?.finalNumber ?? 0;
     const isFinal = finalNumber >= store.chain.lastBlockOf(`order:${action.orderId}`);
     if (known.order.state === 'Cancelled' && isFinal) {
@@ -224,23 +249,36 @@ export class Transmit {
   }
 
   /** What a refusal means for the action. A refusal of the evidence is for ever; the verdict is never tried again. */
-  async #judge(action: Action, revert: Revert): Promise<void> {
+  #judge(action: Action, revert: Revert): void {
     const { chain, store, log } = this.#deps;
     const { orderId } = action;
     log('warn', 'report-refused', { orderId, reason: revert.message });
-    if (revert.name === 'EvidenceAlreadyUsed') return store.outbox.setState(action.id, 'superseded');
+    if (revert.name === 'EvidenceAlreadyUsed') {
+      store.outbox.setState(action.id, 'superseded');
+      return;
+    }
     if (revert.name === 'OrderStateNot') {
       const state = orderStates[Number(revert.args['got'])];
-      if (state === 'Cancelled') return store.outbox.setState(action.id, 'superseded');
+      if (state === 'Cancelled') {
+        store.outbox.setState(action.id, 'superseded');
+        return;
+      }
       // A reorganisation took the dispatch back; it may come again.
       const mayReturn = state === 'None' || state === 'Placed' || state === 'Accepted';
-      if (mayReturn) return this.#later(action, revert.message);
-      return store.outbox.setState(action.id, 'fatal', { reason: revert.message });
+      if (mayReturn) {
+        this.#later(action, revert.message);
+        return;
+      }
+      store.outbox.setState(action.id, 'fatal', { reason: revert.message });
+      return;
     }
     const isForNow = revert.name === 'SampleInFuture' || revert.name === 'GasTooLow' || revert.name === '';
-    if (isForNow) return this.#later(action, revert.message);
+    if (isForNow) {
+      this.#later(action, revert.message);
+      return;
+    }
     log('error', 'report-fatal', { orderId, reason: revert.message, chainId: chain.chainId });
-    return store.outbox.setState(action.id, 'fatal', { reason: revert.message });
+    store.outbox.setState(action.id, 'fatal', { reason: revert.message });
   }
 
   #later(action: Action, reason: string): void {

@@ -86,7 +86,11 @@ export function unpackAnswer({ accepted, refused }: VerifyAnswer, count: number)
   return verdicts;
 }
 
-function packAccepted({ sequence, firstSec, lastSec, previous, digest }: Verified, packed: Uint8Array, at: number): void {
+function packAccepted(
+  { sequence, firstSec, lastSec, previous, digest }: Verified,
+  packed: Uint8Array,
+  at: number,
+): void {
   const view = new DataView(packed.buffer);
   view.setUint32(at, sequence);
   view.setUint32(at + 4, firstSec);

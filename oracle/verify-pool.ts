@@ -24,14 +24,16 @@ const messagesPerThreadMin = 8;
 
 export const defaultWorkers = Math.max(1, availableParallelism() - 1);
 
-export function verifyPool(
-  { workers, devices, nowSec }: {
-    workers: number;
-    /** By device in hex. Asked anew for each message: the registry may change. */
-    devices: (device: string) => DeviceRecord | undefined;
-    nowSec: () => number;
-  },
-): VerifyPool {
+export function verifyPool({
+  workers,
+  devices,
+  nowSec,
+}: {
+  workers: number;
+  /** By device in hex. Asked anew for each message: the registry may change. */
+  devices: (device: string) => DeviceRecord | undefined;
+  nowSec: () => number;
+}): VerifyPool {
   assert(workers >= 1, 'at least one thread verifies');
   const threads = Array.from({ length: workers }, () => new Thread());
   const crypto = opensslCrypto();

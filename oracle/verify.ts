@@ -44,7 +44,12 @@ export type VerifyReason =
 export type RejectReason = VerifyReason | LogReason;
 
 export function verifyBatch(
-  { device, bytes, record, nowSec }: { device: Uint8Array; bytes: Uint8Array; record: DeviceRecord | undefined; nowSec: number },
+  {
+    device,
+    bytes,
+    record,
+    nowSec,
+  }: { device: Uint8Array; bytes: Uint8Array; record: DeviceRecord | undefined; nowSec: number },
   crypto: Crypto,
 ): Verdict<Verified, VerifyReason> {
   if (record === undefined) return reject('device-unknown', `device ${bytesToHex(device)} is not in the registry`);

@@ -1,6 +1,6 @@
 /** The configuration files of the demonstration: the same YAML that a field engineer and an operator write. */
 import { join } from 'node:path';
-import { stringify } from 'yaml';
+import { stringify as stringifyYaml } from 'yaml';
 import type { DeployedContract } from '../development-chain.ts';
 
 export type Ports = {
@@ -39,7 +39,7 @@ export function agentConfig({ dir, truck, ports, uplinkPort, isSerial, logPublic
     ...{ channel: name, ...temperature },
     ...(isSerial ? unit(register, { scale: 0.1 }) : senml(name)),
   });
-  return stringify({
+  return formatYaml({
     stateDir: join(dir, 'agent'),
     passphraseEnv: 'COLDPROOF_PASSPHRASE',
     devices: [
@@ -93,7 +93,7 @@ type OracleFile = {
 
 export function oracleConfig({ dir, ports, rpcUrl, chainId, device, contracts }: OracleFile): string {
   const { DeviceRegistry, Shipments, Fleet } = contracts;
-  return stringify({
+  return formatYaml({
     stateDir: join(dir, 'oracle'),
     broker: {
       ...{ host: loopback, port: ports.broker },
@@ -110,4 +110,9 @@ export function oracleConfig({ dir, ports, rpcUrl, chainId, device, contracts }:
     },
     http: { host: loopback, port: ports.oracleHttp },
   });
+}
+
+/** The programs refuse YAML aliases, which is how a bomb is made. */
+function formatYaml(configuration: object): string {
+  return stringifyYaml(configuration, { aliasDuplicateObjects: false });
 }

@@ -63,7 +63,7 @@ export class Narrator {
 
   #tellFinding({ kind, channel, startedAt, detail }: Finding, nowMs: number): void {
     if (!this.#isNew(`${kind} ${channel} ${startedAt}`)) return;
-    this.#story.tell(nowMs, 'oracle', `${kind} on ${channel} since ${isoOf(startedAt)}: ${detail}`);
+    this.#story.tell(nowMs, 'oracle', `${kind} on ${channel} since ${minuteOf(startedAt)}: ${detail}`);
   }
 
   #tellOrder(view: View, nowMs: number): void {
@@ -80,7 +80,7 @@ export class Narrator {
     if (known?.excursion != null) {
       const { startedAt, durationSec, peakCentiC } = known.excursion;
       const run = `${formatDuration(durationSec)} at up to ${formatCentiC(peakCentiC)}`;
-      this.#story.add(`the device's own signatures prove ${run}, from ${isoOf(startedAt)} on`);
+      this.#story.add(`the device's own signatures prove ${run}, from ${minuteOf(startedAt)} on`);
     }
     this.#story.add(`evidence ${shortened(order.evidenceDigest)}`);
     if (replacement !== undefined) {
@@ -100,6 +100,6 @@ export class Narrator {
 }
 
 /** "2026-11-20 08:17" */
-function isoOf(sec: number): string {
+function minuteOf(sec: number): string {
   return new Date(sec * 1_000).toISOString().slice(0, 16).replace('T', ' ');
 }

@@ -10,7 +10,7 @@ export type AgentPage = {
     readonly queued: number;
     readonly sealed: number;
     readonly receipts: number;
-    readonly lastReadingAt: number | null;
+    readonly lastReadingAt?: string;
     readonly faults: Readonly<Record<string, string>>;
   }[];
 };
@@ -29,12 +29,18 @@ export type OracleOrder = {
   readonly finality: string;
   readonly transactionHash: string | null;
   readonly gasUsed: number | null;
-  readonly excursion: { readonly startedAt: number; readonly durationSec: number; readonly peakCentiC: number } | null;
+  readonly excursion: {
+    /** Unix seconds. */
+    readonly startedAt: number;
+    readonly durationSec: number;
+    readonly peakCentiC: number;
+  } | null;
 };
 
 export type Finding = {
   readonly kind: string;
   readonly channel: string;
+  /** Unix seconds. */
   readonly startedAt: number;
   readonly detail: string;
 };

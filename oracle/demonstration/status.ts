@@ -1,5 +1,5 @@
 /** What GET /api/v1/status and the last line of `--once --json` carry. */
-import type { View } from './observe.ts';
+import type { OracleOrder, View } from './observe.ts';
 import type { Options } from './options.ts';
 import type { Ending } from './scenarios.ts';
 import type { Stage } from './stage.ts';
@@ -86,14 +86,6 @@ export function statusOf(
   };
 }
 
-function datedExcursion({
-  startedAt,
-  durationSec,
-  peakCentiC,
-}: {
-  startedAt: number;
-  durationSec: number;
-  peakCentiC: number;
-}) {
-  return { startedAt: new Date(startedAt * 1_000).toISOString(), durationSec, peakCentiC };
+function datedExcursion({ startedAt, ...rest }: NonNullable<OracleOrder['excursion']>) {
+  return { startedAt: new Date(startedAt * 1_000).toISOString(), ...rest };
 }

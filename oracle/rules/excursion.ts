@@ -23,40 +23,37 @@ export type ExcursionState = ExcursionRun | null;
 const runCountMax = 0xffff;
 
 export function walkExcursion(
-  { terms, dispatchedAtSec }: OrderUnderWatch,
+  order: OrderUnderWatch,
   state: ExcursionState,
   { batch, series }: OpenEnvelope,
 ): { readonly state: ExcursionState; readonly findings: readonly Finding[] } {
-  const findings: Finding[] = [];
-  let run = state;
-  const breakRun = () => {
-    if (run?.isFound === true) findings.push({ ...findingOf(terms, run), closedAtSec: run.lastSec });
-    run = null;
-  };
+  const { terms } = order;
   const measured = series.find(({ channel }) => channel === terms.channel);
   const isUsable = (batch.flags & criticalFlagsMask) === 0 && measured?.marks === 0;
-  if (!isUsable) {
-    breakRun();
-    return { state: run, findings };
-  }
-  measured.samples.forEach((sample, skip) => {
-    if (run === null || !continues(terms, run, sample)) {
-      breakRun();
-      if (sample.timeSec < dispatchedAtSec) return;
-      run = startRun(terms, sample, { firstSequence: batch.sequence, skip });
-    } else {
-      run = extendRun(run, sample);
-    }
-    if (run === null || run.isFound || run.lastSec - run.startedAtSec < terms.excursionSecMin) return;
+  if (!isUsable) return { state: null, findings: endOf(terms, state) };
+  const findings: Finding[] = [];
+  let run = state;
+  for (const [skip, sample] of measured.samples.entries()) {
+    const next =
+      run !== null && continues(terms, run, sample)
+        ? extendRun(run, sample)
+        : startRun(order, sample, { firstSequence: batch.sequence, skip });
+    if (run !== null && next?.startedAtSec !== run.startedAtSec) findings.push(...endOf(terms, run));
+    run = next;
+    if (run === null || run.isFound || run.lastSec - run.startedAtSec < terms.excursionSecMin) continue;
     run = { ...run, isFound: true };
     const { firstSequence, count } = run;
     const location = { firstSequence, lastSequence: batch.sequence, skip: run.skip, count };
     findings.push({ ...findingOf(terms, run), run: location });
-  });
-  // TypeScript does not see that the closure above assigns it.
-  const last = run as ExcursionState;
-  if (last?.isFound === true) findings.push(findingOf(terms, last));
-  return { state: last, findings };
+  }
+  // How it stands now, for whoever looks; the same finding, grown.
+  if (run?.isFound === true) findings.push(findingOf(terms, run));
+  return { state: run, findings };
+}
+
+/** A run that was never long enough leaves no trace. */
+function endOf(terms: ExcursionTerms, run: ExcursionState): Finding[] {
+  return run?.isFound === true ? [{ ...findingOf(terms, run), closedAtSec: run.lastSec }] : [];
 }
 
 function continues(terms: ExcursionTerms, run: ExcursionRun, { timeSec, value }: Sample): boolean {
@@ -67,10 +64,11 @@ function continues(terms: ExcursionTerms, run: ExcursionRun, { timeSec, value }:
 }
 
 function startRun(
-  terms: ExcursionTerms,
+  { terms, dispatchedAtSec }: OrderUnderWatch,
   { timeSec, value }: Sample,
   at: { readonly firstSequence: number; readonly skip: number },
 ): ExcursionRun | null {
+  if (timeSec < dispatchedAtSec) return null;
   const isWarm = value >= terms.upperLimitCentiC;
   const isOutside = isWarm || value <= terms.lowerLimitCentiC;
   if (!isOutside || value === faultValue(terms.channel)) return null;

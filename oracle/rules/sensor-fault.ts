@@ -53,7 +53,12 @@ function findingOf(channel: number, { openedAtSec, cause }: OpenFault): Finding 
 
 /** "stuck, out of range" */
 function nameMarks(marked: number): string {
-  const names = { [marks.stuck]: 'stuck', [marks.spike]: 'spike', [marks.outOfRange]: 'out of range', [marks.invalidValue]: 'invalid value' };
+  const names = {
+    [marks.stuck]: 'stuck',
+    [marks.spike]: 'spike',
+    [marks.outOfRange]: 'out of range',
+    [marks.invalidValue]: 'invalid value',
+  };
   const set = Object.entries(names).filter(([bit]) => (marked & Number(bit)) !== 0);
   return set.length === 0 ? `marks 0x${marked.toString(16)}` : set.map(([, name]) => name).join(', ');
 }

@@ -1,8 +1,12 @@
 /** The whole agent against a stub of the oracle, over real MQTT on both sides. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import { connectAsync, type MqttClient } from 'mqtt';
 import t, { type Test } from 'tap';
 import { bytesToHex, flags, formatTopic, marks } from '@coldproof/wire';
 import type { RunningAgent } from '@coldproof/agent/agent';
+import { Journal } from '@coldproof/agent/journal';
+import { OperatingError } from '@coldproof/agent/operating-error';
 import { seeded } from '../helpers/seed.ts';
 import {
   HandClock, makeKey, makeLogKey, mustParse, sensorPassword, startTruck, StubOracle, temporaryFolder, truckYaml, until,
@@ -30,14 +34,20 @@ async function sensorOf(agent: RunningAgent): Promise<MqttClient> {
 }
 
 /** One message as the truck's firmware sends it. Resolves at the PUBACK. */
-async function publish(sensor: MqttClient, clock: HandClock, minute: number, celsius: number): Promise<void> {
+async function publish(
+  sensor: MqttClient,
+  clock: HandClock,
+  minute: number,
+  celsius: number,
+  truck = 'TRUCK-7',
+): Promise<void> {
   const bt = voyageStartSec + 60 * minute;
   clock.ms = Math.max(clock.ms, bt * 1_000);
   const pack = [
-    { bn: 'TRUCK-7/', bt, n: 'cargo-probe-1', u: 'Cel', v: celsius },
+    { bn: `${truck}/`, bt, n: 'cargo-probe-1', u: 'Cel', v: celsius },
     { n: 'door', vb: minute % 7 === 0 },
   ];
-  await sensor.publishAsync('sensors/TRUCK-7', JSON.stringify(pack), { qos: 1 });
+  await sensor.publishAsync(`sensors/${truck}`, JSON.stringify(pack), { qos: 1 });
 }
 
 t.test('readings become batches, in order, with a receipt for each', async (t) => {
@@ -190,6 +200,75 @@ t.test('an unset clock flags the batch; evidence of it is no evidence', async (t
   await sensor.endAsync();
   await agent.stop();
   t.same(oracle.stored.get(device)!.map(({ batch }) => batch.flags), [flags.clockUnsynchronised, 0]);
+});
+
+t.test('two devices: two keys, two chains, two connections, nothing in common', async (t) => {
+  const { oracle, config, clock, device } = await setUp(t);
+  const second = makeKey(config.stateDir, 'TRUCK-8');
+  oracle.trust(second);
+  const truck = config.devices[0]!;
+  const rename = (text: string) => text.replaceAll('TRUCK-7', 'TRUCK-8');
+  const devices = [truck, {
+    ...truck,
+    name: 'TRUCK-8',
+    sensors: truck.sensors.map((sensor) => ({
+      ...sensor, mqtt: { topic: rename(sensor.mqtt!.topic), name: rename(sensor.mqtt!.name) },
+    })),
+  }];
+  const broker = config.sensorBroker!;
+  const credentials = [{ ...broker.credentials[0]!, topics: ['sensors/TRUCK-7', 'sensors/TRUCK-8'] }];
+  const { agent } = await startTruck({ ...config, devices, sensorBroker: { ...broker, credentials } }, clock);
+  const sensor = await sensorOf(agent);
+  for (let minute = 0; minute < 10; minute++) {
+    await publish(sensor, clock, minute, 4);
+    await publish(sensor, clock, minute, 5, 'TRUCK-8');
+  }
+  await until(() => agent.status().devices.every(({ receipts }) => receipts === 2), 'two receipts each');
+  await sensor.endAsync();
+  await agent.stop();
+  const valuesOf = (id: string) => oracle.stored.get(id)!.flatMap(({ series }) => series[1]!.samples.map((s) => s.value));
+  t.same(valuesOf(device), Array(10).fill(400));
+  t.same(valuesOf(bytesToHex(second.device())), Array(10).fill(500));
+});
+
+t.test('a journal that fails ends the agent; the reading is not acknowledged, and still the sensor\'s', async (t) => {
+  const { config, clock } = await setUp(t);
+  const journal = Journal.open(config.stateDir);
+  const { agent } = await startTruck(config, clock, journal);
+  const sensor = await sensorOf(agent);
+  await publish(sensor, clock, 0, 4);
+  journal.record = () => {
+    throw new OperatingError('journal-write-failed', 'no space left on device', { retry: 'never' });
+  };
+  const isAcknowledged = publish(sensor, clock, 1, 4).then(() => true);
+  const closed = new Promise<boolean>((resolve) => {
+    sensor.once('close', () => resolve(false));
+  });
+  t.equal(await Promise.race([isAcknowledged, closed]), false);
+  await t.rejects(agent.finished, { code: 'journal-write-failed' });
+  const { agent: next } = await startTruck(config, clock);
+  t.equal(next.status().devices[0]!.unsealed, 2, 'what was recorded before is there');
+  await next.stop();
+});
+
+t.test('a broker that takes the connection and then says nothing does not hold up a stop', async (t) => {
+  const { config, clock } = await setUp(t);
+  const mute = createServer((socket) => {
+    // CONNACK, then silence (MQTT 3.1.1 section 3.2).
+    socket.once('data', () => socket.write(Uint8Array.of(0x20, 0x02, 0x00, 0x00)));
+    socket.on('error', () => undefined);
+  });
+  mute.listen(0, '127.0.0.1');
+  await once(mute, 'listening');
+  t.teardown(() => mute.close());
+  const { port } = mute.address() as AddressInfo;
+  const uplink = { ...config.uplink, url: `mqtt://127.0.0.1:${port}` };
+  const connected = once(mute, 'connection');
+  const { agent } = await startTruck({ ...config, uplink }, clock);
+  await connected;
+  const startedMs = performance.now();
+  await agent.stop();
+  t.ok(performance.now() - startedMs < 3_000);
 });
 
 t.test('GET /status and /healthz, and nothing else', async (t) => {

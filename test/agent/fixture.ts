@@ -232,18 +232,19 @@ export type LogLine = { readonly level: string; readonly event: string; readonly
 export async function startTruck(
   config: AgentConfig,
   clock: Clock,
+  journal: Journal = Journal.open(config.stateDir),
 ): Promise<{ agent: RunningAgent; log: LogLine[] }> {
   const log: LogLine[] = [];
   const agent = await startAgent(config, {
     clock,
     random: Math.random,
     log: (level, event, fields = {}) => log.push({ level, event, ...fields }),
-    journal: Journal.open(config.stateDir),
+    journal,
     link: mqttLink({ url: config.uplink.url, username: undefined, password: undefined }),
     keyStores: new Map(
       config.devices.map(({ name }) => [name, openKeyFile(join(config.stateDir, 'keys', `${name}.json`), passphrase)]),
     ),
-    sensorPasswords: new Map([['TRUCK-7', sensorPassword]]),
+    sensorPasswords: new Map((config.sensorBroker?.credentials ?? []).map(({ username }) => [username, sensorPassword])),
   });
   return { agent, log };
 }

@@ -6,7 +6,7 @@ import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { bytesToHex, noPrevious } from '@coldproof/wire';
-import { Journal, receiptsKeptMax, type JournalEntry } from '@coldproof/agent/journal';
+import { Journal, type JournalEntry } from '@coldproof/agent/journal';
 import type { Reading } from '@coldproof/agent/sample';
 import { seeded } from '../helpers/seed.ts';
 import { temporaryFolder, voyageStartSec } from './fixture.ts';
@@ -85,7 +85,7 @@ t.test('after a failed write nothing is tried again', (t) => {
   t.end();
 });
 
-t.test('settle: only for this batch, once; receipts are kept, but not for ever', (t) => {
+t.test('settle: only for this batch, and once', (t) => {
   const { journal } = fresh(t);
   for (let sequence = 0; sequence < 3; sequence++) {
     journal.append({ device, sequence, digest: digestOf(sequence), bytes: Uint8Array.of(sequence), readings: [] });
@@ -100,7 +100,6 @@ t.test('settle: only for this batch, once; receipts are kept, but not for ever',
   t.same(journal.pending(device, 0, 9).map(({ sequence }) => sequence), [0, 2]);
   t.same(journal.pending(device, 1, 9).map(({ sequence }) => sequence), [2]);
   t.same(journal.pending(device, 0, 1).map(({ sequence }) => sequence), [0]);
-  t.ok(receiptsKeptMax >= 1_000);
   journal.close();
   t.end();
 });

@@ -1,0 +1,193 @@
+/** Stage 5 over a link that the test holds in its hand, with a timer that it moves. */
+import t from 'tap';
+import { formatTopic } from '@coldproof/wire';
+import { Bell } from '@coldproof/agent/bell';
+import { runForward, type ForwardDeps } from '@coldproof/agent/forward';
+import type { PendingEnvelope, Settlement } from '@coldproof/agent/journal';
+import type { Link, LinkOptions, LinkSession } from '@coldproof/agent/link';
+import { OperatingError } from '@coldproof/agent/operating-error';
+import { makeLogKey, until } from './fixture.ts';
+
+const device = new Uint8Array(32).fill(7);
+const logKey = makeLogKey();
+
+class MemoryJournal {
+  readonly envelopes = new Map<number, PendingEnvelope>();
+
+  constructor(count: number) {
+    for (let sequence = 0; sequence < count; sequence++) {
+      this.envelopes.set(sequence, { sequence, digest: new Uint8Array(32).fill(sequence), bytes: Uint8Array.of(sequence) });
+    }
+  }
+
+  pending(_device: Uint8Array, sequence: number, limit: number): PendingEnvelope[] {
+    return [...this.envelopes.values()].filter((each) => each.sequence >= sequence).slice(0, limit);
+  }
+
+  settle(_device: Uint8Array, sequence: number): Settlement {
+    return this.envelopes.delete(sequence) ? 'settled' : 'not-awaited';
+  }
+}
+
+class HandLink implements Link {
+  readonly published: number[] = [];
+  opened = 0;
+  isRefusing = false;
+  #options: LinkOptions | undefined;
+
+  open(options: LinkOptions): Promise<LinkSession> {
+    this.opened += 1;
+    if (this.isRefusing) return Promise.reject(new OperatingError('link-failed', 'refused', { retry: 'later' }));
+    this.#options = options;
+    return Promise.resolve({
+      publish: (topic, payload) => {
+        if (topic === formatTopic(device, 'batch') && typeof payload !== 'string') this.published.push(payload[0]!);
+        return Promise.resolve();
+      },
+      subscribe: () => Promise.resolve(),
+      close: () => Promise.resolve(),
+      abandon: () => undefined,
+    });
+  }
+
+  receipt(sequence: number): void {
+    const digest = new Uint8Array(32).fill(sequence);
+    this.#options?.onMessage(formatTopic(device, 'receipt'), logKey.sign({ index: sequence, device, sequence, digest }));
+  }
+
+  say(topic: string, payload: Uint8Array): void {
+    this.#options?.onMessage(topic, payload);
+  }
+
+  drop(): void {
+    this.#options?.onClosed();
+  }
+}
+
+function setUp(count: number, deps: Partial<ForwardDeps> = {}, link = new HandLink()) {
+  const journal = new MemoryJournal(count);
+  const timer = { ms: 0, waits: [] as number[] };
+  const bell = new Bell();
+  const stopping = new AbortController();
+  const refused: string[] = [];
+  const running = runForward(
+    {
+      journal, link, bell,
+      timer: {
+        nowMs: () => timer.ms,
+        // Back-off takes no time here, but a turn of the event loop, so that the test can look.
+        wait: (ms) => {
+          timer.waits.push(ms);
+          return new Promise((resolve) => {
+            setImmediate(resolve);
+          });
+        },
+      },
+      random: () => 0.999,
+      log: () => undefined,
+      refuse: (reason) => refused.push(reason),
+      onConnected: () => undefined,
+      onReceipt: () => undefined,
+      ...deps,
+    },
+    {
+      name: 'TRUCK-7', device, logPublicKey: logKey.publicKey, windowBatches: 4, resendMs: 10_000, reconnectMsMax: 30_000,
+    },
+    stopping.signal,
+  );
+  const stop = async () => {
+    stopping.abort();
+    await running;
+  };
+  return { journal, link, timer, bell, refused, running, stop };
+}
+
+t.test('the window: never more without receipt than it holds, oldest first', async (t) => {
+  const { link, journal, stop } = setUp(10);
+  await until(() => link.published.length === 4, 'a full window');
+  t.same(link.published, [0, 1, 2, 3]);
+  link.receipt(1);
+  await until(() => link.published.length === 5, 'one more');
+  t.same(link.published, [0, 1, 2, 3, 4]);
+  for (const sequence of [0, 2, 3, 4]) link.receipt(sequence);
+  await until(() => link.published.length === 9, 'four more');
+  for (const sequence of [5, 6, 7, 8]) link.receipt(sequence);
+  await until(() => link.published.length === 10, 'the last');
+  link.receipt(9);
+  t.equal(journal.envelopes.size, 0);
+  await stop();
+});
+
+t.test('resend: from the oldest, only after resendMs without a receipt', async (t) => {
+  const { link, timer, bell, stop } = setUp(6);
+  await until(() => link.published.length === 4, 'a full window');
+  timer.ms = 9_999;
+  bell.ring();
+  await new Promise(setImmediate);
+  t.equal(link.published.length, 4);
+  link.receipt(0);
+  await until(() => link.published.length === 5, 'a receipt is progress');
+  timer.ms = 19_998;
+  bell.ring();
+  await new Promise(setImmediate);
+  t.equal(link.published.length, 5, 'so the wait began anew');
+  timer.ms = 19_999;
+  bell.ring();
+  await until(() => link.published.length === 9, 'sent again');
+  t.same(link.published.slice(5), [1, 2, 3, 4]);
+  await stop();
+});
+
+t.test('a new connection sends from the oldest again', async (t) => {
+  const { link, stop } = setUp(3);
+  await until(() => link.published.length === 3, 'sent');
+  link.receipt(1);
+  link.drop();
+  await until(() => link.published.length === 5, 'sent again');
+  t.same(link.published, [0, 1, 2, 0, 2]);
+  t.equal(link.opened, 2);
+  await stop();
+});
+
+t.test('an hour without a broker: waits grow to the maximum, so a fleet does not storm it', async (t) => {
+  const link = new HandLink();
+  link.isRefusing = true;
+  const { timer, stop } = setUp(1, {}, link);
+  await until(() => timer.waits.reduce((sum, ms) => sum + ms, 0) > 3_600_000, 'an hour of waits');
+  t.ok(link.opened < 140, `${link.opened} attempts in an hour`);
+  t.ok(timer.waits.every((ms) => ms <= 30_000));
+  t.ok(timer.waits.slice(0, 5).every((ms, i, all) => i === 0 || ms > all[i - 1]!));
+  link.isRefusing = false;
+  await until(() => link.published.length > 0, 'sent when it is back');
+  link.drop();
+  const before = timer.waits.length;
+  await until(() => timer.waits.length > before, 'the next wait');
+  t.ok(timer.waits[before]! <= 200, 'a success starts the back-off anew');
+  await stop();
+});
+
+t.test('a journal that fails while a receipt comes in ends the run', async (t) => {
+  const failure = new OperatingError('journal-write-failed', 'no', { retry: 'never' });
+  const journal = {
+    pending: () => [{ sequence: 0, digest: new Uint8Array(32), bytes: Uint8Array.of(0) }],
+    settle: () => {
+      throw failure;
+    },
+  };
+  const { link, running } = setUp(1, { journal });
+  const outcome = running.then(() => 'ended', (error: unknown) => error);
+  await until(() => link.published.length > 0, 'sent');
+  link.receipt(0);
+  t.equal(await outcome, failure);
+});
+
+t.test('a receipt of one device on the topic of another is not taken', async (t) => {
+  const { link, journal, refused, stop } = setUp(1);
+  await until(() => link.published.length === 1, 'sent');
+  const foreign = { index: 0, device: new Uint8Array(32).fill(8), sequence: 0, digest: new Uint8Array(32) };
+  link.say(formatTopic(device, 'receipt'), logKey.sign(foreign));
+  link.say(formatTopic(foreign.device, 'receipt'), logKey.sign({ ...foreign, device }));
+  t.same(refused, ['receipt-of-another-device']);
+  t.equal(journal.envelopes.size, 1);
+  await stop();
+});
