@@ -1,7 +1,7 @@
 /**
  * A serial port as modbus-serial wants one, between that library and `serialport`. The library's own buffered port
- * keeps bytes from one request to the next, so an answer that came late or twice would be taken for the answer to the next
- * question, a wrong value with a right checksum. This one forgets everything at each request.
+ * keeps bytes from one request to the next, so an answer that came late or twice would be taken for the answer to the
+ * next question, a wrong value with a right checksum. This one forgets everything at each request.
  */
 import { EventEmitter } from 'node:events';
 import { SerialPort } from 'serialport';

@@ -44,7 +44,7 @@ export async function openSensorBroker(
     });
   }
   const sockets = new Set<Socket>();
-  // Behind the gate aedes cannot cork its writes; with Nagle's algorithm each PUBACK would wait 40 ms for a delayed ACK.
+  // Behind the gate aedes cannot cork its writes; with Nagle's algorithm each PUBACK would wait 40 ms for an ACK.
   const server = createServer({ noDelay: true }, (socket) => {
     sockets.add(socket);
     socket.once('close', () => sockets.delete(socket));

@@ -68,21 +68,26 @@ export class Narrator {
 
   #tellOrder(view: View, nowMs: number): void {
     const { state } = view.order;
+    if (state === 'Cancelled') return this.#tellCancellation(view, nowMs);
     if (state === 'InTransit' || !this.#isNew(`order ${state}`)) return;
-    const { orderId } = this.#stage;
-    this.#story.tell(nowMs, 'contract', `order ${orderId} is ${state}`);
-    if (state === 'Cancelled') this.#tellCancellation(view, nowMs);
+    this.#story.tell(nowMs, 'contract', `order ${this.#stage.orderId} is ${state}`);
     if (state === 'Settled') this.#story.add(`the supplier is paid ${formatMoney(terms.price)}`);
   }
 
   #tellCancellation({ order, replacement, ticket, oracle }: View, nowMs: number): void {
-    const known = oracle?.orders.find((each) => each.orderId === String(this.#stage.orderId));
-    if (known?.excursion != null) {
-      const { startedAt, durationSec, peakCentiC } = known.excursion;
-      const run = `${formatDuration(durationSec)} at up to ${formatCentiC(peakCentiC)}`;
-      this.#story.add(`the device's own signatures prove ${run}, from ${minuteOf(startedAt)} on`);
+    const { orderId } = this.#stage;
+    const known = oracle?.orders.find((each) => each.orderId === String(orderId));
+    if (known?.excursion == null || known.transactionHash === null || known.gasUsed === null) return;
+    if (!this.#isNew(`cancelled, ${known.finality}`)) return;
+    if (!this.#isNew('cancelled')) {
+      this.#story.tell(nowMs, 'chain', `the cancellation of order ${orderId} is ${known.finality}`);
+      return;
     }
-    this.#story.add(`evidence ${shortened(order.evidenceDigest)}`);
+    const { startedAt, durationSec, peakCentiC } = known.excursion;
+    const run = `${formatDuration(durationSec)} at up to ${formatCentiC(peakCentiC)}`;
+    const transaction = `transaction ${shortened(known.transactionHash)}, ${known.gasUsed} gas`;
+    this.#story.tell(nowMs, 'contract', `order ${orderId} is Cancelled, proved by the device's own signatures:`);
+    this.#story.add(`${run}, from ${minuteOf(startedAt)} on; evidence ${shortened(order.evidenceDigest)}`);
     if (replacement !== undefined) {
       const funded = `order ${order.replacementId} is ${replacement.state} with the next supplier`;
       this.#story.tell(nowMs, 'contract', `${funded}, ${formatMoney(terms.price)} carried over`);
@@ -90,6 +95,7 @@ export class Narrator {
     if (ticket !== undefined) {
       this.#story.tell(nowMs, 'contract', `${truck} is in repair, ticket ${order.ticketId}`);
     }
+    this.#story.add(`all in one ${transaction}, ${known.finality}`);
   }
 
   #isNew(what: string): boolean {

@@ -105,17 +105,24 @@ export class Parties {
     ]);
   }
 
-  /** Buyer places and pays into escrow, supplier accepts, carrier dispatches. Gives the order's number. */
-  async placeAndDispatch(device: string, truck: string): Promise<bigint> {
-    const truckId = truckIdOf(truck);
+  /** Buyer places and pays into escrow, supplier accepts. Gives the order's number. */
+  async place(): Promise<bigint> {
     await this.#send('deployer', 'TestToken', 'mint', [this.address('buyer'), terms.price]);
     await this.#send('buyer', 'TestToken', 'approve', [this.contracts.Shipments.address, terms.price]);
     const placed = await this.#send('buyer', 'Shipments', 'place', [this.#terms()]);
     const orderId = bigintOf(eventOf(placed, 'OrderPlaced'), 'orderId');
     await this.#send('supplier', 'Shipments', 'accept', [orderId]);
-    await this.#send('carrier', 'Fleet', 'registerTruck', [truckId, this.address('workshop')]);
-    await this.#send('carrier', 'Shipments', 'dispatchOrder', [orderId, `0x${device}`, truckId]);
     return orderId;
+  }
+
+  /** The carrier enters the truck in its maintenance book. */
+  async registerTruck(truck: string): Promise<void> {
+    await this.#send('carrier', 'Fleet', 'registerTruck', [truckIdOf(truck), this.address('workshop')]);
+  }
+
+  /** The carrier departs. */
+  async dispatch(orderId: bigint, device: string, truck: string): Promise<void> {
+    await this.#send('carrier', 'Shipments', 'dispatchOrder', [orderId, `0x${device}`, truckIdOf(truck)]);
   }
 
   /** The consignee takes the cargo; the price becomes the supplier's, who takes it out. */

@@ -24,8 +24,10 @@ export const asset = 'CSQU3054383';
 
 /** How long the voyage clock waits for departure, so that every process is up when the first sample is due. */
 const departureLeadMs = 3_500;
-/** The chain starts this long before departure: dispatch comes before the first sample. */
-const chainLeadSec = 7_200;
+/** The parties meet on the chain in the hour before departure. */
+const chainLeadSec = 3_600;
+/** Dispatch is dated this long before departure, and so before the first sample. */
+const dispatchLeadSec = 60;
 
 export type Stage = {
   /** State, configuration and logs of every process. */
@@ -60,10 +62,10 @@ export async function setStage(options: Options, hooks: StageHooks): Promise<Sta
     return child;
   };
 
-  const realStartMs = Date.now();
+  const voyageStartSec = Math.ceil(Date.now() / 60_000) * 60;
   const anvilArgs = ['--port', String(ports.rpc), '--hardfork', 'osaka', '--silent'];
-  const chainStartSec = Math.floor(realStartMs / 1_000) - chainLeadSec;
-  const chainProcess = start('chain', anvilBinary(), [...anvilArgs, '--timestamp', String(chainStartSec)]);
+  const chainStart = ['--timestamp', String(voyageStartSec - chainLeadSec)];
+  const chainProcess = start('chain', anvilBinary(), [...anvilArgs, ...chainStart]);
   const chain = new DevelopmentChain(`http://127.0.0.1:${ports.rpc}`);
   await Promise.race([chain.ready(), chainProcess.failed]);
   const parties = await Parties.assemble(chain);
@@ -71,9 +73,13 @@ export async function setStage(options: Options, hooks: StageHooks): Promise<Sta
   const uplinkPort = (await hooks.uplinkPort?.(ports.broker)) ?? ports.broker;
   const files = { dir, ports, uplinkPort, isSerial: options.serial };
   const { device, secrets } = await prepareKeys(files, chain, parties);
-  const orderId = await parties.placeAndDispatch(device, truck);
+  await parties.registerTruck(truck);
+  const orderId = await parties.place();
+  await chain.setNextTime(voyageStartSec - dispatchLeadSec);
+  await parties.dispatch(orderId, device, truck);
 
-  const clock = departAfter(departureLeadMs, options.speed);
+  const realStartMs = Date.now() + departureLeadMs;
+  const clock = { voyageStartMs: voyageStartSec * 1_000, realStartMs, speed: options.speed };
   const environment = { ...secrets, COLDPROOF_DEMONSTRATION_CLOCK: formatDemonstrationClock(clock) };
   if (options.serial) start('serial', 'socat', [ptyLink(join(dir, ttyGateway)), ptyLink(join(dir, ttyReefer))]);
   start('oracle', process.execPath, [programOf('oracle'), '--config', join(dir, 'oracle.yaml')], environment);
@@ -114,11 +120,6 @@ async function prepareKeys(
   writeFileSync(agentFile, agentConfig({ ...ofAgent, logPublicKey: made['logPublicKey']! }));
   await chain.setWeiBalance(made['transmitter']!, 10n ** 18n);
   return { device: device!, secrets };
-}
-
-function departAfter(leadMs: number, speed: number): DemonstrationClock {
-  const realStartMs = Date.now() + leadMs;
-  return { voyageStartMs: Math.ceil(realStartMs / 60_000) * 60_000, realStartMs, speed };
 }
 
 function simulatorArgs({ scenario, seed, serial }: Options, ports: Ports, dir: string): string[] {

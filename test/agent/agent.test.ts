@@ -226,7 +226,8 @@ t.test('two devices: two keys, two chains, two connections, nothing in common', 
   await until(() => agent.status().devices.every(({ receipts }) => receipts === 2), 'two receipts each');
   await sensor.endAsync();
   await agent.stop();
-  const valuesOf = (id: string) => oracle.stored.get(id)!.flatMap(({ series }) => series[1]!.samples.map((s) => s.value));
+  const valuesOf = (id: string) =>
+    oracle.stored.get(id)!.flatMap(({ series }) => series[1]!.samples.map(({ value }) => value));
   t.same(valuesOf(device), Array(10).fill(400));
   t.same(valuesOf(bytesToHex(second.device())), Array(10).fill(500));
 });

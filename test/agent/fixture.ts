@@ -1,4 +1,4 @@
-/** What the agent's tests share: a truck's configuration, its key, a stub of the oracle, and waiting with a deadline. */
+/** What the agent's tests share: a truck's configuration, its key, a stub of the oracle, waiting with a deadline. */
 import { generateKeyPairSync, randomBytes, sign } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
@@ -244,7 +244,7 @@ export async function startTruck(
     keyStores: new Map(
       config.devices.map(({ name }) => [name, openKeyFile(join(config.stateDir, 'keys', `${name}.json`), passphrase)]),
     ),
-    sensorPasswords: new Map((config.sensorBroker?.credentials ?? []).map(({ username }) => [username, sensorPassword])),
+    sensorPasswords: new Map(config.sensorBroker!.credentials.map(({ username }) => [username, sensorPassword])),
   });
   return { agent, log };
 }

@@ -25,11 +25,11 @@ const environment = {
 };
 
 function command(...args: string[]): { status: number | null; out: string; err: string } {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [main, ...args], { env: environment, encoding: 'utf8' });
-  return { status, out: stdout, err: stderr };
+  const run = spawnSync(process.execPath, [main, ...args], { env: environment, encoding: 'utf8' });
+  return { status: run.status, out: run.stdout, err: run.stderr };
 }
 
-function writeConfig(t: Test, oracle: { port: number; logKey: { publicKey: Uint8Array } }): { file: string; stateDir: string } {
+function writeConfig(t: Test, oracle: StubOracle): { file: string; stateDir: string } {
   const folder = temporaryFolder(t);
   const stateDir = join(folder, 'state');
   const file = join(folder, 'agent.yaml');
@@ -67,7 +67,8 @@ t.test('--check-config: all problems, exit 1; or ok, exit 0', (t) => {
   const { file } = writeConfig(t, new StubOracle());
   const good = command('--config', file, '--check-config');
   t.match(good, { status: 0, out: '{"config":"ok","devices":1}\n', err: '' });
-  writeFileSync(file, readFileSync(file, 'utf8').replace('sealSamplesMax: 5', 'sealSamplesMax: 0').replace('  port: 0', '  port: x'));
+  const yaml = readFileSync(file, 'utf8');
+  writeFileSync(file, yaml.replace('sealSamplesMax: 5', 'sealSamplesMax: 0').replace('  port: 0', '  port: x'));
   const bad = command('--config', file, '--check-config');
   t.equal(bad.status, 1);
   t.match(bad.err, /sealSamplesMax: expected .* got 0/);
@@ -99,10 +100,14 @@ t.test('keygen and enrol: what they print verifies; the key is never printed or 
   t.match(enrolment, { device: key.device, x: key.x, y: key.y, asset: 'CSQU3054383', chainId: 31337, registry });
   const signature = concatBytes(parseHex(enrolment.r, 32)!, parseHex(enrolment.s, 32)!);
   const preimage = enrolmentPreimage(encodeEnrolment({
-    chainId: 31337, registry: parseHex('1a'.repeat(20), 20)!, owner: parseHex('ab'.repeat(20), 20)!, asset: 'CSQU3054383',
+    chainId: 31337,
+    registry: parseHex('1a'.repeat(20), 20)!,
+    owner: parseHex('ab'.repeat(20), 20)!,
+    asset: 'CSQU3054383',
   }));
   t.ok(referenceCrypto.verifyP256(publicKey, preimage, signature) && isLowS(signature));
-  t.match(JSON.parse(command(...enrol, 'CSQU3054384').err), { code: 'config-invalid', message: /--asset.*CSQU3054384/ });
+  const wrong = command(...enrol, 'CSQU3054384');
+  t.match(JSON.parse(wrong.err), { code: 'config-invalid', message: /--asset.*CSQU3054384/ });
   t.match(JSON.parse(command('enrol', '--config', file).err), { code: 'config-invalid', message: /--registry/ });
   t.notOk((made.out + answer.out).includes(passphrase));
   t.same(openKeyFile(join(stateDir, 'keys', 'TRUCK-7.json'), passphrase).publicKey(), publicKey);
@@ -114,22 +119,22 @@ t.test('a start that cannot be: no key, no secret, a lost journal, a second agen
   await oracle.start();
   t.teardown(() => oracle.stop());
   const { file, stateDir } = writeConfig(t, oracle);
-  const failure = (args: string[], env: NodeJS.ProcessEnv = environment) => {
-    const { stderr } = spawnSync(process.execPath, [main, ...args], { env, encoding: 'utf8' });
-    return JSON.parse(stderr.trim().split('\n').at(-1)!) as { code: string };
+  const failure = (env: NodeJS.ProcessEnv = {}) => {
+    const run = spawnSync(process.execPath, [main, '--config', file], { env: { ...environment, ...env }, encoding: 'utf8' });
+    return JSON.parse(run.stderr.trim().split('\n').at(-1)!) as { code: string };
   };
-  t.match(failure(['--config', file]), { code: 'key-missing' });
+  t.match(failure(), { code: 'key-missing' });
   t.equal(command('keygen', '--config', file).status, 0);
-  t.match(failure(['--config', file], { ...environment, SENSOR_PASSWORD: undefined }), { code: 'secret-missing' });
-  t.match(failure(['--config', file], { ...environment, COLDPROOF_PASSPHRASE: 'a guess' }), { code: 'key-passphrase-wrong' });
-  t.match(failure(['--config', file], { ...environment, COLDPROOF_DEMONSTRATION_CLOCK: 'noon' }), { code: 'config-invalid' });
+  t.match(failure({ SENSOR_PASSWORD: undefined }), { code: 'secret-missing' });
+  t.match(failure({ COLDPROOF_PASSPHRASE: 'a guess' }), { code: 'key-passphrase-wrong' });
+  t.match(failure({ COLDPROOF_DEMONSTRATION_CLOCK: 'noon' }), { code: 'config-invalid' });
   const { child } = await start(file);
-  t.match(failure(['--config', file]), { code: 'journal-locked' });
+  t.match(failure(), { code: 'journal-locked' });
   t.equal(await stop(child, 'SIGTERM'), 0);
   for (const name of ['journal.db', 'journal.db-wal']) {
     if (existsSync(join(stateDir, name))) writeFileSync(join(stateDir, name), '');
   }
-  t.match(failure(['--config', file]), { code: 'journal-of-another-key', message: /needs a new key/ });
+  t.match(failure(), { code: 'journal-of-another-key', message: /needs a new key/ });
   mkdirSync(join(stateDir, 'empty'));
 });
 
@@ -142,52 +147,74 @@ t.test('kill -9 at random moments under a fast clock: each acknowledged reading 
   t.equal(command('keygen', '--config', file).status, 0);
   const keyStore = openKeyFile(join(stateDir, 'keys', 'TRUCK-7.json'), passphrase);
   oracle.trust(keyStore);
-  const clock = { COLDPROOF_DEMONSTRATION_CLOCK: `${voyageStartMs}@${Date.now()}x3600` };
-  const acknowledged: number[] = [];
-  let minute = 0;
+  const voyage = new Voyage();
   let agent: Started | undefined;
-  t.teardown(() => {
-    agent?.child.kill('SIGKILL');
-  });
+  t.teardown(() => agent?.child.kill('SIGKILL'));
   for (let round = 0; round < 6; round++) {
-    agent = await start(file, clock);
-    const sensor = await connectAsync(`mqtt://127.0.0.1:${agent.brokerPort}`, {
-      username: 'TRUCK-7', password: sensorPassword, reconnectPeriod: 0,
-    });
-    sensor.on('error', () => undefined);
-    const ended = new Promise<void>((resolve) => {
-      sensor.once('close', () => resolve());
-    });
-    const messages = random.integer(3, 20);
-    for (let i = 0; i < messages; i++, minute++) {
-      const bt = voyageStartMs / 1_000 + 60 * minute;
-      await until(() => voyageStartMs + (Date.now() - Number(/@(\d+)x/.exec(clock.COLDPROOF_DEMONSTRATION_CLOCK)![1])) * 3_600 >= bt * 1_000, 'due');
-      const pack = JSON.stringify([{ n: 'TRUCK-7/cargo-probe-1', t: bt, v: 4 + minute / 100 }]);
-      const sent = sensor.publishAsync('sensors/TRUCK-7', pack, { qos: 1 }).then(() => acknowledged.push(bt), () => undefined);
-      if (i === messages - 1 && round < 5) {
-        // At any point between the arrival and the forwarding.
-        setTimeout(() => agent!.child.kill('SIGKILL'), random.integer(0, 12));
-        await ended;
-      } else {
-        await sent;
-      }
-    }
-    if (round === 5) await sensor.endAsync();
+    agent = await start(file, { COLDPROOF_DEMONSTRATION_CLOCK: voyage.clock });
+    // In all rounds but the last: at any point between the arrival of the last message and its forwarding.
+    await voyage.sail(agent, random.integer(3, 20), round < 5 ? random.integer(0, 12) : undefined);
   }
-  const status = async () => {
-    const answer = await fetch(`http://127.0.0.1:${agent!.httpPort}/status`);
-    return (await answer.json()) as { devices: { queued: number; unsealed: number }[] };
-  };
-  let left = await status();
-  for (const startedMs = Date.now(); left.devices[0]!.queued > 0 && Date.now() - startedMs < 10_000;) left = await status();
-  t.equal(left.devices[0]!.queued, 0);
+  const left = await untilForwarded(agent!);
   t.equal(await stop(agent!.child, 'SIGTERM'), 0);
   const chain = oracle.stored.get(bytesToHex(keyStore.device()))!;
   const arrived = chain.flatMap(({ series }) => series[0]!.samples.map(({ timeSec }) => timeSec));
   t.same(arrived, [...new Set(arrived)].sort((a, b) => a - b), 'once and in order');
+  const { acknowledged } = voyage;
   const lost = acknowledged.filter((timeSec) => timeSec <= arrived.at(-1)! && !arrived.includes(timeSec));
-  t.same(lost, [], `${acknowledged.length} acknowledged, ${arrived.length} arrived, ${left.devices[0]!.unsealed} not due`);
-  t.ok(acknowledged.length - arrived.length <= left.devices[0]!.unsealed);
+  t.same(lost, [], `${acknowledged.length} acknowledged, ${arrived.length} arrived, ${left.unsealed} not due`);
+  t.ok(acknowledged.length - arrived.length <= left.unsealed);
   t.notOk(oracle.refused.includes('equivocation'));
   t.ok(agent!.lines.every((line) => !JSON.stringify(line).includes(sensorPassword)));
 });
+
+/** A sensor on a fast clock, and what it was told has arrived. */
+class Voyage {
+  readonly acknowledged: number[] = [];
+  readonly #realStartMs = Date.now();
+  readonly #speed = 3_600;
+  #minute = 0;
+
+  get clock(): string {
+    return `${voyageStartMs}@${this.#realStartMs}x${this.#speed}`;
+  }
+
+  /** Sends so many readings, each when it is due. With `killMs`, kills the agent so long after it sent the last. */
+  async sail({ child, brokerPort }: Started, count: number, killMs: number | undefined): Promise<void> {
+    const login = { username: 'TRUCK-7', password: sensorPassword, reconnectPeriod: 0 };
+    const sensor = await connectAsync(`mqtt://127.0.0.1:${brokerPort}`, login);
+    sensor.on('error', () => undefined);
+    const ended = new Promise<void>((resolve) => {
+      sensor.once('close', () => resolve());
+    });
+    for (let i = 0; i < count; i++) {
+      const dueMs = 60_000 * this.#minute++;
+      await until(() => (Date.now() - this.#realStartMs) * this.#speed >= dueMs, 'due');
+      const timeSec = (voyageStartMs + dueMs) / 1_000;
+      const pack = JSON.stringify([{ n: 'TRUCK-7/cargo-probe-1', t: timeSec, v: 4 + this.#minute / 100 }]);
+      const sent = sensor.publishAsync('sensors/TRUCK-7', pack, { qos: 1 }).then(
+        () => this.acknowledged.push(timeSec),
+        () => undefined,
+      );
+      if (killMs === undefined || i < count - 1) await sent;
+    }
+    if (killMs === undefined) {
+      await sensor.endAsync();
+      return;
+    }
+    setTimeout(() => child.kill('SIGKILL'), killMs);
+    await ended;
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit');
+  }
+}
+
+type DevicePage = { readonly queued: number; readonly unsealed: number };
+
+async function untilForwarded({ httpPort }: Started): Promise<DevicePage> {
+  for (const startedMs = performance.now(); ;) {
+    const answer = await fetch(`http://127.0.0.1:${httpPort}/status`);
+    const { devices } = (await answer.json()) as { devices: DevicePage[] };
+    if (devices[0]!.queued === 0) return devices[0]!;
+    if (performance.now() - startedMs > 10_000) throw new Error(`${devices[0]!.queued} batches without receipt`);
+  }
+}

@@ -35,7 +35,8 @@ t.test('due by age, by the readings\' own times', (t) => {
   t.same(cutReadings(new Map([[16, [reading(16, 1_000), reading(16, 1_900)]]]), terms)?.length, 2);
   t.same(cutReadings(new Map([[16, [reading(16, 1_000), reading(16, 1_901)]]]), terms)?.length, 1);
   t.same(
-    cutReadings(new Map([[16, every(16, 15)], [6, [reading(6, voyageStartSec - 86_400)]]]), terms)?.map((r) => r.channel),
+    cutReadings(new Map([[16, every(16, 15)], [6, [reading(6, voyageStartSec - 86_400)]]]), terms)
+      ?.map(({ channel }) => channel),
     [6],
     'a reading of yesterday goes first and alone: a batch spans no more than its age',
   );
@@ -78,7 +79,8 @@ function drain(unsealed: Map<number, Reading[]>): { digests: string[]; batches: 
     const sealed = sealReadings(cut, { device, sequence: batches.length, previous });
     const bytes = encodeEnvelope({ batch: sealed.encoded, signature: new Uint8Array(64), series: sealed.series });
     const decoded = decodeEnvelope(bytes);
-    if (!decoded.ok || !openEnvelope(decoded.value).ok || bytes.length > envelopeBytesMax) throw new Error('not an envelope');
+    const isSound = decoded.ok && openEnvelope(decoded.value).ok && bytes.length <= envelopeBytesMax;
+    if (!isSound) throw new Error('not an envelope');
     for (const { channel } of cut) unsealed.get(channel)!.shift();
     previous = sealed.digest;
     digests.push(bytesToHex(sealed.digest));

@@ -30,7 +30,8 @@ async function setUp(t: Test) {
   t.teardown(() => broker.stop());
   const url = `mqtt://127.0.0.1:${broker.port}`;
   const connect = async (options: IClientOptions = {}): Promise<MqttClient> => {
-    const client = await connectAsync(url, { username: 'TRUCK-7', password: sensorPassword, reconnectPeriod: 0, ...options });
+    const login = { username: 'TRUCK-7', password: sensorPassword, reconnectPeriod: 0 };
+    const client = await connectAsync(url, { ...login, ...options });
     client.on('error', () => undefined);
     t.teardown(() => {
       client.end(true);
@@ -63,7 +64,8 @@ t.test('PUBACK means delivered: it does not come before', async (t) => {
   t.equal(isAcknowledged, false);
   finish();
   await publishing;
-  t.match(delivered, [[{ device: 'TRUCK-7', channel: 16, raw: { timeSec: voyageStartSec, value: 4.25, unit: 'Cel' } }]]);
+  const raw = { timeSec: voyageStartSec, value: 4.25, unit: 'Cel' };
+  t.match(delivered, [[{ device: 'TRUCK-7', channel: 16, raw }]]);
 });
 
 t.test('a journal that fails gives no PUBACK', async (t) => {
@@ -128,7 +130,8 @@ t.test('a pack with a stranger in it: the others are taken; text is a fault; rec
 
 t.test('$SYS closes the connection; nobody reads; a will is taken off', async (t) => {
   const { connect, counts, delivered } = await setUp(t);
-  const sensor = await connect({ will: { topic: 'sensors/TRUCK-7', payload: Buffer.from(good), qos: 1, retain: true } });
+  const will = { topic: 'sensors/TRUCK-7', payload: Buffer.from(good), qos: 1, retain: true } as const;
+  const sensor = await connect({ will });
   for (const topic of ['#', '$SYS/#', 'sensors/TRUCK-7', '+/+']) {
     await t.rejects(sensor.subscribeAsync(topic), topic);
   }
