@@ -57,8 +57,10 @@ class LinePoll {
   #client: ModbusClient | undefined;
   /** Aborted when the port of `#client` closes. */
   #closed = new AbortController();
-  /** Begin of the last period that was polled or given up: none is taken twice. */
-  #takenSec = -1;
+  /** Begin of the last period that was polled: none is polled twice. */
+  #polledSec = -1;
+  /** Begin of the last period that the line was found to be away in. It is still polled if the line comes back in it. */
+  #missedSec = -1;
   /** Undefined before the first poll. */
   #isUp: boolean | undefined;
 
@@ -82,7 +84,7 @@ class LinePoll {
         if (!(error instanceof OperatingError)) throw error;
         if (error.code !== 'line-failed') break;
         this.#tell(false, error.message);
-        if (this.#takePeriod()) this.#deps.refuse('poll-line-down', error.message);
+        if (this.#client === undefined) this.#countMissed(error.message);
         failures += 1;
         await this.#close();
         await monotonicClock.wait(Math.min(reopenMsMax, reopenMsFirst * 2 ** Math.min(failures, 8)), signal);
@@ -98,20 +100,28 @@ class LinePoll {
     this.#deps.log(isUp ? 'info' : 'warn', isUp ? 'line-up' : 'line-down', { line: this.#line.name, why });
   }
 
-  /** Whether a period has begun that nothing was made of yet; takes it. */
-  #takePeriod(): boolean {
+  /** Begin of the present period, Unix seconds. */
+  #periodSec(): number {
     const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
-    const periodSec = nowSec - (nowSec % this.#line.pollSec);
-    if (periodSec === this.#takenSec) return false;
-    this.#takenSec = periodSec;
-    return true;
+    return nowSec - (nowSec % this.#line.pollSec);
   }
 
-  /** Waits for the next period, or a step towards it. Throws `line-failed` when the port closes meanwhile. */
+  #countMissed(why: string): void {
+    const periodSec = this.#periodSec();
+    if (periodSec === this.#polledSec || periodSec === this.#missedSec) return;
+    this.#missedSec = periodSec;
+    this.#deps.refuse('poll-line-down', why);
+  }
+
+  /** Takes a period that was not polled, or waits a step towards it. Throws `line-failed` when the port closes meanwhile. */
   async #isDue(signal: AbortSignal): Promise<boolean> {
     const { clock } = this.#deps;
     if (this.#closed.signal.aborted) throw lineError(this.#line, 'closed');
-    if (this.#takePeriod()) return true;
+    const periodSec = this.#periodSec();
+    if (periodSec !== this.#polledSec) {
+      this.#polledSec = periodSec;
+      return true;
+    }
     const periodMs = this.#line.pollSec * 1_000;
     // A clock that is set does not stop a long wait: look again now and then.
     const leftMs = Math.min(periodMs - (clock.nowMs() % periodMs), waitStepMs);

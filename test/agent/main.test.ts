@@ -120,7 +120,8 @@ t.test('a start that cannot be: no key, no secret, a lost journal, a second agen
   t.teardown(() => oracle.stop());
   const { file, stateDir } = writeConfig(t, oracle);
   const failure = (env: NodeJS.ProcessEnv = {}) => {
-    const run = spawnSync(process.execPath, [main, '--config', file], { env: { ...environment, ...env }, encoding: 'utf8' });
+    const options = { env: { ...environment, ...env }, encoding: 'utf8' } as const;
+    const run = spawnSync(process.execPath, [main, '--config', file], options);
     return JSON.parse(run.stderr.trim().split('\n').at(-1)!) as { code: string };
   };
   t.match(failure(), { code: 'key-missing' });

@@ -127,7 +127,7 @@ t.test('registers of each type, blocks, sentinels and exceptions', { skip }, asy
     [0, 50], [1, 0xffce], [2, 0x7fff], [3, 0x8000],
     [10, 0xffff], [11, 0xfe0c], [12, float.readUInt16BE(2)], [13, float.readUInt16BE(0)],
   ]));
-  const line = startLine(t, lineAt(pair.ours), truckWith([
+  const line = startLine(t, { ...lineAt(pair.ours), timeoutMs: 2_000 }, truckWith([
     [3, source(0)], [1, source(1)], [2, source(2)], [4, source(3)],
     [16, source(10, { type: 'int32' })],
     [17, source(12, { type: 'float32', wordOrder: 'low-first', scale: 1 })],
@@ -213,10 +213,10 @@ t.test('broken, late, doubled and foreign answers: no wrong value is taken', { s
     truth.add(value);
   });
   const line = startLine(t, { ...lineAt(pair.ours), timeoutMs: 20 }, truckWith([[1, source(1, { scale: 1 })]]), 100);
-  await until(() => asked >= 80, '80 questions', 40_000);
+  await until(() => asked >= 60, '60 questions', 40_000);
   await line.stop();
   const values = line.delivered.map(({ raw }) => Number(raw.value));
-  t.ok(values.length > 20, `${values.length} of ${asked} answers were taken`);
+  t.ok(values.length > 15, `${values.length} of ${asked} answers were taken`);
   t.ok(values.every((each) => truth.has(each)), 'each was a true answer');
   t.same(values, [...values].sort((a, b) => a - b), 'and the answer to its own question: none came again');
   t.equal(new Set(values).size, values.length);

@@ -22,7 +22,10 @@ t.test('a warm voyage is proved on chain once, and every batch gets its receipt'
     gateway.receipts.map(({ index, digest }) => [index, bytesToHex(digest)]),
     envelopes.map(({ batch }, i) => [i, bytesToHex(digestBatch(batch))]),
   );
-  await until('the order is cancelled', async () => (await readOrder(world, orderId))['state'] === orderState.cancelled);
+  await until(
+    'the order is cancelled',
+    async () => (await readOrder(world, orderId))['state'] === orderState.cancelled,
+  );
   const order = await readOrder(world, orderId);
   t.equal(order['replacementId'], 2n);
   t.equal(order['ticketId'], 1n);
@@ -62,7 +65,10 @@ t.test('what came before the registry was read, out of order, twice or forged is
   await gateway.send(device.device, third!);
   await until('the rest', () => counts().get('verified') === 3);
   await until('receipts', () => gateway.receipts.length === 4);
-  t.same(gateway.receipts.map(({ sequence }) => sequence), [0, 0, 1, 2]);
+  t.same(
+    gateway.receipts.map(({ sequence }) => sequence),
+    [0, 0, 1, 2],
+  );
   const late = device.seal(quarter(nowSec + 3_600, 500));
   await gateway.send(device.device, late);
   await until('a batch from the future', () => counts().get('rejected:time-in-future') === 1);

@@ -1,0 +1,193 @@
+/** OpenSSL in threads must give the verdicts of wire's reference, on vectors and on whatever an adversary may send. */
+import t from 'tap';
+import {
+  bytesToHex,
+  clockSkewSecMax,
+  encodeEnvelope,
+  flags,
+  hexToBytes,
+  isLowS,
+  referenceCrypto,
+  toLowS,
+  type Verdict,
+} from '@coldproof/wire';
+import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
+import { verifyBatch, type DeviceRecord, type Verified } from '@coldproof/oracle/verify';
+import { verifyPool } from '@coldproof/oracle/verify-pool';
+import { seeded, type Random } from '../helpers/seed.ts';
+import { skipWithoutVectors, vectorJson } from '../helpers/vectors.ts';
+import { regularSeries, VoyageDevice } from '../helpers/voyage-device.ts';
+
+const nowSec = 1_767_225_600;
+const openssl = opensslCrypto();
+
+type Wycheproof = {
+  testGroups: {
+    publicKey: { uncompressed: string };
+    tests: { msg: string; sig: string; result: string; tcId: number }[];
+  }[];
+};
+
+t.test('Wycheproof P-256: OpenSSL, the reference and the file agree', { skip: skipWithoutVectors }, (t) => {
+  const { testGroups } = vectorJson('wycheproof/ecdsa_secp256r1_sha256_p1363_test.json') as Wycheproof;
+  let cases = 0;
+  let high = 0;
+  for (const { publicKey, tests } of testGroups) {
+    const key = hexToBytes(publicKey.uncompressed).subarray(1);
+    for (const { msg, sig, result, tcId } of tests) {
+      const [message, signature] = [hexToBytes(msg), hexToBytes(sig)];
+      const isValid = openssl.verifyP256(key, message, signature);
+      if (isValid !== (result === 'valid')) t.fail(`case ${tcId}: file says ${result}, OpenSSL ${isValid}`);
+      if (isValid !== referenceCrypto.verifyP256(key, message, signature)) t.fail(`case ${tcId}: the two disagree`);
+      if (isValid && !isLowS(signature)) {
+        high += 1;
+        if (!openssl.verifyP256(key, message, toLowS(signature))) t.fail(`case ${tcId}: its lower twin is valid too`);
+      }
+      cases += 1;
+    }
+  }
+  t.equal(cases, 262);
+  t.equal(high, 70);
+  t.end();
+});
+
+t.test('keys that are no points are refused by both', (t) => {
+  const random = seeded(t, 11);
+  const device = new VoyageDevice(1);
+  const message = new Uint8Array(10);
+  const signature = device.sign(message);
+  for (let i = 0; i < 200; i++) {
+    const key = i === 0 ? new Uint8Array(64) : mutated(device.publicKey, random);
+    const isSame = bytesToHex(key) === bytesToHex(device.publicKey);
+    if (openssl.verifyP256(key, message, signature) !== isSame) t.fail(`key ${bytesToHex(key)}`);
+    if (referenceCrypto.verifyP256(key, message, signature) !== isSame) t.fail(`reference: key ${bytesToHex(key)}`);
+  }
+  t.notOk(openssl.verifyP256(device.publicKey.subarray(1), message, signature));
+  t.notOk(openssl.verifyP256(device.publicKey, message, signature.subarray(1)));
+  t.ok(openssl.verifyP256(device.publicKey, message, signature));
+  t.end();
+});
+
+/** One of: flip a bit, set a byte, cut, extend, splice. */
+function mutated(bytes: Uint8Array, random: Random): Uint8Array {
+  const copy = Uint8Array.from(bytes);
+  const at = random.integer(0, bytes.length - 1);
+  switch (random.integer(0, 9)) {
+    case 0:
+      return copy.subarray(0, at);
+    case 1:
+      return Uint8Array.from([...copy, random.integer(0, 255)]);
+    case 2:
+      copy[at] = random.integer(0, 255);
+      return copy;
+    case 3:
+      copy.copyWithin(at, random.integer(0, bytes.length - 1), random.integer(0, bytes.length));
+      return copy;
+    default:
+      copy[at]! ^= 1 << random.integer(0, 7);
+      return copy;
+  }
+}
+
+function describe(verdict: Verdict<Verified, string>): string {
+  if (!verdict.ok) return verdict.reason;
+  const { sequence, previous, digest, firstSec, lastSec } = verdict.value;
+  return `${sequence} ${bytesToHex(previous)} ${bytesToHex(digest)} ${firstSec} ${lastSec}`;
+}
+
+t.test('20,000 mutated envelopes: the threads and the reference say the same, in order', async (t) => {
+  const random = seeded(t, 262);
+  const device = new VoyageDevice(3);
+  const honest = Array.from({ length: 8 }, (_, i) =>
+    device.sealEncoded(
+      [1, 16, 6].map((channel) => regularSeries(channel, nowSec - 50_000 + i * 4_500, new Array<number>(75).fill(500))),
+    ),
+  );
+  const record: DeviceRecord = { publicKey: device.publicKey };
+  const pool = verifyPool({ workers: 2, devices: () => record, nowSec: () => nowSec });
+  t.teardown(() => pool.close());
+  const reasons = new Map<string, number>();
+  for (let group = 0; group < 40; group++) {
+    const messages = Array.from({ length: 500 }, () => {
+      const bytes = random.pick(honest);
+      return { device: device.device, bytes: random.integer(0, 99) === 0 ? bytes : mutated(bytes, random) };
+    });
+    const verdicts = await pool.verify(messages);
+    for (const [i, { bytes }] of messages.entries()) {
+      const expected = verifyBatch({ device: device.device, bytes, record, nowSec }, referenceCrypto);
+      const [got, want] = [describe(verdicts[i]!), describe(expected)];
+      if (got !== want) t.fail(`${bytesToHex(bytes)}: threads ${got}, reference ${want}`);
+      const name = expected.ok ? 'ok' : expected.reason;
+      reasons.set(name, (reasons.get(name) ?? 0) + 1);
+    }
+  }
+  t.comment(JSON.stringify(Object.fromEntries(reasons)));
+  t.ok((reasons.get('ok') ?? 0) > 100);
+  for (const reason of ['envelope-malformed', 'root-mismatch', 'signature-invalid', 'batch-malformed']) {
+    t.ok((reasons.get(reason) ?? 0) > 50, reason);
+  }
+});
+
+t.test('each reason is given, and the first that applies', async (t) => {
+  const [device, other, revoked] = [5, 6, 7].map((seed) => new VoyageDevice(seed)) as [
+    VoyageDevice,
+    VoyageDevice,
+    VoyageDevice,
+  ];
+  const records = new Map<string, DeviceRecord>([
+    [bytesToHex(device.device), { publicKey: device.publicKey }],
+    [bytesToHex(other.device), { publicKey: other.publicKey }],
+    [bytesToHex(revoked.device), { publicKey: revoked.publicKey, revokedFromSec: nowSec - 60 }],
+  ]);
+  const pool = verifyPool({ workers: 1, devices: (name) => records.get(name), nowSec: () => nowSec });
+  t.teardown(() => pool.close());
+  const verdictOf = async (topic: VoyageDevice, bytes: Uint8Array): Promise<string> => {
+    const [verdict] = await pool.verify([{ device: topic.device, bytes }]);
+    return verdict!.ok ? 'ok' : verdict!.reason;
+  };
+  const sealed = (by: VoyageDevice, lastSec: number, flagBits = 0) =>
+    by.seal([regularSeries(1, lastSec - 60, [1, 2])], flagBits);
+  const honest = sealed(device, nowSec);
+  t.equal(await verdictOf(device, encodeEnvelope(honest)), 'ok');
+  t.equal(await verdictOf(new VoyageDevice(99), encodeEnvelope(honest)), 'device-unknown');
+  t.equal(await verdictOf(other, encodeEnvelope(honest)), 'topic-not-device');
+  t.equal(
+    await verdictOf(device, encodeEnvelope({ ...honest, signature: other.sign(honest.batch) })),
+    'signature-invalid',
+  );
+  t.equal(
+    await verdictOf(device, encodeEnvelope({ ...honest, signature: highTwin(honest.signature) })),
+    'signature-not-low-s',
+  );
+  t.equal(await verdictOf(device, new Uint8Array(70_000)), 'envelope-too-large');
+  t.equal(await verdictOf(device, new Uint8Array()), 'envelope-malformed');
+  t.equal(await verdictOf(device, encodeEnvelope(sealed(device, nowSec + clockSkewSecMax))), 'ok', 'at the bound');
+  t.equal(await verdictOf(device, encodeEnvelope(sealed(device, nowSec + clockSkewSecMax + 1))), 'time-in-future');
+  t.equal(await verdictOf(revoked, encodeEnvelope(sealed(revoked, nowSec - 61))), 'ok', 'before the key was lost');
+  t.equal(await verdictOf(revoked, encodeEnvelope(sealed(revoked, nowSec - 60))), 'device-revoked');
+  t.equal(
+    await verdictOf(device, encodeEnvelope(sealed(device, nowSec, flags.clockUnsynchronised))),
+    'ok',
+    'logged, no evidence',
+  );
+  const heartbeat = device.seal([], 0, nowSec);
+  t.equal(await verdictOf(device, encodeEnvelope(heartbeat)), 'ok');
+  t.same(await pool.verify([]), []);
+});
+
+function highTwin(signature: Uint8Array): Uint8Array {
+  const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;
+  const s = order - BigInt(`0x${bytesToHex(signature.subarray(32))}`);
+  return Uint8Array.from([...signature.subarray(0, 32), ...hexToBytes(s.toString(16).padStart(64, '0'))]);
+}
+
+t.test('a pool that was closed answers with an operating error, not with silence', async (t) => {
+  const device = new VoyageDevice(8);
+  const pool = verifyPool({ workers: 1, devices: () => ({ publicKey: device.publicKey }), nowSec: () => nowSec });
+  const bytes = device.sealEncoded([regularSeries(1, nowSec - 60, [1])]);
+  const asked = pool.verify(Array.from({ length: 200 }, () => ({ device: device.device, bytes })));
+  const outcome = t.rejects(asked, { code: 'verify-failed' });
+  await pool.close();
+  await outcome;
+  await t.rejects(pool.verify([{ device: device.device, bytes }]), { code: 'verify-failed' });
+});
