@@ -122,14 +122,15 @@ class Session {
 
   /** Receipts first, then the birth. A broker that takes the connection and then says nothing gets `setUpMsMax`. */
   async #introduce(session: LinkSession, signal: AbortSignal): Promise<void> {
-    const limit = AbortSignal.any([signal, AbortSignal.timeout(setUpMsMax)]);
     const abandon = () => session.abandon();
-    limit.addEventListener('abort', abandon);
+    const limit = setTimeout(abandon, setUpMsMax);
+    signal.addEventListener('abort', abandon);
     try {
       await session.subscribe(this.#receiptTopic);
       await session.publish(this.#statusTopic, formatStatus(true), { retain: true });
     } finally {
-      limit.removeEventListener('abort', abandon);
+      clearTimeout(limit);
+      signal.removeEventListener('abort', abandon);
     }
   }
 

@@ -55,7 +55,7 @@ class LinePoll {
   readonly #blocks: readonly Block[];
   readonly #deps: SensorDeps;
   #client: ModbusClient | undefined;
-  /** Aborted when the port of `#client` closes. */
+  /** Aborted when the port of `#client` closes, and at a stop. */
   #closed = new AbortController();
   /** Begin of the last period that was polled: none is polled twice. */
   #polledSec = -1;
@@ -72,10 +72,12 @@ class LinePoll {
 
   async run(signal: AbortSignal): Promise<void> {
     let failures = 0;
+    // One listener for the whole run: AbortSignal.any at each wait would leave one behind at each wait.
+    signal.addEventListener('abort', () => this.#closed.abort());
     while (!signal.aborted) {
       try {
         this.#client ??= await this.#open();
-        if (!(await this.#isDue(signal))) continue;
+        if (!(await this.#isDue())) continue;
         await this.#pollOnce(this.#client);
         this.#tell(true, `after ${failures} failures`);
         failures = 0;
@@ -114,7 +116,7 @@ class LinePoll {
   }
 
   /** Takes a period that was not polled, or waits a step towards it. Throws `line-failed` when the port closes meanwhile. */
-  async #isDue(signal: AbortSignal): Promise<boolean> {
+  async #isDue(): Promise<boolean> {
     const { clock } = this.#deps;
     if (this.#closed.signal.aborted) throw lineError(this.#line, 'closed');
     const periodSec = this.#periodSec();
@@ -125,7 +127,7 @@ class LinePoll {
     const periodMs = this.#line.pollSec * 1_000;
     // A clock that is set does not stop a long wait: look again now and then.
     const leftMs = Math.min(periodMs - (clock.nowMs() % periodMs), waitStepMs);
-    await clock.wait(leftMs, AbortSignal.any([signal, this.#closed.signal]));
+    await clock.wait(leftMs, this.#closed.signal);
     return false;
   }
 

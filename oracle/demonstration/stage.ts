@@ -125,7 +125,14 @@ async function prepareKeys(
 function simulatorArgs({ scenario, seed, serial }: Options, ports: Ports, dir: string): string[] {
   const broker = ['--broker', `mqtt://127.0.0.1:${ports.sensorBroker}`, '--username', truck];
   const args = ['--scenario', scenario, '--seed', String(seed), '--truck', truck, ...broker];
-  return [...args, '--password-env', 'SENSOR_PASSWORD', ...(serial ? ['--serial', join(dir, ttyReefer)] : [])];
+  return [
+    ...args,
+    '--password-env',
+    'SENSOR_PASSWORD',
+    '--catch-up-sec',
+    '3600',
+    ...(serial ? ['--serial', join(dir, ttyReefer)] : []),
+  ];
 }
 
 /** Runs a command of one of the programs and reads the one JSON object that it prints. */

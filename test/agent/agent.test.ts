@@ -1,15 +1,17 @@
 /** The whole agent against a stub of the oracle, over real MQTT on both sides. */
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { connectAsync, type MqttClient } from 'mqtt';
 import t, { type Test } from 'tap';
 import { bytesToHex, flags, formatTopic, marks } from '@coldproof/wire';
 import type { RunningAgent } from '@coldproof/agent/agent';
 import { Journal } from '@coldproof/agent/journal';
+import { openKeyFile } from '@coldproof/agent/key-store';
 import { OperatingError } from '@coldproof/agent/operating-error';
 import { seeded } from '../helpers/seed.ts';
 import {
-  HandClock, makeKey, makeLogKey, mustParse, sensorPassword, startTruck, StubOracle, temporaryFolder, truckYaml, until,
+  HandClock, makeKey, makeLogKey, mustParse, passphrase, sensorPassword, startTruck, StubOracle, temporaryFolder, truckYaml, until,
   voyageStartSec,
 } from './fixture.ts';
 
@@ -250,6 +252,28 @@ t.test('a journal that fails ends the agent; the reading is not acknowledged, an
   const { agent: next } = await startTruck(config, clock);
   t.equal(next.status().devices[0]!.unsealed, 2, 'what was recorded before is there');
   await next.stop();
+});
+
+t.test('a stop in the middle of a storm: what was acknowledged is journaled, and nothing else breaks', async (t) => {
+  const { config, clock } = await setUp(t);
+  clock.ms += 3_600_000;
+  const { agent } = await startTruck(config, clock);
+  const sensor = await sensorOf(agent);
+  sensor.on('error', () => undefined);
+  const acknowledged: number[] = [];
+  for (let second = 0; second < 400; second++) {
+    const pack = JSON.stringify([{ n: 'TRUCK-7/cargo-probe-1', t: voyageStartSec + second, v: 4 + second / 100 }]);
+    sensor.publishAsync('sensors/TRUCK-7', pack, { qos: 1 }).then(() => acknowledged.push(second), () => undefined);
+  }
+  await until(() => acknowledged.length > 20, 'the storm has begun');
+  await agent.stop();
+  await agent.finished;
+  const journal = Journal.open(config.stateDir);
+  const device = openKeyFile(join(config.stateDir, 'keys', 'TRUCK-7.json'), passphrase).device();
+  const newestSec = journal.samplerStates(device).get(16)!.newestSec;
+  journal.close();
+  t.ok(newestSec >= voyageStartSec + acknowledged.at(-1)!, `${acknowledged.length} of 400 acknowledged`);
+  t.same(acknowledged, acknowledged.map((_, i) => i), 'PUBACKs came in order');
 });
 
 t.test('a broker that takes the connection and then says nothing does not hold up a stop', async (t) => {

@@ -14,7 +14,7 @@ import {
   hexToBytes,
   type ExcursionTerms,
 } from '@coldproof/wire';
-import type { ChainStruct } from '@coldproof/oracle/chain';
+import type { ChainStruct, ChainValue } from '@coldproof/oracle/chain';
 import { DevelopmentChain, type DeployedContract } from '@coldproof/oracle/development-chain';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 
@@ -140,9 +140,14 @@ export async function placeAndAccept({ anvil: { chain }, contracts }: World): Pr
   const suppliers = [supplier!.address, next!.address];
   const call = [{ ...terms, ...parties, deliverySecMax: 86_400, suppliers }];
   const placed = await chain.sendAs(buyer!, contracts.Shipments, 'place', call);
-  const orderId = String(placed.events.find(({ name }) => name === 'OrderPlaced')?.args['orderId']);
+  const orderId = idOf(placed.events.find(({ name }) => name === 'OrderPlaced')?.args['orderId']);
   await chain.sendAs(supplier!, contracts.Shipments, 'accept', [orderId]);
   return orderId;
+}
+
+function idOf(value: ChainValue | undefined): string {
+  if (typeof value !== 'bigint') throw new TypeError('expected an id of 256 bits');
+  return value.toString();
 }
 
 export async function readOrder({ anvil: { chain }, contracts }: World, orderId: string): Promise<ChainStruct> {

@@ -63,7 +63,7 @@ function hostileVoyage(device: VoyageDevice, random: Random): OpenEnvelope[] {
     const samples: Sample[] = [];
     for (let j = 0; j < random.integer(1, 20); j++) {
       timeSec += random.integer(0, 19) === 0 ? random.integer(100, 200) : 60;
-      if (random.integer(0, 12) === 0) centiC = random.pick([199, 200, 201, 500, 799, 800, 801, 950, -300]);
+      if (random.integer(0, 25) === 0) centiC = random.pick([199, 200, 201, 500, 799, 800, 801, 950, -300]);
       const isFault = random.integer(0, 60) === 0;
       samples.push({ timeSec, value: isFault ? faultValue(channel) : centiC });
     }

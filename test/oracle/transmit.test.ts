@@ -1,0 +1,210 @@
+/** The outbox against crashes, a bad network and a chain that forgets: one cancellation, always. */
+import t, { type Test } from 'tap';
+import { realClock } from '@coldproof/oracle/clock';
+import type { ActionState } from '@coldproof/oracle/store-outbox';
+import { CuttableLink } from '../helpers/cuttable-link.ts';
+import { countEvents, dispatchOrder, makeWorld, orderState, readOrder, type World } from './anvil.ts';
+import { FaultyRpc } from './faulty-rpc.ts';
+import { until, warmVoyage } from './oracle-fixture.ts';
+import { Crash, Life, prepare } from './transmit-fixture.ts';
+
+type Scene = { readonly world: World; readonly orderId: string; readonly folder: string; readonly snapshot: string };
+
+/** A chain with an order in transit that the store has a proof against. The chain's time is after the excursion. */
+async function scene(t: Test, seed: number): Promise<Scene> {
+  const world = await makeWorld(seed);
+  t.teardown(() => world.anvil.stop());
+  const { orderId, dispatchedAtSec } = await dispatchOrder(world);
+  const envelopes = warmVoyage(world.device, dispatchedAtSec);
+  await world.anvil.chain.mine(dispatchedAtSec + 4 * 900);
+  const folder = await prepare(t, world, envelopes);
+  return { world, orderId, folder, snapshot: await world.anvil.chain.request<string>('evm_snapshot') };
+}
+
+const stateOf = (life: Life, orderId: string): ActionState | undefined => life.store.outbox.ofOrder(orderId)[0]?.state;
+
+async function roundsUntil(life: Life, orderId: string, state: ActionState): Promise<void> {
+  await until(`the action is ${state}`, async () => {
+    await life.round();
+    return stateOf(life, orderId) === state;
+  });
+}
+
+async function cancelledOnce(t: Test, { world, orderId }: Scene, why: string): Promise<void> {
+  t.equal((await readOrder(world, orderId))['state'], orderState.cancelled, why);
+  t.equal(await countEvents(world, 'OrderCancelled'), 1, `${why}: one cancellation`);
+  t.equal(await countEvents(world, 'OrderReplaced'), 1, `${why}: one replacement`);
+  t.equal(await countEvents(world, 'RepairRequested'), 1, `${why}: one ticket`);
+}
+
+const crashPoints = [
+  'transmit-planned',
+  'transmit-signed',
+  'transmit-stored',
+  'transmit-sent',
+  'transmit-recorded',
+  'transmit-mined',
+  'transmit-confirmed',
+] as const;
+
+t.test('a crash at each named point, and at each pair of them', async (t) => {
+  for (const first of crashPoints) {
+    for (const second of [undefined, ...crashPoints]) {
+      const { world, orderId, folder } = await quickScene(t);
+      for (const crashAt of [first, second]) {
+        const life = new Life(world, folder, crashAt === undefined ? {} : { crashAt });
+        try {
+          // A point that lies behind is not met again.
+          for (let i = 0; i < 4; i++) await life.round();
+        } catch (error) {
+          if (!(error instanceof Crash)) throw error;
+        }
+        life.close();
+      }
+      const last = new Life(world, folder);
+      await roundsUntil(last, orderId, 'confirmed');
+      last.close();
+      await cancelledOnce(t, { world, orderId, folder, snapshot: '' }, `${first}, ${second ?? 'no second'}`);
+    }
+  }
+});
+
+/** The scene is set once, and every case starts from a copy of it: chain by snapshot, store by copy. */
+let quick: Promise<Scene & { readonly template: string }> | undefined;
+
+async function quickScene(t: Test): Promise<Scene> {
+  const { cpSync } = await import('node:fs');
+  const { makeFolder } = await import('./oracle-fixture.ts');
+  quick ??= scene(t, 1).then((made) => ({ ...made, template: made.folder }));
+  const made = await quick;
+  const { chain } = made.world.anvil;
+  await chain.request('evm_revert', [made.snapshot]);
+  // A snapshot serves once.
+  const snapshot = await chain.request<string>('evm_snapshot');
+  quick = Promise.resolve({ ...made, snapshot });
+  const folder = makeFolder(t);
+  cpSync(made.template, folder, { recursive: true });
+  return { ...made, folder, snapshot };
+}
+
+t.test('the answer to the send is lost, and the same bytes are sent again', async (t) => {
+  const made = await scene(t, 2);
+  const rpc = await FaultyRpc.open(made.world.anvil.chain.rpcUrl);
+  t.teardown(() => rpc.close());
+  let losses = 0;
+  rpc.decide = ({ method }) => (method === 'eth_sendRawTransaction' && losses++ < 1 ? 'lose-response' : 'pass');
+  const life = new Life(made.world, made.folder, { rpcUrl: rpc.url });
+  await t.rejects(life.round(), { code: 'chain-unreachable', retry: 'later' });
+  t.equal(stateOf(life, made.orderId), 'in-progress');
+  await roundsUntil(life, made.orderId, 'confirmed');
+  const sent = rpc.calls.filter(({ method }) => method === 'eth_sendRawTransaction').map(({ params }) => params[0]);
+  t.ok(sent.length >= 2);
+  t.equal(new Set(sent).size, 1, 'byte for byte');
+  await cancelledOnce(t, made, 'lost answer');
+  life.close();
+});
+
+t.test('a network that loses, doubles, refuses and times out at random', async (t) => {
+  const made = await scene(t, 3);
+  const rpc = await FaultyRpc.open(made.world.anvil.chain.rpcUrl);
+  t.teardown(() => rpc.close());
+  let turn = 0;
+  const fates = ['pass', 'lose-request', 'lose-response', 'twice', { status: 500 }, { status: 429 }, 'pass'] as const;
+  rpc.decide = () => fates[(turn++ * 5 + Math.floor(turn / 7)) % fates.length]!;
+  const life = new Life(made.world, made.folder, { rpcUrl: rpc.url, policy: { retryMs: 0, resendMs: 0 } });
+  let faults = 0;
+  await until(
+    'confirmed in spite of it',
+    async () => {
+      try {
+        await life.round();
+      } catch (error) {
+        if (!(error instanceof Error && 'retry' in error && error.retry === 'later')) throw error;
+        faults += 1;
+        // Otherwise a fixed pattern of faults could meet a fixed sequence of calls for ever.
+        if (faults % 40 === 0) rpc.decide = () => 'pass';
+      }
+      return stateOf(life, made.orderId) === 'confirmed';
+    },
+    20_000,
+  );
+  t.ok(faults > 0, `${faults} faults`);
+  await cancelledOnce(t, made, 'bad network');
+  life.close();
+});
+
+t.test('the chain is away and comes back', async (t) => {
+  const made = await scene(t, 4);
+  const link = await CuttableLink.open(made.world.anvil.port);
+  t.teardown(() => link.close());
+  const life = new Life(made.world, made.folder, { rpcUrl: `http://127.0.0.1:${link.port}` });
+  link.cut();
+  await t.rejects(life.round(), { code: 'chain-unreachable', retry: 'later' });
+  t.equal(stateOf(life, made.orderId), 'unstarted', 'the verdict waits');
+  link.mend();
+  await roundsUntil(life, made.orderId, 'confirmed');
+  await cancelledOnce(t, made, 'outage');
+  life.close();
+});
+
+t.test('an attempt that is not mined gets dearer ones with the same nonce, and all of them are kept', async (t) => {
+  const made = await scene(t, 5);
+  const { chain } = made.world.anvil;
+  await chain.request('evm_setAutomine', [false]);
+  let nowMs = 1_000_000;
+  const pace = { ...realClock, nowMs: () => nowMs };
+  const life = new Life(made.world, made.folder, { pace, policy: { bumpMs: 60_000, resendMs: 30_000 } });
+  await life.round();
+  t.equal(stateOf(life, made.orderId), 'unconfirmed');
+  for (let i = 0; i < 3; i++) {
+    nowMs += 60_000;
+    await life.round();
+    await life.round();
+  }
+  const action = life.store.outbox.ofOrder(made.orderId)[0]!;
+  const attempts = life.store.outbox.attempts(action.id);
+  t.equal(attempts.length, 4);
+  t.equal(new Set(attempts.map(({ nonce }) => nonce)).size, 1);
+  for (const [i, { feeWeiMax, priorityFeeWei }] of attempts.slice(1).entries()) {
+    const before = attempts[i]!;
+    t.ok(feeWeiMax * 100n >= before.feeWeiMax * 120n, `attempt ${i + 1} offers 20 % more`);
+    t.ok(priorityFeeWei * 100n >= before.priorityFeeWei * 120n);
+  }
+  await chain.request('evm_setAutomine', [true]);
+  await chain.mine();
+  await roundsUntil(life, made.orderId, 'confirmed');
+  const mined = life.store.outbox.ofOrder(made.orderId)[0]?.mined;
+  t.equal(mined?.transactionHash, attempts.at(-1)!.hash);
+  await cancelledOnce(t, made, 'bumped');
+  life.close();
+});
+
+t.test('fees never go over the cap', async (t) => {
+  const made = await scene(t, 6);
+  const { chain } = made.world.anvil;
+  await chain.request('anvil_setNextBlockBaseFeePerGas', ['0x2540be400']);
+  await chain.mine();
+  const low = new Life(made.world, made.folder, { policy: { feeWeiMax: 2_000_000_000n, retryMs: 0 } });
+  await low.round();
+  t.match(low.store.outbox.ofOrder(made.orderId)[0], { state: 'unstarted', reason: 'fee-over-cap' });
+  low.close();
+  const life = new Life(made.world, made.folder);
+  await roundsUntil(life, made.orderId, 'confirmed');
+  await cancelledOnce(t, made, 'after the spike');
+  life.close();
+});
+
+t.test('no money: said, kept, and done as soon as there is some', async (t) => {
+  const made = await scene(t, 7);
+  const { chain } = made.world.anvil;
+  const { address } = chain.account(9);
+  await chain.setWeiBalance(address, 1_000n);
+  const life = new Life(made.world, made.folder, { policy: { retryMs: 0 } });
+  for (let i = 0; i < 3; i++) await life.round().catch(() => undefined);
+  t.not(stateOf(life, made.orderId), 'fatal');
+  t.equal(await countEvents(made.world, 'OrderCancelled'), 0);
+  await chain.setWeiBalance(address, 10n ** 18n);
+  await roundsUntil(life, made.orderId, 'confirmed');
+  await cancelledOnce(t, made, 'funded');
+  life.close();
+});
