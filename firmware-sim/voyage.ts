@@ -58,7 +58,9 @@ export class Voyage {
     this.#noise = Random.fromSeed(seed).fork('sensor-noise');
   }
 
-  /** Any order of calls gives the same samples; going on is cheap, going back replays the voyage in some milliseconds. */
+  /**
+   * Any order of calls gives the same samples; going on is cheap, going back replays the voyage in some milliseconds.
+   */
   sampleAt(atSec: number): SensorSample {
     if (!Number.isInteger(atSec) || atSec < 0) {
       throw new RangeError(`atSec: expected an integer >= 0, got ${atSec}`);
@@ -85,7 +87,8 @@ export class Voyage {
       this.#stateSec = 0;
     }
     for (; this.#stateSec + stepSec <= atSec; this.#stateSec += stepSec) {
-      // The step that ends at an event's second is the first under it: a sample of that second shows it in all channels.
+      // The step that ends at an event's second is the first under it: a sample of that second shows it in all
+      // channels.
       const condition = conditionAt(this.#scenario.events, this.#stateSec + stepSec);
       const input = { ...condition, ambientC: ambientCAt(this.#stateSec), setpointC: setpointCentiC / 100 };
       this.#state = stepReefer(this.#state, input, reefer40ft);

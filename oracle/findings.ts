@@ -126,7 +126,9 @@ export class Findings {
     const calldata = chain.encode('Shipments', 'reportExcursion', [orderId, evidenceArgument(evidence)]);
     const record: EvidenceRecord = { digest, calldata, excursion, evidence: evidenceJson(evidence) };
     log('info', 'excursion-proved', { orderId, evidence: digest, ...excursion });
-    return { id: `${orderId}:${digest}`, evidence: JSON.stringify(record) };
+    // The same batches may hold another run, and another dispatch may make another run of the same samples.
+    const id = `${orderId}@${order.dispatchedAtSec}:${digest}:${run.skip}`;
+    return { id, evidence: JSON.stringify(record) };
   }
 
   /** What the log holds was verified before it was stored. */

@@ -15,7 +15,7 @@ export type ActionState =
   'unstarted' | 'in-progress' | 'unconfirmed' | 'confirmed' | 'finalized' | 'superseded' | 'fatal';
 
 export type Action = {
-  /** Order and evidence digest: the same finding can never become a second action. */
+  /** Order, dispatch, evidence digest and skip: the same finding can never become a second action. */
   readonly id: string;
   readonly orderId: string;
   /** JSON of EvidenceRecord. */

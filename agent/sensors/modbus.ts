@@ -59,7 +59,7 @@ class LinePoll {
   #closed = new AbortController();
   /** Begin of the last period that was polled: none is polled twice. */
   #polledSec = -1;
-  /** Begin of the last period that the line was found to be away in. It is still polled if the line comes back in it. */
+  /** Begin of the last period that the line was found away in; still polled if the line comes back in it. */
   #missedSec = -1;
   /** Undefined before the first poll. */
   #isUp: boolean | undefined;
@@ -115,7 +115,7 @@ class LinePoll {
     this.#deps.refuse('poll-line-down', why);
   }
 
-  /** Takes a period that was not polled, or waits a step towards it. Throws `line-failed` when the port closes meanwhile. */
+  /** Takes a period that was not polled, or waits a step towards it. Throws `line-failed` when the port has closed. */
   async #isDue(): Promise<boolean> {
     const { clock } = this.#deps;
     if (this.#closed.signal.aborted) throw lineError(this.#line, 'closed');

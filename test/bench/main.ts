@@ -1,4 +1,6 @@
-/** `npm run bench`: measures, prints, and writes test/bench/results.json, which is committed: a change shows as a diff. */
+/**
+ * `npm run bench`: measures, prints, and writes test/bench/results.json, which is committed: a change shows as a diff.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { measureVerifyRates } from './verify-rate.ts';

@@ -1,4 +1,6 @@
-/** Modbus over Serial Line V1.02 and Application Protocol V1.1b3: frames, exceptions, and nothing wrong ever answered. */
+/**
+ * Modbus over Serial Line V1.02 and Application Protocol V1.1b3: frames, exceptions, and nothing wrong ever answered.
+ */
 import t from 'tap';
 import { appendCrc16, crc16 } from '@coldproof/firmware-sim/crc16';
 import { frameSilenceMs, registerFault, registersOf } from '@coldproof/firmware-sim/device-modbus';

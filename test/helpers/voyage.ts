@@ -1,4 +1,6 @@
-/** Voyages for system tests: the demonstration as the user starts it, or in this process when a test takes part in it. */
+/**
+ * Voyages for system tests: the demonstration as the user starts it, or in this process when a test takes part in it.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';

@@ -62,9 +62,9 @@ function hostileVoyage(device: VoyageDevice, random: Random): OpenEnvelope[] {
   for (let i = 0; i < random.integer(3, 12); i++) {
     const samples: Sample[] = [];
     for (let j = 0; j < random.integer(1, 20); j++) {
-      timeSec += random.integer(0, 19) === 0 ? random.integer(100, 200) : 60;
-      if (random.integer(0, 25) === 0) centiC = random.pick([199, 200, 201, 500, 799, 800, 801, 950, -300]);
-      const isFault = random.integer(0, 60) === 0;
+      timeSec += random.integer(0, 59) === 0 ? random.integer(100, 200) : 60;
+      if (random.integer(0, 18) === 0) centiC = random.pick([199, 200, 201, 500, 799, 800, 801, 950, -300]);
+      const isFault = random.integer(0, 150) === 0;
       samples.push({ timeSec, value: isFault ? faultValue(channel) : centiC });
     }
     // The next batch's clock may have been set back a little.

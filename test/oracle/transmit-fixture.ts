@@ -1,18 +1,19 @@
 /** A transmitter on its own: a store that knows an order and a proof against it, and rounds that a test calls itself. */
 import { join } from 'node:path';
 import type { Test } from 'tap';
-import { bytesToHex } from '@coldproof/wire';
+import { bytesToHex, encodeEnvelope, type Envelope } from '@coldproof/wire';
+import type { Chain } from '@coldproof/oracle/chain';
 import { realClock, type Clock } from '@coldproof/oracle/clock';
 import { Findings } from '@coldproof/oracle/findings';
 import { Log } from '@coldproof/oracle/log';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
+import type { ActionState } from '@coldproof/oracle/store-outbox';
 import { Store } from '@coldproof/oracle/store';
 import { Transmit, type CrashPoint, type TransmitPolicy } from '@coldproof/oracle/transmit';
 import { verifyBatch } from '@coldproof/oracle/verify';
 import { Watch } from '@coldproof/oracle/watch';
-import { encodeEnvelope, type Envelope } from '@coldproof/wire';
-import type { World } from './anvil.ts';
-import { chainOf, logKeyIn, makeFolder, quickTransmit } from './oracle-fixture.ts';
+import { countEvents, dispatchOrder, makeWorld, orderState, readOrder, type World } from './anvil.ts';
+import { chainOf, logKeyIn, makeFolder, quickTransmit, until, warmVoyage } from './oracle-fixture.ts';
 
 export type Line = { readonly event: string; readonly [field: string]: unknown };
 
@@ -25,7 +26,7 @@ export class Life {
   readonly transmit: Transmit;
   readonly findings: Findings;
   readonly lines: Line[] = [];
-  readonly #chain;
+  readonly chain: Chain;
 
   constructor(
     world: World,
@@ -39,12 +40,12 @@ export class Life {
     } = {},
   ) {
     this.store = new Store(join(folder, 'oracle.db'));
-    this.#chain = chainOf(world, options.rpcUrl);
+    this.chain = chainOf(world, options.rpcUrl);
     const crashPoint: CrashPoint = (name) => {
       if (name === options.crashAt) throw new Crash(name);
     };
     const deps = {
-      chain: this.#chain,
+      chain: this.chain,
       store: this.store,
       transmitter: world.anvil.chain.account(options.account ?? 9),
       pace: options.pace ?? realClock,
@@ -62,7 +63,7 @@ export class Life {
   }
 
   close(): void {
-    this.#chain.close();
+    this.chain.close();
     this.store.close();
   }
 }
@@ -84,4 +85,47 @@ export async function prepare(t: Test, world: World, envelopes: readonly Envelop
   if (!life.findings.refresh()) throw new Error(`no action for ${bytesToHex(device)}`);
   life.close();
   return folder;
+}
+
+export type Scene = {
+  readonly world: World;
+  readonly orderId: string;
+  readonly dispatchedAtSec: number;
+  readonly folder: string;
+  /** The chain as it is now. */
+  readonly snapshot: string;
+};
+
+/** A chain with an order in transit that the store has a proof against. The chain's time is after the excursion. */
+export async function scene(t: Test, seed: number, anvilArgs: readonly string[] = []): Promise<Scene> {
+  const world = await makeWorld(seed, anvilArgs);
+  t.teardown(() => world.anvil.stop());
+  const { orderId, dispatchedAtSec } = await dispatchOrder(world);
+  const envelopes = warmVoyage(world.device, dispatchedAtSec);
+  await world.anvil.chain.mine(dispatchedAtSec + 4 * 900);
+  const folder = await prepare(t, world, envelopes);
+  const snapshot = await world.anvil.chain.request<string>('evm_snapshot');
+  return { world, orderId, dispatchedAtSec, folder, snapshot };
+}
+
+export function stateOf(life: Life, orderId: string): ActionState | undefined {
+  return life.store.outbox.ofOrder(orderId)[0]?.state;
+}
+
+export async function roundsUntil(life: Life, orderId: string, state: ActionState): Promise<void> {
+  await until(`the action is ${state}`, async () => {
+    await life.round();
+    return stateOf(life, orderId) === state;
+  });
+}
+
+export async function cancelledOnce(
+  t: Test,
+  { world, orderId }: Pick<Scene, 'world' | 'orderId'>,
+  why: string,
+): Promise<void> {
+  t.equal((await readOrder(world, orderId))['state'], orderState.cancelled, why);
+  t.equal(await countEvents(world, 'OrderCancelled'), 1, `${why}: one cancellation`);
+  t.equal(await countEvents(world, 'OrderReplaced'), 1, `${why}: one replacement`);
+  t.equal(await countEvents(world, 'RepairRequested'), 1, `${why}: one ticket`);
 }

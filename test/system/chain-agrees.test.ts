@@ -1,4 +1,7 @@
-/** An independent reader of the chain: only the RPC URL, addresses and ABIs that the status names; no code of the oracle. */
+/**
+ * An independent reader of the chain: only the RPC URL, addresses and ABIs that the status names; no code of the
+ * oracle.
+ */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,7 @@
-/** Each scenario as `npm start -- --once --json --scenario NAME` runs it: exit code, last line, and what must not happen. */
+/**
+ * Each scenario as `npm start -- --once --json --scenario NAME` runs it: exit code, last line, and what must not
+ * happen.
+ */
 import t from 'tap';
 import { sailOnce } from '../helpers/voyage.ts';
 
