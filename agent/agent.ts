@@ -171,11 +171,13 @@ class Agent implements RunningAgent {
     });
     // Who is interested awaits `finished`; a failure while starting is told by startAgent itself.
     this.finished.catch(() => undefined);
-    this.#devices = new Map(config.devices.map((device) => {
-      const keyStore = deps.keyStores.get(device.name);
-      assert(keyStore !== undefined, `device ${device.name} has a key store`);
-      return [device.name, new Device(device, keyStore, deps.journal)];
-    }));
+    this.#devices = new Map(
+      config.devices.map((device) => {
+        const keyStore = deps.keyStores.get(device.name);
+        assert(keyStore !== undefined, `device ${device.name} has a key store`);
+        return [device.name, new Device(device, keyStore, deps.journal)];
+      }),
+    );
   }
 
   async open(): Promise<void> {
@@ -322,7 +324,10 @@ class Agent implements RunningAgent {
     const { logPublicKey, windowBatches, resendSec, reconnectSecMax } = this.#config.uplink;
     return runForward(
       {
-        journal, link, random, log,
+        journal,
+        link,
+        random,
+        log,
         timer: monotonicClock,
         refuse: (reason, detail) => this.#refusals.refuse(reason, detail),
         bell: device.forwardBell,

@@ -15,7 +15,10 @@ export function checkRelations(root: unknown, place: Place): void {
   distinct(lines, ['path']);
   distinct(credentials, ['username']);
   for (const { value, place } of devices) distinct(items(value, 'sensors', place), ['channel']);
-  distinct(sensors.map((each) => inside(each, 'mqtt')), ['topic', 'name']);
+  distinct(
+    sensors.map((each) => inside(each, 'mqtt')),
+    ['topic', 'name'],
+  );
 
   const lineNames = lines.map(({ value }) => at(value, 'name'));
   const allowedTopics = credentials.flatMap(({ value }) => items(value, 'topics', place).map((each) => each.value));

@@ -5,11 +5,32 @@
  */
 import { parseDocument } from 'yaml';
 import {
-  accept, channelName, envelopeBytesMax, faultValue, isTemperature, parseChannel, parseHex, reject, sampleBytes,
-  sampleDeltaSecMax, samplesPerSeriesMax, seriesPerBatchMax, type Verdict,
+  accept,
+  channelName,
+  envelopeBytesMax,
+  faultValue,
+  isTemperature,
+  parseChannel,
+  parseHex,
+  reject,
+  sampleBytes,
+  sampleDeltaSecMax,
+  samplesPerSeriesMax,
+  seriesPerBatchMax,
+  type Verdict,
 } from '@coldproof/wire';
 import {
-  finite, integer, list, oneOf, optional, Place, record, text, type Field, type Formed, type Problem,
+  finite,
+  integer,
+  list,
+  oneOf,
+  optional,
+  Place,
+  record,
+  text,
+  type Field,
+  type Formed,
+  type Problem,
 } from './config-field.ts';
 import { checkRelations } from './config-relations.ts';
 import type { SamplerTerms } from './sample.ts';
@@ -183,7 +204,8 @@ function checkSensor(formed: Formed<typeof sensorShape>, place: Place): SensorCo
   }
   // Null is told of already, and has made the record null.
   return {
-    channel, unit,
+    channel,
+    unit,
     mqtt: mqtt ?? undefined,
     modbus: modbus ?? undefined,
     stuckSamples: stuckSamples ?? undefined,

@@ -80,8 +80,12 @@ const schema = `
 
 type ReadingRow = { channel: number; timeSec: number; value: number; marks: number; isClockTrusted: number };
 type ChannelRow = {
-  channel: number; newestSec: number; marks: number;
-  lastValidSec: number | null; lastValidValue: number | null; equalCount: number | null;
+  channel: number;
+  newestSec: number;
+  marks: number;
+  lastValidSec: number | null;
+  lastValidValue: number | null;
+  equalCount: number | null;
 };
 type EnvelopeRow = { sequence: number; digest: Uint8Array; bytes: Uint8Array; checksum: Uint8Array };
 
@@ -153,8 +157,13 @@ export class Journal {
         insertReading.run(device, channel, timeSec, value, marks, isClockTrusted ? 1 : 0);
         const { lastValid } = state;
         const { changes } = putChannel.run({
-          device, channel, newestSec: timeSec, marks: state.marks, lastValidSec: lastValid?.timeSec ?? null,
-          lastValidValue: lastValid?.value ?? null, equalCount: lastValid?.equalCount ?? null,
+          device,
+          channel,
+          newestSec: timeSec,
+          marks: state.marks,
+          lastValidSec: lastValid?.timeSec ?? null,
+          lastValidValue: lastValid?.value ?? null,
+          equalCount: lastValid?.equalCount ?? null,
         });
         assert(changes === 1, `channel ${channel}: reading at ${timeSec} is newer than all before it`);
       }
@@ -224,19 +233,21 @@ function prepareFile(database: Database, path: string): void {
   database.pragma('locking_mode = EXCLUSIVE');
   database.pragma('journal_mode = WAL');
   database.pragma('synchronous = FULL');
-  database.transaction(() => {
-    const version = database.pragma('user_version', { simple: true });
-    const application = database.pragma('application_id', { simple: true });
-    if (version === 0 && application === 0) {
-      database.exec(schema);
-      database.pragma(`user_version = ${schemaVersion}`);
-      database.pragma(`application_id = ${applicationId}`);
-    } else if (version !== schemaVersion || application !== applicationId) {
-      const got = `${String(application)}/${String(version)}`;
-      const message = `${path}: expected a journal of version ${applicationId}/${schemaVersion}, got ${got}`;
-      throw new OperatingError('journal-damaged', message, { retry: 'never' });
-    }
-  }).exclusive();
+  database
+    .transaction(() => {
+      const version = database.pragma('user_version', { simple: true });
+      const application = database.pragma('application_id', { simple: true });
+      if (version === 0 && application === 0) {
+        database.exec(schema);
+        database.pragma(`user_version = ${schemaVersion}`);
+        database.pragma(`application_id = ${applicationId}`);
+      } else if (version !== schemaVersion || application !== applicationId) {
+        const got = `${String(application)}/${String(version)}`;
+        const message = `${path}: expected a journal of version ${applicationId}/${schemaVersion}, got ${got}`;
+        throw new OperatingError('journal-damaged', message, { retry: 'never' });
+      }
+    })
+    .exclusive();
 }
 
 function openingError(path: string, cause: unknown): OperatingError {

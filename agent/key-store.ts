@@ -8,11 +8,25 @@
  * The box holds the key as PKCS#8; everything outside the box is authenticated with it.
  */
 import {
-  createCipheriv, createDecipheriv, createPrivateKey, createPublicKey, generateKeyPairSync, scryptSync, sign,
+  createCipheriv,
+  createDecipheriv,
+  createPrivateKey,
+  createPublicKey,
+  generateKeyPairSync,
+  scryptSync,
+  sign,
   type KeyObject,
 } from 'node:crypto';
 import {
-  closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, statSync, writeFileSync,
+  closeSync,
+  existsSync,
+  fsyncSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  statSync,
+  writeFileSync,
 } from 'node:fs';
 import { dirname } from 'node:path';
 import { bytesToHex, concatBytes, deviceOf, parseHex, toLowS } from '@coldproof/wire';
@@ -160,9 +174,17 @@ function isKeyFile(value: unknown): value is KeyFile {
   // RFC 7914 §2: n is a power of 2 above 1.
   const isCost = isCount(n) && isCount(r) && isCount(p) && n > 1 && Number.isInteger(Math.log2(n)) && p <= 16;
   return (
-    isHex(publicKey, 64) && name === 'scrypt' && isCost && 128 * n * r <= scryptMemoryBytesMax &&
-    isHex(salt, saltBytes) && named === cipherName && isHex(nonce, nonceBytes) &&
-    typeof box === 'string' && box.length > 2 * tagBytes && box.length < 2_048 && isHex(box, box.length / 2)
+    isHex(publicKey, 64) &&
+    name === 'scrypt' &&
+    isCost &&
+    128 * n * r <= scryptMemoryBytesMax &&
+    isHex(salt, saltBytes) &&
+    named === cipherName &&
+    isHex(nonce, nonceBytes) &&
+    typeof box === 'string' &&
+    box.length > 2 * tagBytes &&
+    box.length < 2_048 &&
+    isHex(box, box.length / 2)
   );
 }
 

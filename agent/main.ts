@@ -10,9 +10,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import {
-  bytesToHex, deviceOf, encodeEnrolment, enrolmentPreimage, isContainerNumber, parseHex,
-} from '@coldproof/wire';
+import { bytesToHex, deviceOf, encodeEnrolment, enrolmentPreimage, isContainerNumber, parseHex } from '@coldproof/wire';
 import { startAgent } from './agent.ts';
 import { clockOf } from './clock.ts';
 import { parseConfig, type AgentConfig } from './config.ts';
@@ -134,7 +132,10 @@ function parseAddress(option: string, text: string | undefined): Uint8Array {
 
 async function run(config: AgentConfig): Promise<void> {
   const clock = clockOf(process.env['COLDPROOF_DEMONSTRATION_CLOCK']);
-  const log = jsonLog((line) => process.stderr.write(line), () => clock.nowMs());
+  const log = jsonLog(
+    (line) => process.stderr.write(line),
+    () => clock.nowMs(),
+  );
   const { passphrase, uplinkPassword, sensorPasswords } = readSecrets(config, process.env);
   const keyStores = new Map<string, KeyStore>(
     config.devices.map(({ name }) => [name, openKeyFile(keyPath(config, name), passphrase)]),
@@ -181,7 +182,10 @@ main(process.argv.slice(2)).then(
     const isOperating = error instanceof OperatingError;
     const message = isOperating || !(error instanceof Error) ? describeError(error) : error.stack;
     const code = isOperating ? error.code : 'bug';
-    jsonLog((line) => process.stderr.write(line), () => Date.now())('error', 'failed', { code, message });
+    jsonLog(
+      (line) => process.stderr.write(line),
+      () => Date.now(),
+    )('error', 'failed', { code, message });
     process.exit(1);
   },
 );

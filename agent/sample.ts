@@ -3,7 +3,14 @@
  * is refused here has no place in the series at all, because of its time or its unit.
  */
 import {
-  accept, clockSkewSecMax, faultValue, isTemperature, marks, reject, unixSecMax, type Verdict,
+  accept,
+  clockSkewSecMax,
+  faultValue,
+  isTemperature,
+  marks,
+  reject,
+  unixSecMax,
+  type Verdict,
 } from '@coldproof/wire';
 import { toChannelInteger } from './unit.ts';
 

@@ -2,9 +2,7 @@
  * Stage 2, seal: readings -> Batch. Pure: the same unsealed readings seal to the same batch, before and after a
  * restart, because count and age go by the readings' own times and never by the wall clock.
  */
-import {
-  assert, digestBatch, flags, sealBatch, type Batch, type Sample, type Series,
-} from '@coldproof/wire';
+import { assert, digestBatch, flags, sealBatch, type Batch, type Sample, type Series } from '@coldproof/wire';
 import type { Reading } from './sample.ts';
 
 export type SealTerms = {
@@ -64,7 +62,11 @@ export function sealReadings(
   const series: Series[] = [...byChannel].map(([channel, one]) => ({ channel, ...one }));
   const isClockTrusted = readings.every((reading) => reading.isClockTrusted);
   // Bit 0 stays clear: the gateway signs for sensors that have no key.
-  const { batch, encoded, series: encodedSeries } = sealBatch(series, {
+  const {
+    batch,
+    encoded,
+    series: encodedSeries,
+  } = sealBatch(series, {
     ...chain,
     flags: isClockTrusted ? 0 : flags.clockUnsynchronised,
     sealedAtSec: readings[0]!.timeSec,

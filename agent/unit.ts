@@ -7,7 +7,10 @@ import { channels, isTemperature } from '@coldproof/wire';
 type Conversion = (value: number) => number;
 type Conversions = { readonly [unit: string]: Conversion };
 
-const times = (factor: number): Conversion => (value) => value * factor;
+const times =
+  (factor: number): Conversion =>
+  (value) =>
+    value * factor;
 
 const temperature: Conversions = {
   Cel: times(100),

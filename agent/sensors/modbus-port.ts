@@ -68,9 +68,10 @@ export class ModbusPort extends EventEmitter {
       const code = this.#received[at + 1]!;
       if (code === (awaited.function | 0x80)) return this.#received.subarray(at, at + exceptionBytes);
       // An answer of this function has begun here; the rest of it is on its way.
-      if (code === awaited.function) return this.#received.subarray(at).length < awaited.bytes
-        ? undefined
-        : this.#received.subarray(at, at + awaited.bytes);
+      if (code === awaited.function)
+        return this.#received.subarray(at).length < awaited.bytes
+          ? undefined
+          : this.#received.subarray(at, at + awaited.bytes);
     }
     return undefined;
   }

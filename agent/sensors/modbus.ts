@@ -169,7 +169,9 @@ class LinePoll {
   async #open(): Promise<ModbusClient> {
     const port = new ModbusPort(this.#line);
     const client = new ModbusClient(port);
-    // Without a listener an 'error' of the port ends the process; what it means is seen at the next poll.
+    // An 'error' without a listener ends the process, and the client's own is gone once it is closed. What the error
+    // means is seen at the next poll.
+    port.on('error', () => undefined);
     client.on('error', () => undefined);
     const closed = new AbortController();
     port.once('close', () => closed.abort());

@@ -37,14 +37,40 @@ const namePattern = /^[A-Za-z0-9][-:./_A-Za-z0-9]*$/;
 
 type Kind = 'string' | 'number' | 'boolean';
 const fieldKinds: { readonly [label: string]: Kind } = {
-  bn: 'string', bt: 'number', bu: 'string', bv: 'number', bs: 'number', bver: 'number', n: 'string', u: 'string',
-  v: 'number', vs: 'string', vb: 'boolean', vd: 'string', s: 'number', t: 'number', ut: 'number',
+  bn: 'string',
+  bt: 'number',
+  bu: 'string',
+  bv: 'number',
+  bs: 'number',
+  bver: 'number',
+  n: 'string',
+  u: 'string',
+  v: 'number',
+  vs: 'string',
+  vb: 'boolean',
+  vd: 'string',
+  s: 'number',
+  t: 'number',
+  ut: 'number',
 };
 
 type Base = { bn: string; bt: number; bu: string | undefined; bv: number; bs: number | undefined };
 type Fields = {
-  bn?: string; bt?: number; bu?: string; bv?: number; bs?: number; bver?: number;
-  n?: string; u?: string; v?: number; vs?: string; vb?: boolean; vd?: string; s?: number; t?: number; ut?: number;
+  bn?: string;
+  bt?: number;
+  bu?: string;
+  bv?: number;
+  bs?: number;
+  bver?: number;
+  n?: string;
+  u?: string;
+  v?: number;
+  vs?: string;
+  vb?: boolean;
+  vd?: string;
+  s?: number;
+  t?: number;
+  ut?: number;
 };
 
 /** `nowSec` dates records without a time, and those with a relative one. */

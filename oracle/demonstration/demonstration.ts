@@ -29,6 +29,9 @@ const patienceAfterArrivalMs = 4 * 3_600_000;
 /** And in real time, whatever the speed: a loaded machine still has to start, restart and catch up. */
 const patienceRealMs = 60_000;
 
+/** How the oracle's sensor-fault rule calls what the scenario does to the probe. */
+const faultCauses = { stuck: 'stuck', disconnected: 'no value' } as const;
+
 export class Demonstration {
   readonly stage: Stage;
   readonly #options: Options;
@@ -139,7 +142,10 @@ export class Demonstration {
   #end(state: string): void {
     const { order, sensorFault } = this.#expected;
     const faults = Object.values(this.status.sensorFaults);
-    const isFaultShown = sensorFault === undefined ? true : faults.some((fault) => fault.includes(sensorFault));
+    const isFaultShown =
+      sensorFault === undefined
+        ? faults.length === 0
+        : faults.some((fault) => fault.includes(faultCauses[sensorFault]));
     this.#endedAsExpected = state === order && isFaultShown;
     this.#narrator.end(this.status, this.nowMs());
   }

@@ -68,8 +68,8 @@ export class Narrator {
 
   #tellOrder(view: View, nowMs: number): void {
     const { state } = view.order;
-    if (state === 'Cancelled') return this.#tellCancellation(view, nowMs);
-    if (state === 'InTransit' || !this.#isNew(`order ${state}`)) return;
+    if (state === 'Cancelled') this.#tellCancellation(view, nowMs);
+    if (state === 'Cancelled' || state === 'InTransit' || !this.#isNew(`order ${state}`)) return;
     this.#story.tell(nowMs, 'contract', `order ${this.#stage.orderId} is ${state}`);
     if (state === 'Settled') this.#story.add(`the supplier is paid ${formatMoney(terms.price)}`);
   }

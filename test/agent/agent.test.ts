@@ -11,8 +11,18 @@ import { openKeyFile } from '@coldproof/agent/key-store';
 import { OperatingError } from '@coldproof/agent/operating-error';
 import { seeded } from '../helpers/seed.ts';
 import {
-  HandClock, makeKey, makeLogKey, mustParse, passphrase, sensorPassword, startTruck, StubOracle, temporaryFolder,
-  truckYaml, until, voyageStartSec,
+  HandClock,
+  makeKey,
+  makeLogKey,
+  mustParse,
+  passphrase,
+  sensorPassword,
+  startTruck,
+  StubOracle,
+  temporaryFolder,
+  truckYaml,
+  until,
+  voyageStartSec,
 } from './fixture.ts';
 
 async function setUp(t: Test) {
@@ -65,16 +75,25 @@ t.test('readings become batches, in order, with a receipt for each', async (t) =
   await agent.stop();
   await agent.finished;
   const chain = oracle.stored.get(device)!;
-  t.same(chain.map(({ batch }) => batch.sequence), [0, 1, 2, 3]);
-  t.same(chain.map(({ series }) => series.map(({ channel }) => channel)), Array(4).fill([6, 16]));
+  t.same(
+    chain.map(({ batch }) => batch.sequence),
+    [0, 1, 2, 3],
+  );
+  t.same(
+    chain.map(({ series }) => series.map(({ channel }) => channel)),
+    Array(4).fill([6, 16]),
+  );
   t.same(
     chain.flatMap(({ series }) => series[1]!.samples),
     Array.from({ length: 20 }, (_, i) => ({ timeSec: voyageStartSec + 60 * i, value: 400 + i })),
   );
-  t.same(oracle.statuses.map(({ payload, retain }) => ({ payload, retain })), [
-    { payload: '{"online":true}', retain: true },
-    { payload: '{"online":false}', retain: true },
-  ]);
+  t.same(
+    oracle.statuses.map(({ payload, retain }) => ({ payload, retain })),
+    [
+      { payload: '{"online":true}', retain: true },
+      { payload: '{"online":false}', retain: true },
+    ],
+  );
 });
 
 t.test('link down for 6 hours with restarts inside: all batches once, in order, with their own times', async (t) => {
@@ -98,9 +117,15 @@ t.test('link down for 6 hours with restarts inside: all batches once, in order, 
   await sensor.endAsync();
   await agent.stop();
   const chain = oracle.stored.get(device)!;
-  t.same(chain.map(({ batch }) => batch.sequence), Array.from({ length: 72 }, (_, i) => i));
+  t.same(
+    chain.map(({ batch }) => batch.sequence),
+    Array.from({ length: 72 }, (_, i) => i),
+  );
   const samples = chain.flatMap(({ series }) => series.find(({ channel }) => channel === 16)!.samples);
-  t.same(samples, Array.from({ length: 360 }, (_, i) => ({ timeSec: voyageStartSec + 60 * i, value: i })));
+  t.same(
+    samples,
+    Array.from({ length: 360 }, (_, i) => ({ timeSec: voyageStartSec + 60 * i, value: i })),
+  );
   t.same(oracle.refused, []);
 });
 
@@ -118,7 +143,10 @@ t.test('a network that loses messages and receipts and breaks: still once and in
   await until(() => agent.status().devices[0]!.receipts === 40, 'a receipt for each');
   await sensor.endAsync();
   await agent.stop();
-  t.same(oracle.stored.get(device)!.map(({ batch }) => batch.sequence), Array.from({ length: 40 }, (_, i) => i));
+  t.same(
+    oracle.stored.get(device)!.map(({ batch }) => batch.sequence),
+    Array.from({ length: 40 }, (_, i) => i),
+  );
   t.notOk(oracle.refused.includes('equivocation'));
   t.ok(oracle.received > 40, `${oracle.received} messages for 40 batches`);
 });
@@ -184,7 +212,10 @@ t.test('a disconnected probe is a fault in the series, a mark on it, and a fault
   await agent.stop();
   const series = oracle.stored.get(device)![0]!.series[1]!;
   t.equal(series.marks, marks.invalidValue);
-  t.same(series.samples.map(({ value }) => value), [400, 400, 400, 400, -0x8000]);
+  t.same(
+    series.samples.map(({ value }) => value),
+    [400, 400, 400, 400, -0x8000],
+  );
 });
 
 t.test('an unset clock flags the batch; evidence of it is no evidence', async (t) => {
@@ -201,7 +232,10 @@ t.test('an unset clock flags the batch; evidence of it is no evidence', async (t
   await until(() => agent.status().devices[0]!.receipts === 2, 'two receipts');
   await sensor.endAsync();
   await agent.stop();
-  t.same(oracle.stored.get(device)!.map(({ batch }) => batch.flags), [flags.clockUnsynchronised, 0]);
+  t.same(
+    oracle.stored.get(device)!.map(({ batch }) => batch.flags),
+    [flags.clockUnsynchronised, 0],
+  );
 });
 
 t.test('two devices: two keys, two chains, two connections, nothing in common', async (t) => {
@@ -210,13 +244,17 @@ t.test('two devices: two keys, two chains, two connections, nothing in common', 
   oracle.trust(second);
   const truck = config.devices[0]!;
   const rename = (text: string) => text.replaceAll('TRUCK-7', 'TRUCK-8');
-  const devices = [truck, {
-    ...truck,
-    name: 'TRUCK-8',
-    sensors: truck.sensors.map((sensor) => ({
-      ...sensor, mqtt: { topic: rename(sensor.mqtt!.topic), name: rename(sensor.mqtt!.name) },
-    })),
-  }];
+  const devices = [
+    truck,
+    {
+      ...truck,
+      name: 'TRUCK-8',
+      sensors: truck.sensors.map((sensor) => ({
+        ...sensor,
+        mqtt: { topic: rename(sensor.mqtt!.topic), name: rename(sensor.mqtt!.name) },
+      })),
+    },
+  ];
   const broker = config.sensorBroker!;
   const credentials = [{ ...broker.credentials[0]!, topics: ['sensors/TRUCK-7', 'sensors/TRUCK-8'] }];
   const { agent } = await startTruck({ ...config, devices, sensorBroker: { ...broker, credentials } }, clock);
@@ -234,7 +272,7 @@ t.test('two devices: two keys, two chains, two connections, nothing in common', 
   t.same(valuesOf(bytesToHex(second.device())), Array(10).fill(500));
 });
 
-t.test('a journal that fails ends the agent; the reading is not acknowledged, and still the sensor\'s', async (t) => {
+t.test("a journal that fails ends the agent; the reading is not acknowledged, and still the sensor's", async (t) => {
   const { config, clock } = await setUp(t);
   const journal = Journal.open(config.stateDir);
   const { agent } = await startTruck(config, clock, journal);
@@ -263,7 +301,10 @@ t.test('a stop in the middle of a storm: what was acknowledged is journaled, and
   const acknowledged: number[] = [];
   for (let second = 0; second < 3_000; second++) {
     const pack = JSON.stringify([{ n: 'TRUCK-7/cargo-probe-1', t: voyageStartSec + second, v: 4 + second / 100 }]);
-    sensor.publishAsync('sensors/TRUCK-7', pack, { qos: 1 }).then(() => acknowledged.push(second), () => undefined);
+    sensor.publishAsync('sensors/TRUCK-7', pack, { qos: 1 }).then(
+      () => acknowledged.push(second),
+      () => undefined,
+    );
   }
   await until(() => acknowledged.length > 0, 'the storm has begun');
   await agent.stop();
@@ -274,7 +315,11 @@ t.test('a stop in the middle of a storm: what was acknowledged is journaled, and
   journal.close();
   t.ok(acknowledged.length < 3_000, 'it was in the middle');
   t.ok(newestSec >= voyageStartSec + acknowledged.at(-1)!, `${acknowledged.length} of 3000 acknowledged`);
-  t.same(acknowledged, acknowledged.map((_, i) => i), 'PUBACKs came in order');
+  t.same(
+    acknowledged,
+    acknowledged.map((_, i) => i),
+    'PUBACKs came in order',
+  );
 });
 
 t.test('a broker that takes the connection and then says nothing does not hold up a stop', async (t) => {

@@ -48,7 +48,9 @@ t.test('the example of the documentation, with every default', (t) => {
   const [probe, supply] = config.devices[0]!.sensors;
   t.match(probe, { channel: 16, unit: 'Cel', range: { least: -4_000, most: 7_000 }, invalid: [-12_700, 8_500] });
   t.match(supply, {
-    channel: 1, unit: 'Cel', stuckSamples: undefined,
+    channel: 1,
+    unit: 'Cel',
+    stuckSamples: undefined,
     modbus: { wordOrder: 'high-first', scale: 0.1, offset: 0, invalid: [0x7fff] },
   });
   t.match(config.lines[0], { parity: 'none', stopBits: 1 });

@@ -13,8 +13,20 @@ import { Journal } from '@coldproof/agent/journal';
 import { createKeyFile, openKeyFile, type KeyStore } from '@coldproof/agent/key-store';
 import { mqttLink } from '@coldproof/agent/link';
 import {
-  bytesEqual, bytesToHex, decodeEnvelope, encodeReceipt, encodeReceiptBody, formatTopic, logOf, noPrevious,
-  openEnvelope, parseTopic, receiptPreimage, verifyEnvelope, type OpenEnvelope, type Receipt,
+  bytesEqual,
+  bytesToHex,
+  decodeEnvelope,
+  encodeReceipt,
+  encodeReceiptBody,
+  formatTopic,
+  logOf,
+  noPrevious,
+  openEnvelope,
+  parseTopic,
+  receiptPreimage,
+  verifyEnvelope,
+  type OpenEnvelope,
+  type Receipt,
 } from '@coldproof/wire';
 import type { Test } from 'tap';
 

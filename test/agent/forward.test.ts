@@ -73,7 +73,9 @@ function setUp(count: number, deps: Partial<ForwardDeps> = {}, link = new HandLi
   const refused: string[] = [];
   const running = runForward(
     {
-      journal, link, bell,
+      journal,
+      link,
+      bell,
       timer: {
         nowMs: () => timer.ms,
         // Back-off takes no time here, but a turn of the event loop, so that the test can look.
@@ -92,8 +94,12 @@ function setUp(count: number, deps: Partial<ForwardDeps> = {}, link = new HandLi
       ...deps,
     },
     {
-      name: 'TRUCK-7', device, logPublicKey: logKey.publicKey,
-      windowBatches: 4, resendMs: 10_000, reconnectMsMax: 30_000,
+      name: 'TRUCK-7',
+      device,
+      logPublicKey: logKey.publicKey,
+      windowBatches: 4,
+      resendMs: 10_000,
+      reconnectMsMax: 30_000,
     },
     stopping.signal,
   );
@@ -179,7 +185,10 @@ t.test('a journal that fails while a receipt comes in ends the run', async (t) =
     },
   };
   const { link, running } = setUp(1, { journal });
-  const outcome = running.then(() => 'ended', (error: unknown) => error);
+  const outcome = running.then(
+    () => 'ended',
+    (error: unknown) => error,
+  );
   await until(() => link.published.length > 0, 'sent');
   link.receipt(0);
   t.equal(await outcome, failure);

@@ -49,7 +49,10 @@ t.test('what was recorded is there after a reopen: readings, states, head, envel
   t.same([...reopened.samplerStates(device)], [[16, entries[2]!.state]]);
   t.match(reopened.head(device), { sequence: 1, receipts: 0 });
   t.same(new Uint8Array(reopened.head(device).previous), digestOf(1));
-  t.same(reopened.pending(device, 0, 9).map(({ sequence, bytes }) => [sequence, [...bytes]]), [[0, [1, 2]]]);
+  t.same(
+    reopened.pending(device, 0, 9).map(({ sequence, bytes }) => [sequence, [...bytes]]),
+    [[0, [1, 2]]],
+  );
   t.equal(reopened.settle(device, 0, digestOf(1), Uint8Array.of(9)), 'settled');
   t.equal(reopened.pendingCount(device), 0);
   t.match(reopened.head(device), { sequence: 1, receipts: 1 });
@@ -107,9 +110,18 @@ t.test('settle: only for this batch, and once', (t) => {
   t.equal(journal.pendingCount(device), 3);
   t.equal(journal.settle(device, 1, digestOf(1), receipt), 'settled');
   t.equal(journal.settle(device, 1, digestOf(1), receipt), 'not-awaited');
-  t.same(journal.pending(device, 0, 9).map(({ sequence }) => sequence), [0, 2]);
-  t.same(journal.pending(device, 1, 9).map(({ sequence }) => sequence), [2]);
-  t.same(journal.pending(device, 0, 1).map(({ sequence }) => sequence), [0]);
+  t.same(
+    journal.pending(device, 0, 9).map(({ sequence }) => sequence),
+    [0, 2],
+  );
+  t.same(
+    journal.pending(device, 1, 9).map(({ sequence }) => sequence),
+    [2],
+  );
+  t.same(
+    journal.pending(device, 0, 1).map(({ sequence }) => sequence),
+    [0],
+  );
   journal.close();
   t.end();
 });
@@ -180,7 +192,11 @@ t.test('kill -9 at random moments: what was acknowledged is there, no sequence t
     const after = Journal.open(stateDir);
     const { sequence, previous } = after.head(device);
     const sealed = after.pending(device, 0, 1_000_000);
-    t.same(sealed.map((each) => each.sequence), sealed.map((_, i) => i), 'contiguous from 0');
+    t.same(
+      sealed.map((each) => each.sequence),
+      sealed.map((_, i) => i),
+      'contiguous from 0',
+    );
     t.equal(sealed.length, sequence);
     t.same(previous, sealed.at(-1)?.digest ?? noPrevious);
     for (const each of sealed) {
@@ -190,7 +206,11 @@ t.test('kill -9 at random moments: what was acknowledged is there, no sequence t
     }
     t.ok(sealed.length >= [...digests.keys()].length, 'every appended envelope is there');
     const held = heldTimes(after);
-    t.same(held, held.map((_, i) => i), 'each reading once, in order');
+    t.same(
+      held,
+      held.map((_, i) => i),
+      'each reading once, in order',
+    );
     t.ok(held.length > newestReading, `reading ${newestReading} was acknowledged, ${held.length} are there`);
     newestReading = held.length - 1;
     after.close();
@@ -222,7 +242,10 @@ t.test('a failed fsync stops the writer at once', { skip }, async (t) => {
     t.ok(told < start + 99, `after ${told - start + 1} readings`);
     const after = Journal.open(stateDir);
     const held = heldTimes(after);
-    t.same(held, held.map((_, i) => i));
+    t.same(
+      held,
+      held.map((_, i) => i),
+    );
     t.ok(held.length > told, 'all that was acknowledged is there');
     start = held.length;
     after.close();

@@ -8,7 +8,14 @@ import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import t, { type Test } from 'tap';
 import {
-  deviceOf, encodeEnrolment, enrolmentPreimage, isLowS, parseHex, referenceCrypto, concatBytes, bytesToHex,
+  deviceOf,
+  encodeEnrolment,
+  enrolmentPreimage,
+  isLowS,
+  parseHex,
+  referenceCrypto,
+  concatBytes,
+  bytesToHex,
 } from '@coldproof/wire';
 import { openKeyFile } from '@coldproof/agent/key-store';
 import { seeded } from '../helpers/seed.ts';
@@ -99,12 +106,14 @@ t.test('keygen and enrol: what they print verifies; the key is never printed or 
   const enrolment = JSON.parse(answer.out) as { r: string; s: string };
   t.match(enrolment, { device: key.device, x: key.x, y: key.y, asset: 'CSQU3054383', chainId: 31337, registry });
   const signature = concatBytes(parseHex(enrolment.r, 32)!, parseHex(enrolment.s, 32)!);
-  const preimage = enrolmentPreimage(encodeEnrolment({
-    chainId: 31337,
-    registry: parseHex('1a'.repeat(20), 20)!,
-    owner: parseHex('ab'.repeat(20), 20)!,
-    asset: 'CSQU3054383',
-  }));
+  const preimage = enrolmentPreimage(
+    encodeEnrolment({
+      chainId: 31337,
+      registry: parseHex('1a'.repeat(20), 20)!,
+      owner: parseHex('ab'.repeat(20), 20)!,
+      asset: 'CSQU3054383',
+    }),
+  );
   t.ok(referenceCrypto.verifyP256(publicKey, preimage, signature) && isLowS(signature));
   const wrong = command(...enrol, 'CSQU3054384');
   t.match(JSON.parse(wrong.err), { code: 'config-invalid', message: /--asset.*CSQU3054384/ });
@@ -160,7 +169,11 @@ t.test('kill -9 at random moments under a fast clock: each acknowledged reading 
   t.equal(await stop(agent!.child, 'SIGTERM'), 0);
   const chain = oracle.stored.get(bytesToHex(keyStore.device()))!;
   const arrived = chain.flatMap(({ series }) => series[0]!.samples.map(({ timeSec }) => timeSec));
-  t.same(arrived, [...new Set(arrived)].sort((a, b) => a - b), 'once and in order');
+  t.same(
+    arrived,
+    [...new Set(arrived)].sort((a, b) => a - b),
+    'once and in order',
+  );
   const { acknowledged } = voyage;
   const lost = acknowledged.filter((timeSec) => timeSec <= arrived.at(-1)! && !arrived.includes(timeSec));
   t.same(lost, [], `${acknowledged.length} acknowledged, ${arrived.length} arrived, ${left.unsealed} not due`);

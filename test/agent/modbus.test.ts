@@ -65,14 +65,27 @@ function lineAt(path: string): LineConfig {
 
 function source(register: number, rest: Partial<ModbusSource> = {}): ModbusSource {
   return {
-    line: 'unit', function: 4, register, type: 'int16', wordOrder: 'high-first', scale: 0.1, offset: 0,
-    invalid: [0x7fff, 0x8000], ...rest,
+    line: 'unit',
+    function: 4,
+    register,
+    type: 'int16',
+    wordOrder: 'high-first',
+    scale: 0.1,
+    offset: 0,
+    invalid: [0x7fff, 0x8000],
+    ...rest,
   };
 }
 
 function truckWith(sources: readonly (readonly [channel: number, source: ModbusSource])[]): DeviceConfig[] {
   const sensors = sources.map(([channel, modbus]) => ({
-    channel, unit: 'Cel', mqtt: undefined, modbus, range: undefined, invalid: [], stuckSamples: undefined,
+    channel,
+    unit: 'Cel',
+    mqtt: undefined,
+    modbus,
+    range: undefined,
+    invalid: [],
+    stuckSamples: undefined,
     spikeCentiCPerMin: undefined,
   }));
   return [{ name: 'TRUCK-7', sealSamplesMax: 15, sealAgeSecMax: 900, sensors }];
@@ -123,24 +136,49 @@ t.test('registers of each type, blocks, sentinels and exceptions', { skip }, asy
   t.teardown(() => pair.unplug());
   const float = Buffer.alloc(4);
   float.writeFloatBE(4.25);
-  const slave = await startSlave(pair.theirs, new Map([
-    [0, 50], [1, 0xffce], [2, 0x7fff], [3, 0x8000],
-    [10, 0xffff], [11, 0xfe0c], [12, float.readUInt16BE(2)], [13, float.readUInt16BE(0)],
-  ]));
-  const line = startLine(t, { ...lineAt(pair.ours), timeoutMs: 2_000 }, truckWith([
-    [3, source(0)], [1, source(1)], [2, source(2)], [4, source(3)],
-    [16, source(10, { type: 'int32' })],
-    [17, source(12, { type: 'float32', wordOrder: 'low-first', scale: 1 })],
-    [18, source(1, { function: 3, offset: 1 })],
-    [19, source(99)],
-  ]));
+  const slave = await startSlave(
+    pair.theirs,
+    new Map([
+      [0, 50],
+      [1, 0xffce],
+      [2, 0x7fff],
+      [3, 0x8000],
+      [10, 0xffff],
+      [11, 0xfe0c],
+      [12, float.readUInt16BE(2)],
+      [13, float.readUInt16BE(0)],
+    ]),
+  );
+  const line = startLine(
+    t,
+    { ...lineAt(pair.ours), timeoutMs: 2_000 },
+    truckWith([
+      [3, source(0)],
+      [1, source(1)],
+      [2, source(2)],
+      [4, source(3)],
+      [16, source(10, { type: 'int32' })],
+      [17, source(12, { type: 'float32', wordOrder: 'low-first', scale: 1 })],
+      [18, source(1, { function: 3, offset: 1 })],
+      [19, source(99)],
+    ]),
+  );
   await until(() => line.delivered.length >= 14, 'two polls');
   await line.stop();
   await closeSlave(slave);
   const first = new Map(line.delivered.slice(0, 7).map(({ channel, raw }) => [channel, raw.value]));
-  t.match([...first].sort((a, b) => a[0] - b[0]), [
-    [1, -5], [2, undefined], [3, 5], [4, undefined], [16, -50], [17, 4.25], [18, -4],
-  ]);
+  t.match(
+    [...first].sort((a, b) => a[0] - b[0]),
+    [
+      [1, -5],
+      [2, undefined],
+      [3, 5],
+      [4, undefined],
+      [16, -50],
+      [17, 4.25],
+      [18, -4],
+    ],
+  );
   t.ok(line.counts()['poll-exception']! >= 2, 'an exception loses its own block only');
   t.same(Object.keys(line.counts()), ['poll-exception']);
   t.same(line.events, ['line-up']);
@@ -217,8 +255,15 @@ t.test('broken, late, doubled and foreign answers: no wrong value is taken', { s
   await line.stop();
   const values = line.delivered.map(({ raw }) => Number(raw.value));
   t.ok(values.length > 15, `${values.length} of ${asked} answers were taken`);
-  t.ok(values.every((each) => truth.has(each)), 'each was a true answer');
-  t.same(values, [...values].sort((a, b) => a - b), 'and the answer to its own question: none came again');
+  t.ok(
+    values.every((each) => truth.has(each)),
+    'each was a true answer',
+  );
+  t.same(
+    values,
+    [...values].sort((a, b) => a - b),
+    'and the answer to its own question: none came again',
+  );
   t.equal(new Set(values).size, values.length);
 });
 

@@ -59,9 +59,13 @@ t.test('RFC 8428 section 4: base fields, sums and times', (t) => {
   t.match(decode([{ n: 'a', v: 1, t: -60 }]), [{ timeSec: 1_767_225_540 }], 'negative: before now');
   t.match(decode([{ n: 'a', v: 1, t: 2 ** 28 - 1 }]), [{ timeSec: 1_767_225_600 + 2 ** 28 - 1 }], 'relative below');
   t.match(decode([{ n: 'a', v: 1, t: 2 ** 28 }]), [{ timeSec: 2 ** 28 }], 'absolute from 2^28 on');
-  t.match(decode([{ bt: 1_767_225_000, n: 'a', v: 1 }, { t: 5, n: 'a', v: 2 }]), [
-    { timeSec: 1_767_225_000 }, { timeSec: 1_767_225_005 },
-  ]);
+  t.match(
+    decode([
+      { bt: 1_767_225_000, n: 'a', v: 1 },
+      { t: 5, n: 'a', v: 2 },
+    ]),
+    [{ timeSec: 1_767_225_000 }, { timeSec: 1_767_225_005 }],
+  );
   t.match(decode([{ bn: 'x', v: 1, unknown: [1, { deep: true }] }]), [{ name: 'x' }], 'unknown fields are left alone');
   t.end();
 });

@@ -1,7 +1,12 @@
 import t from 'tap';
 import { channels, marks } from '@coldproof/wire';
 import {
-  clockSetSec, isClockTrusted, sample, type RawSample, type SamplerState, type SamplerTerms,
+  clockSetSec,
+  isClockTrusted,
+  sample,
+  type RawSample,
+  type SamplerState,
+  type SamplerTerms,
 } from '@coldproof/agent/sample';
 import { toChannelInteger } from '@coldproof/agent/unit';
 import { seeded } from '../helpers/seed.ts';
@@ -24,14 +29,32 @@ function take(raw: Partial<RawSample>, state?: SamplerState, terms = probe) {
 
 t.test('units become the integer of the channel, rounded half away from zero', (t) => {
   const rows: readonly [channel: number, unit: string, value: number, expected: number | undefined][] = [
-    [1, 'Cel', 4.25, 425], [1, 'Cel', -0.0625, -6], [1, 'Cel', 4.235, 424], [1, 'Cel', -4.235, -424],
-    [1, 'Cel', 1.005, 101], [1, 'Cel', -0.004, 0], [1, 'Cel', 5.3, 530], [1, 'Cel', 53 * 0.1, 530],
-    [1, 'K', 277.4, 425], [1, 'K', 273.15, 0], [1, 'Far', 39.65, 425], [1, 'Far', 32, 0], [1, 'Far', -40, -4_000],
-    [1, '%RH', 4, undefined], [1, 'toString', 4, undefined], [1, '', 4, undefined],
-    [channels.humidity, '%RH', 61.05, 611], [channels.humidity, '/', 0.61, 610], [channels.door, '/', 1, 1],
-    [channels.battery, 'V', 12.6, 12_600], [channels.battery, 'mV', 12_600, 12_600], [channels.unitMode, '/', 3, 3],
-    [channels.latitude, 'lat', 60.07965, 60_079_650], [channels.longitude, 'lon', -24.30621, -24_306_210],
-    [channels.odometer, 'km', 12.3456, 12_346], [channels.odometer, 'm', 12, 12],
+    [1, 'Cel', 4.25, 425],
+    [1, 'Cel', -0.0625, -6],
+    [1, 'Cel', 4.235, 424],
+    [1, 'Cel', -4.235, -424],
+    [1, 'Cel', 1.005, 101],
+    [1, 'Cel', -0.004, 0],
+    [1, 'Cel', 5.3, 530],
+    [1, 'Cel', 53 * 0.1, 530],
+    [1, 'K', 277.4, 425],
+    [1, 'K', 273.15, 0],
+    [1, 'Far', 39.65, 425],
+    [1, 'Far', 32, 0],
+    [1, 'Far', -40, -4_000],
+    [1, '%RH', 4, undefined],
+    [1, 'toString', 4, undefined],
+    [1, '', 4, undefined],
+    [channels.humidity, '%RH', 61.05, 611],
+    [channels.humidity, '/', 0.61, 610],
+    [channels.door, '/', 1, 1],
+    [channels.battery, 'V', 12.6, 12_600],
+    [channels.battery, 'mV', 12_600, 12_600],
+    [channels.unitMode, '/', 3, 3],
+    [channels.latitude, 'lat', 60.07965, 60_079_650],
+    [channels.longitude, 'lon', -24.30621, -24_306_210],
+    [channels.odometer, 'km', 12.3456, 12_346],
+    [channels.odometer, 'm', 12, 12],
   ];
   for (const [channel, unit, value, expected] of rows) {
     t.equal(toChannelInteger(channel, unit, value), expected, `${value} ${unit}`);

@@ -1,6 +1,13 @@
 import t from 'tap';
 import {
-  bytesToHex, decodeEnvelope, encodeEnvelope, envelopeBytesMax, flags, marks, noPrevious, openEnvelope,
+  bytesToHex,
+  decodeEnvelope,
+  encodeEnvelope,
+  envelopeBytesMax,
+  flags,
+  marks,
+  noPrevious,
+  openEnvelope,
 } from '@coldproof/wire';
 import type { Reading } from '@coldproof/agent/sample';
 import { cutReadings, sealReadings } from '@coldproof/agent/seal';
@@ -23,20 +30,32 @@ t.test('due by count: at the 15th of a channel, all channels cut at its time', (
   t.equal(cutReadings(new Map(), terms), undefined);
   t.equal(cutReadings(new Map([[16, []]]), terms), undefined);
   t.equal(cutReadings(new Map([[16, every(16, 14)]]), terms), undefined);
-  const cut = cutReadings(new Map([[16, every(16, 17)], [1, every(1, 3, 420)]]), terms);
-  t.same(cut?.map(({ channel, timeSec }) => [channel, (timeSec - voyageStartSec) / 60]), [
-    [1, 0], [1, 7], [1, 14], ...Array.from({ length: 15 }, (_, i) => [16, i]),
-  ]);
+  const cut = cutReadings(
+    new Map([
+      [16, every(16, 17)],
+      [1, every(1, 3, 420)],
+    ]),
+    terms,
+  );
+  t.same(
+    cut?.map(({ channel, timeSec }) => [channel, (timeSec - voyageStartSec) / 60]),
+    [[1, 0], [1, 7], [1, 14], ...Array.from({ length: 15 }, (_, i) => [16, i])],
+  );
   t.end();
 });
 
-t.test('due by age, by the readings\' own times', (t) => {
+t.test("due by age, by the readings' own times", (t) => {
   t.equal(cutReadings(new Map([[16, [reading(16, 1_000), reading(16, 1_899)]]]), terms), undefined);
   t.same(cutReadings(new Map([[16, [reading(16, 1_000), reading(16, 1_900)]]]), terms)?.length, 2);
   t.same(cutReadings(new Map([[16, [reading(16, 1_000), reading(16, 1_901)]]]), terms)?.length, 1);
   t.same(
-    cutReadings(new Map([[16, every(16, 15)], [6, [reading(6, voyageStartSec - 86_400)]]]), terms)
-      ?.map(({ channel }) => channel),
+    cutReadings(
+      new Map([
+        [16, every(16, 15)],
+        [6, [reading(6, voyageStartSec - 86_400)]],
+      ]),
+      terms,
+    )?.map(({ channel }) => channel),
     [6],
     'a reading of yesterday goes first and alone: a batch spans no more than its age',
   );

@@ -46,9 +46,10 @@ const good = JSON.stringify([{ n: 'TRUCK-7/cargo-probe-1', t: voyageStartSec, u:
 t.test('PUBACK means delivered: it does not come before', async (t) => {
   const { journal, delivered, connect } = await setUp(t);
   let finish: () => void = () => undefined;
-  journal.take = () => new Promise((resolve) => {
-    finish = resolve;
-  });
+  journal.take = () =>
+    new Promise((resolve) => {
+      finish = resolve;
+    });
   const sensor = await connect();
   let isAcknowledged = false;
   const publishing = sensor.publishAsync('sensors/TRUCK-7', good, { qos: 1 }).then(() => {
@@ -123,9 +124,14 @@ t.test('a pack with a stranger in it: the others are taken; text is a fault; rec
   ];
   await sensor.publishAsync('sensors/TRUCK-7', JSON.stringify(pack), { qos: 1 });
   t.same(counts(), { 'sensor-unknown': 1 });
-  t.match(delivered[0]?.map(({ channel, raw }) => [channel, raw.timeSec - voyageStartSec, raw.value]), [
-    [16, 0, 4], [16, 30, undefined], [6, 60, true],
-  ]);
+  t.match(
+    delivered[0]?.map(({ channel, raw }) => [channel, raw.timeSec - voyageStartSec, raw.value]),
+    [
+      [16, 0, 4],
+      [16, 30, undefined],
+      [6, 60, true],
+    ],
+  );
 });
 
 t.test('$SYS closes the connection; nobody reads; a will is taken off', async (t) => {

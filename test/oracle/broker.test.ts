@@ -41,7 +41,7 @@ function connect(broker: Broker, options: IClientOptions): Promise<MqttClient> {
 async function isTaken(broker: Broker, as: IClientOptions, topic: string, retain = false): Promise<boolean> {
   const client = await connect(broker, as);
   client.on('error', () => undefined);
-  const closed = once(client, 'close').then(() => 'closed');
+  const closed = new Promise<string>((resolve) => client.once('close', () => resolve('closed')));
   const acked = client.publishAsync(topic, 'x', { qos: 1, retain }).then(
     () => 'acked',
     () => 'closed',

@@ -69,11 +69,11 @@ t.test(
 
 /** Asks the door until the story has ended. */
 async function ended(url: () => string | undefined, closed: Promise<unknown>, story: () => string): Promise<Status> {
-  let isClosed = false;
-  void closed.then(() => (isClosed = true));
+  const child = { isClosed: false };
+  void closed.then(() => (child.isClosed = true));
   for (;;) {
-    if (isClosed) throw new Error(`ended before the story did:\n${story()}`);
     await new Promise((resolve) => setTimeout(resolve, 200));
+    if (child.isClosed) throw new Error(`ended before the story did:\n${story()}`);
     const door = url();
     if (door === undefined) continue;
     const status = (await (await fetch(door)).json()) as Status;

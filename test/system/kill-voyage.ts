@@ -4,6 +4,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
 import { Interface } from 'ethers';
 import { loadArtifact } from '@coldproof/contracts';
 import { cargoProbe } from '@coldproof/wire';
@@ -57,11 +58,8 @@ async function kill(
   const kills: string[] = [];
   for (const { atMs, victim } of plan) {
     const inMs = clock.realStartMs + atMs - Date.now();
-    await new Promise<void>((resolve) => {
-      const timer = setTimeout(resolve, Math.max(0, inMs));
-      signal.addEventListener('abort', () => (clearTimeout(timer), resolve()), { once: true });
-    });
-    if (signal.aborted) break;
+    const isOver = await delay(Math.max(0, inMs), false, { signal }).catch(() => true);
+    if (isOver) break;
     children.find(({ name }) => name === victim)!.kill('SIGKILL');
     kills.push(`${victim} at ${atMs} ms`);
   }

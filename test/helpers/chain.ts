@@ -1,0 +1,219 @@
+/** A development chain of its own for a test: anvil on a free port, on the hard fork asked for, with a clock that tests set. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import { Contract, ContractFactory, Interface, JsonRpcProvider, Network, type InterfaceAbi, type JsonRpcSigner } from 'ethers';
+import { loadArtifact } from '@coldproof/contracts';
+
+/** Osaka has the P-256 precompile of EIP-7951; on Prague the contracts fall back to Solidity. */
+export type HardFork = 'osaka' | 'prague';
+
+const chainId = 31_337;
+const startedMsMax = 20_000;
+
+export type Chain = {
+  readonly url: string;
+  readonly chainId: number;
+  readonly provider: JsonRpcProvider;
+  /** Account `index` of anvil's ten, unlocked and rich. */
+  account(index: number): Promise<JsonRpcSigner>;
+  /** Unix seconds of the latest block. */
+  nowSec(): Promise<number>;
+  /** The next block, by a transaction or by mine, has this time. It must be after the latest block's. */
+  setNextTime(timeSec: number): Promise<void>;
+  /** Mines one empty block at this time; eth_call then sees it as now. */
+  mineAt(timeSec: number): Promise<void>;
+  snapshot(): Promise<string>;
+  /** Back to a snapshot, which is used up by it. */
+  revert(snapshot: string): Promise<void>;
+  stop(): Promise<void>;
+};
+
+export async function startChain(
+  { hardFork = 'osaka', startSec }: { hardFork?: HardFork; startSec?: number } = {},
+): Promise<Chain> {
+  const args = ['--host', '127.0.0.1', '--port', '0', '--hardfork', hardFork, '--chain-id', String(chainId)];
+  if (startSec !== undefined) args.push('--timestamp', String(startSec));
+  const child = spawn(anvilBinary(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  const url = `http://127.0.0.1:${await listeningPort(child)}`;
+  const network = Network.from(chainId);
+  const provider = new JsonRpcProvider(url, network, { cacheTimeout: -1, batchMaxCount: 1, staticNetwork: network });
+  provider.pollingInterval = 50;
+  const nowSec = async (): Promise<number> => (await provider.getBlock('latest'))!.timestamp;
+  return {
+    url,
+    chainId,
+    provider,
+    account: (index) => provider.getSigner(index),
+    nowSec,
+    setNextTime: async (timeSec) => {
+      await provider.send('evm_setNextBlockTimestamp', [timeSec]);
+    },
+    mineAt: async (timeSec) => {
+      await provider.send('evm_setNextBlockTimestamp', [timeSec]);
+      await provider.send('evm_mine', []);
+    },
+    snapshot: () => provider.send('evm_snapshot', []) as Promise<string>,
+    revert: async (snapshot) => {
+      await provider.send('evm_revert', [snapshot]);
+    },
+    stop: async () => {
+      provider.destroy();
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      const exited = once(child, 'exit');
+      child.kill('SIGKILL');
+      await exited;
+    },
+  };
+}
+
+/** The native binary itself: npm's wrapper script would stay between a test and the process that it must stop. */
+function anvilBinary(): string {
+  const name = `anvil-${process.platform === 'win32' ? 'win32' : process.platform}-${process.arch === 'x64' ? 'amd64' : process.arch}`;
+  const require = createRequire(import.meta.url);
+  const file = process.platform === 'win32' ? 'anvil.exe' : 'anvil';
+  return join(dirname(require.resolve(`@foundry-rs/${name}/package.json`)), 'bin', file);
+}
+
+/** anvil says where it listens once it does; the stream is drained to the end, or a full pipe would stop it. */
+function listeningPort(child: ChildProcess): Promise<number> {
+  return new Promise((resolve, reject) => {
+    const deadline = setTimeout(() => {
+      child.kill('SIGKILL');
+      reject(new Error(`anvil: not listening after ${startedMsMax} ms`));
+    }, startedMsMax);
+    child.once('error', reject);
+    child.once('exit', (code) => {
+      clearTimeout(deadline);
+      reject(new Error(`anvil: exited with ${String(code)} before it listened`));
+    });
+    createInterface({ input: child.stdout! }).on('line', (line) => {
+      const port = /^Listening on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
+      if (port === undefined) return;
+      clearTimeout(deadline);
+      resolve(Number(port));
+    });
+  });
+}
+
+/** ABI entries are JSON to us, and typed by ethers when it reads them. */
+export function abiOf(name: string): InterfaceAbi {
+  return loadArtifact(name).abi as InterfaceAbi;
+}
+
+/**
+ * A contract whose methods are looked up by name: `call(contract, 'place')(terms)`. ethers has no static types for them;
+ * this one door keeps the lookups checked at run time.
+ */
+export async function deploy(by: JsonRpcSigner, name: string, args: readonly unknown[] = []): Promise<Contract> {
+  const { bytecode } = loadArtifact(name);
+  const deployed = await new ContractFactory(abiOf(name), bytecode, by).deploy(...args);
+  await deployed.waitForDeployment();
+  return new Contract(await deployed.getAddress(), abiOf(name), by);
+}
+
+export type Deployment = {
+  readonly manager: Contract;
+  readonly registry: Contract;
+  readonly fleet: Contract;
+  readonly shipments: Contract;
+  readonly token: Contract;
+};
+
+/** AccessManager's role of those who may open repair tickets: the Shipments contract alone. 0 is its admin role. */
+export const reporterRole = 1n;
+
+/** All contracts, wired as in a real deployment, by account 0. `fleetName` and `tokenName` put a hostile one in. */
+export async function deployAll(
+  chain: Chain,
+  { fleetName = 'Fleet', tokenName = 'TestToken' }: { fleetName?: string; tokenName?: string } = {},
+): Promise<Deployment> {
+  const deployer = await chain.account(0);
+  const manager = await deploy(deployer, 'AccessManager', [deployer.address]);
+  const registry = await deploy(deployer, 'DeviceRegistry');
+  const fleet = await deploy(deployer, fleetName, [manager.target]);
+  const shipments = await deploy(deployer, 'Shipments', [registry.target, fleet.target]);
+  const token = await deploy(deployer, tokenName);
+  const openTicket = fleet.interface.getFunction('openTicket')!.selector;
+  await send(manager, 'setTargetFunctionRole', [fleet.target, [openTicket], reporterRole]);
+  await send(manager, 'grantRole', [reporterRole, shipments.target, 0]);
+  return { manager, registry, fleet, shipments, token };
+}
+
+export type Sent = {
+  readonly hash: string;
+  readonly gasUsed: bigint;
+  /** Events of the called contract, by name, in order. */
+  readonly events: readonly { readonly name: string; readonly args: Record<string, unknown> }[];
+};
+
+/** Sends a transaction and waits until it is mined. Throws the revert as `RevertError`. */
+export async function send(
+  contract: Contract,
+  method: string,
+  args: readonly unknown[] = [],
+  { by, gasLimit }: { by?: JsonRpcSigner; gasLimit?: bigint } = {},
+): Promise<Sent> {
+  const runner = by ?? (contract.runner as JsonRpcSigner);
+  try {
+    const data = contract.interface.encodeFunctionData(method, args);
+    const transaction = { to: contract.target, data, ...(gasLimit === undefined ? {} : { gasLimit }) };
+    const response = await runner.sendTransaction(transaction);
+    const receipt = (await response.wait())!;
+    const events = receipt.logs.flatMap((log) => {
+      const parsed = log.address === contract.target ? contract.interface.parseLog(log) : null;
+      return parsed === null ? [] : [{ name: parsed.name, args: parsed.args.toObject() as Record<string, unknown> }];
+    });
+    return { hash: receipt.hash, gasUsed: receipt.gasUsed, events };
+  } catch (error) {
+    throw readRevert(contract.interface, error) ?? error;
+  }
+}
+
+/** Calls without a transaction, from `by`. Throws the revert as `RevertError`. */
+export async function call(
+  contract: Contract,
+  method: string,
+  args: readonly unknown[] = [],
+  { by }: { by?: JsonRpcSigner } = {},
+): Promise<unknown> {
+  try {
+    return (await (by === undefined ? contract : contract.connect(by)).getFunction(method).staticCall(...args)) as unknown;
+  } catch (error) {
+    throw readRevert(contract.interface, error) ?? error;
+  }
+}
+
+/** A revert by its custom error's name. The contract's ABI lists all that can come out of it, but for OpenZeppelin's. */
+export class RevertError extends Error {
+  readonly reason: string;
+  readonly args: readonly unknown[];
+
+  constructor(reason: string, args: readonly unknown[]) {
+    super(`${reason}(${args.map(String).join(', ')})`);
+    this.reason = reason;
+    this.args = args;
+  }
+}
+
+function readRevert(abi: Interface, error: unknown): RevertError | undefined {
+  const bytes = revertBytes(error);
+  if (bytes === undefined) return undefined;
+  if (bytes === '0x') return new RevertError('(no reason)', []);
+  const parsed = abi.parseError(bytes);
+  return parsed === null
+    ? new RevertError(`(unknown ${bytes.slice(0, 10)})`, [])
+    : new RevertError(parsed.name, parsed.args.toArray() as unknown[]);
+}
+
+/** ethers hides the revert's bytes at another depth for a call, an estimate and a send. */
+function revertBytes(error: unknown): string | undefined {
+  for (let depth = 0, at = error; depth < 6 && typeof at === 'object' && at !== null; depth++) {
+    const { data, info, error: inner } = at as { data?: unknown; info?: unknown; error?: unknown };
+    if (typeof data === 'string' && data.startsWith('0x')) return data;
+    at = info ?? inner ?? data;
+  }
+  return undefined;
+}

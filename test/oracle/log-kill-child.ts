@@ -1,0 +1,30 @@
+/** Appends groups for ever and says each receipt on stdout, until it is killed. Started by log-kill.test.ts. */
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { bytesToHex, noPrevious } from '@coldproof/wire';
+import { Log } from '@coldproof/oracle/log';
+import { openLogKey } from '@coldproof/oracle/log-key';
+import { Store } from '@coldproof/oracle/store';
+
+const folder = process.argv[2]!;
+const passphrase = process.argv[3]!;
+const store = new Store(join(folder, 'oracle.db'));
+const log = new Log({ store, key: openLogKey(join(folder, 'log-key.json'), passphrase), origin: 'kill' });
+const device = new Uint8Array(32).fill(1);
+const digestOf = (sequence: number) => Uint8Array.from({ length: 32 }, (_, i) => (sequence >> (8 * (i % 4))) & 0xff);
+
+for (;;) {
+  const start = log.size;
+  const group = Array.from({ length: 1 + (start % 7) }, (_, i) => {
+    const sequence = start + i;
+    const previous = sequence === 0 ? noPrevious : digestOf(sequence - 1);
+    const digest = digestOf(sequence);
+    return { device, sequence, previous, digest, firstSec: 0, lastSec: 0, envelope: digest };
+  });
+  const answers = log.append(group, 0);
+  const lines = answers.map((answer, i) => {
+    if (!answer.ok) throw new Error(`${answer.reason}: ${answer.detail}`);
+    return `${bytesToHex(log.receipt(group[i]!, answer.value.index))}\n`;
+  });
+  if (!process.stdout.write(lines.join(''))) await once(process.stdout, 'drain');
+}
