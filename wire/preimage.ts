@@ -8,7 +8,7 @@
  *
  * A checkpoint is text and signed as it stands (c2sp.org/signed-note); its first line, the origin, is its domain.
  */
-import { utf8ToBytes } from './bytes.ts';
+import { concatBytes, utf8ToBytes } from './bytes.ts';
 import { encodeCbor } from './cbor.ts';
 
 export const domainTags = {
@@ -24,22 +24,22 @@ export const domainTags = {
 export const protectedEs256 = Uint8Array.of(0xa1, 0x01, 0x26);
 export const protectedEdDsa = Uint8Array.of(0xa1, 0x01, 0x27);
 
-const externalAads = {
-  envelope: utf8ToBytes(domainTags.envelope),
-  enrolment: utf8ToBytes(domainTags.enrolment),
-  receipt: utf8ToBytes(domainTags.receipt),
+const heads = {
+  envelope: headOf(protectedEs256, domainTags.envelope),
+  enrolment: headOf(protectedEs256, domainTags.enrolment),
+  receipt: headOf(protectedEdDsa, domainTags.receipt),
 };
 
 export function envelopePreimage(batch: Uint8Array): Uint8Array {
-  return sigStructure(protectedEs256, externalAads.envelope, batch);
+  return concatBytes(heads.envelope, encodeCbor(batch));
 }
 
 export function enrolmentPreimage(enrolment: Uint8Array): Uint8Array {
-  return sigStructure(protectedEs256, externalAads.enrolment, enrolment);
+  return concatBytes(heads.enrolment, encodeCbor(enrolment));
 }
 
 export function receiptPreimage(receipt: Uint8Array): Uint8Array {
-  return sigStructure(protectedEdDsa, externalAads.receipt, receipt);
+  return concatBytes(heads.receipt, encodeCbor(receipt));
 }
 
 /** The note text: everything before the blank line, with its last newline. */
@@ -50,4 +50,9 @@ export function checkpointPreimage(noteText: string): Uint8Array {
 /** Sig_structure of RFC 9052 §4.4. Exported for the test that holds it against COSE's own vectors. */
 export function sigStructure(protectedHeader: Uint8Array, externalAad: Uint8Array, payload: Uint8Array): Uint8Array {
   return encodeCbor(['Signature1', protectedHeader, externalAad, payload]);
+}
+
+/** All of it before the payload, which is the last item: the same bytes for every message of a kind. */
+function headOf(protectedHeader: Uint8Array, domainTag: string): Uint8Array {
+  return sigStructure(protectedHeader, utf8ToBytes(domainTag), new Uint8Array()).slice(0, -1);
 }

@@ -1,0 +1,75 @@
+/** Gas of each named case on Osaka, whole transactions, held against contracts/gas.json. UPDATE_GAS=1 writes that file anew. */
+import { readFileSync, writeFileSync } from 'node:fs';
+import t from 'tap';
+import { send } from '../helpers/chain.ts';
+import { VoyageDevice } from '../helpers/voyage-device.ts';
+import { abiEvidence, hex } from './fixture.ts';
+import { excursionOf, Market, price, truck } from './market.ts';
+
+const gasFile = new URL('../../../contracts/gas.json', import.meta.url);
+
+/** Goals, whole transactions: 16 samples checked and nothing else done; and all that a cancellation does. */
+const verifyGasMax = 65_000;
+const reportGasMax = 350_000;
+
+const shapes: Record<string, readonly number[]> = {
+  '16 samples in 1 batch': [16],
+  '16 samples in 2 batches': [15, 1],
+  '16 samples in 3 batches': [1, 14, 1],
+  '60 samples in 4 batches': [15, 15, 15, 15],
+};
+
+t.test('gas of each named case', async (t) => {
+  const market = await Market.open();
+  t.teardown(() => market.stop());
+  const gas: Record<string, number> = {};
+  await measureCommerce(market, gas);
+  await measureEvidence(market, gas);
+  if (process.env['UPDATE_GAS'] === '1') writeFileSync(gasFile, `${JSON.stringify(gas, null, 2)}\n`);
+  const committed = JSON.parse(readFileSync(gasFile, 'utf8')) as unknown;
+  t.same(gas, committed, 'as in contracts/gas.json; UPDATE_GAS=1 npx tap test/dist/contracts/gas.test.js writes it anew');
+  t.ok(gas['verify 16 samples in 1 batch']! <= verifyGasMax, `verification is within ${verifyGasMax}`);
+  t.ok(gas['report 16 samples in 1 batch']! <= reportGasMax, `a cancellation is within ${reportGasMax}`);
+  t.ok(gas['report 16 samples in 3 batches']! <= reportGasMax, `a cancellation from 3 batches is within ${reportGasMax}`);
+});
+
+/** An order from placing to the supplier's money. */
+async function measureCommerce(market: Market, gas: Record<string, number>): Promise<void> {
+  const snapshot = await market.chain.snapshot();
+  const device = new VoyageDevice(1);
+  gas['enrol'] = Number((await market.enrol(device)).gasUsed);
+  gas['registerTruck'] = Number((await market.registerTruck()).gasUsed);
+  await market.fund(price);
+  gas['place'] = Number((await market.send('buyer', 'shipments', 'place', [market.terms()])).gasUsed);
+  gas['accept'] = Number((await market.send('supplier', 'shipments', 'accept', [1n])).gasUsed);
+  gas['dispatchOrder'] = Number((await market.dispatch(1n, device)).gasUsed);
+  gas['deliver'] = Number((await market.send('buyer', 'shipments', 'deliver', [1n])).gasUsed);
+  gas['settle'] = Number((await market.send('stranger', 'shipments', 'settle', [1n])).gasUsed);
+  const token = market.contracts.token.target;
+  gas['withdraw'] = Number((await market.send('supplier', 'shipments', 'withdraw', [token])).gasUsed);
+  gas['revoke'] = Number((await market.send('carrier', 'registry', 'revoke', [hex(device.device), 1n])).gasUsed);
+  await market.chain.revert(snapshot);
+}
+
+async function measureEvidence(market: Market, gas: Record<string, number>): Promise<void> {
+  const { orderId } = await market.sail();
+  // One order stands before it and has been cancelled, so that no counter is written for the first time.
+  const snapshots = [await market.chain.snapshot()];
+  for (const [name, sizes] of Object.entries(shapes)) {
+    const evidence = excursionOf(new VoyageDevice(1), sizes);
+    // A view that is sent as a transaction: the whole cost of a check, and nothing is stored.
+    const verified = await market.send('stranger', 'shipments', 'verifyExcursion', [orderId, abiEvidence(evidence)]);
+    gas[`verify ${name}`] = Number(verified.gasUsed);
+    gas[`report ${name}`] = Number((await market.report(orderId, evidence)).gasUsed);
+    await market.chain.revert(snapshots.pop()!);
+    snapshots.push(await market.chain.snapshot());
+  }
+  await market.report(orderId, excursionOf(new VoyageDevice(1)));
+  const digest = `0x${'11'.repeat(32)}`;
+  gas['closeTicket'] = Number((await market.send('workshop', 'fleet', 'closeTicket', [1n, digest])).gasUsed);
+  const { deployer } = market.parties;
+  const admin = await deployer.getAddress();
+  await send(market.contracts.manager, 'grantRole', [1n, admin, 0], { by: deployer });
+  const opened = await market.send('deployer', 'fleet', 'openTicket', [truck, 1n, digest]);
+  gas['openTicket'] = Number(opened.gasUsed);
+}

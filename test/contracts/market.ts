@@ -1,0 +1,189 @@
+/** Everyone around an order, on a chain of their own: each with an account, a device in a container, and a truck. */
+import { encodeBytes32String, type JsonRpcSigner } from 'ethers';
+import { encodeEnrolment, enrolmentPreimage, hexToBytes, type Evidence } from '@coldproof/wire';
+import { call, deployAll, send, startChain, type Chain, type Deployment, type HardFork, type Sent } from '../helpers/chain.ts';
+import { VoyageDevice } from '../helpers/voyage-device.ts';
+import { abiEvidence, dispatchedAtSec, excursionTerms, hex, makeEvidence, startSec } from './fixture.ts';
+
+export const orderStates = [
+  'None', 'Placed', 'Accepted', 'InTransit', 'Delivered', 'Settled', 'Cancelled', 'Refunded',
+] as const;
+export type OrderState = (typeof orderStates)[number];
+
+const partyNames = ['deployer', 'buyer', 'carrier', 'supplier', 'secondSupplier', 'workshop', 'stranger'] as const;
+export type PartyName = (typeof partyNames)[number];
+
+/** 12,500 in a token with six decimals. */
+export const price = 12_500_000_000n;
+export const truck = encodeBytes32String('TRUCK-7');
+export const asset = 'CSQU3054383';
+export const calibrationUntilSec = startSec + 365 * 86_400;
+
+export type OrderView = {
+  readonly state: OrderState;
+  readonly buyer: string;
+  readonly supplier: string;
+  readonly device: string;
+  readonly truck: string;
+  readonly dispatchedAt: bigint;
+  readonly deliveredAt: bigint;
+  readonly replacementId: bigint;
+  readonly replacementOf: bigint;
+  readonly evidenceDigest: string;
+  readonly ticketId: bigint;
+};
+
+export class Market {
+  readonly chain: Chain;
+  readonly contracts: Deployment;
+  readonly parties: Readonly<Record<PartyName, JsonRpcSigner>>;
+
+  private constructor(chain: Chain, contracts: Deployment, parties: Record<PartyName, JsonRpcSigner>) {
+    this.chain = chain;
+    this.contracts = contracts;
+    this.parties = parties;
+  }
+
+  static async open(
+    { hardFork = 'osaka', ...hostile }: { hardFork?: HardFork; fleetName?: string; tokenName?: string } = {},
+  ): Promise<Market> {
+    const chain = await startChain({ hardFork, startSec });
+    const contracts = await deployAll(chain, hostile);
+    const signers = await Promise.all(partyNames.map((_, index) => chain.account(index)));
+    const parties = Object.fromEntries(partyNames.map((name, i) => [name, signers[i]!])) as Record<PartyName, JsonRpcSigner>;
+    return new Market(chain, contracts, parties);
+  }
+
+  stop(): Promise<void> {
+    return this.chain.stop();
+  }
+
+  address(party: PartyName): string {
+    return this.parties[party].address;
+  }
+
+  terms(changes: Record<string, unknown> = {}): Record<string, unknown> {
+    return {
+      token: this.contracts.token.target,
+      price,
+      carrier: this.address('carrier'),
+      ...excursionTerms,
+      deliverySecMax: 7 * 86_400,
+      suppliers: [this.address('supplier'), this.address('secondSupplier')],
+      ...changes,
+    };
+  }
+
+  /** Enrols the device for `owner`, with the device's consent to just that. */
+  async enrol(device: VoyageDevice, owner: PartyName = 'carrier'): Promise<Sent> {
+    return this.send(owner, 'registry', 'enrol', this.enrolment(device, owner));
+  }
+
+  enrolment(device: VoyageDevice, owner: PartyName): unknown[] {
+    const registry = hexToBytes(String(this.contracts.registry.target).slice(2));
+    const ownerBytes = hexToBytes(this.address(owner).slice(2));
+    const encoded = encodeEnrolment({ chainId: this.chain.chainId, registry, owner: ownerBytes, asset });
+    const signature = device.sign(enrolmentPreimage(encoded));
+    const key = [hex(device.publicKey.subarray(0, 32)), hex(device.publicKey.subarray(32))];
+    const calibration = [`0x${'c0'.repeat(32)}`, calibrationUntilSec];
+    return [...key, assetHex(asset), ...calibration, hex(signature.subarray(0, 32)), hex(signature.subarray(32))];
+  }
+
+  registerTruck(): Promise<Sent> {
+    return this.send('carrier', 'fleet', 'registerTruck', [truck, this.address('workshop')]);
+  }
+
+  /** Mints and approves just what the order costs. */
+  async place(changes: Record<string, unknown> = {}): Promise<bigint> {
+    const terms = this.terms(changes);
+    await this.fund(terms['price'] as bigint);
+    const { events } = await this.send('buyer', 'shipments', 'place', [terms]);
+    return events[0]!.args['orderId'] as bigint;
+  }
+
+  async fund(amount: bigint): Promise<void> {
+    await send(this.contracts.token, 'mint', [this.address('buyer'), amount]);
+    await this.send('buyer', 'token', 'approve', [this.contracts.shipments.target, amount]);
+  }
+
+  /** At dispatchedAtSec of the fixture, or as soon after it as the chain's clock allows. */
+  async dispatch(orderId: bigint, device: VoyageDevice): Promise<Sent> {
+    const nowSec = await this.chain.nowSec();
+    await this.chain.setNextTime(Math.max(dispatchedAtSec, nowSec + 1));
+    return this.send('carrier', 'shipments', 'dispatchOrder', [orderId, hex(device.device), truck]);
+  }
+
+  /** Places, accepts and dispatches one order with a new device; time then is a day after dispatch. */
+  async sail(seed = 1, changes: Record<string, unknown> = {}): Promise<{ orderId: bigint; device: VoyageDevice }> {
+    const device = new VoyageDevice(seed);
+    await this.enrol(device);
+    await this.registerTruck();
+    const orderId = await this.place(changes);
+    await this.send('supplier', 'shipments', 'accept', [orderId]);
+    await this.dispatch(orderId, device);
+    await this.chain.mineAt(dispatchedAtSec + 86_400);
+    return { orderId, device };
+  }
+
+  report(orderId: bigint, evidence: Evidence, by: PartyName = 'stranger'): Promise<Sent> {
+    return this.send(by, 'shipments', 'reportExcursion', [orderId, abiEvidence(evidence)]);
+  }
+
+  send(
+    by: PartyName,
+    contract: keyof Deployment,
+    method: string,
+    args: readonly unknown[] = [],
+    gasLimit?: bigint,
+  ): Promise<Sent> {
+    const options = { by: this.parties[by], ...(gasLimit === undefined ? {} : { gasLimit }) };
+    return send(this.contracts[contract], method, args, options);
+  }
+
+  call(contract: keyof Deployment, method: string, args: readonly unknown[] = []): Promise<unknown> {
+    return call(this.contracts[contract], method, args);
+  }
+
+  async order(orderId: bigint): Promise<OrderView> {
+    const view = (await this.call('shipments', 'order', [orderId])) as { toObject(): Record<string, unknown> };
+    const fields = view.toObject() as Omit<OrderView, 'state'> & { state: bigint };
+    return { ...fields, state: orderStates[Number(fields.state)]! };
+  }
+
+  async state(orderId: bigint): Promise<OrderState> {
+    return (await this.order(orderId)).state;
+  }
+
+  balance(account: string): Promise<bigint> {
+    return this.call('token', 'balanceOf', [account]) as Promise<bigint>;
+  }
+
+  credit(party: PartyName): Promise<bigint> {
+    return this.call('shipments', 'creditOf', [this.address(party), this.contracts.token.target]) as Promise<bigint>;
+  }
+
+  /** What the contract owes by its orders and credits; it must hold just that. */
+  async owed(): Promise<bigint> {
+    const count = (await this.call('shipments', 'orderCount')) as bigint;
+    let sum = 0n;
+    for (let orderId = 1n; orderId <= count; orderId++) {
+      const live: readonly OrderState[] = ['Placed', 'Accepted', 'InTransit', 'Delivered'];
+      if (live.includes(await this.state(orderId))) sum += price;
+    }
+    for (const party of partyNames) sum += await this.credit(party);
+    return sum;
+  }
+
+  async held(): Promise<bigint> {
+    return this.balance(String(this.contracts.shipments.target));
+  }
+}
+
+/** 11 ASCII characters as bytes11. */
+export function assetHex(text: string): string {
+  return hex(Uint8Array.from(text, (each) => each.charCodeAt(0)));
+}
+
+export function excursionOf(device: VoyageDevice, sizes: readonly number[] = [16]): Evidence {
+  return makeEvidence(device, { sizes: [...sizes] });
+}
