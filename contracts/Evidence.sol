@@ -66,9 +66,10 @@ library Evidence {
             IEvidence.SealedSeries calldata batch = evidence.batches[i];
             if (batch.flags & CRITICAL_FLAGS != 0) revert IEvidence.BatchFlagged(batch.sequence, batch.flags);
             if (i > 0) _requireContiguous(batch, evidence.batches[i - 1].sequence, _digestAt(digests, i - 1));
-            _requireSeries(batch, evidence.channel);
+            bytes calldata samples = batch.samples;
+            _requireSeries(batch, samples, evidence.channel);
             _requireSignature(batch, evidence, preimage, digests, i);
-            _walk(run, claim, batch, i);
+            _walk(run, claim, samples, batch.first, i);
         }
         if (run.left > 0) revert IEvidence.RunMalformed(batchCount, run.left, run.skip);
         return (_end(run, claim), _keccak(digests, batchCount));
@@ -162,11 +163,15 @@ library Evidence {
     }
 
     /// The channel's series is whole, unmarked, and a leaf under the batch's root.
-    function _requireSeries(IEvidence.SealedSeries calldata batch, uint8 channel) private view {
+    function _requireSeries(
+        IEvidence.SealedSeries calldata batch,
+        bytes calldata samples,
+        uint8 channel
+    ) private view {
         if (batch.marks != 0) revert IEvidence.SeriesMarked(batch.sequence, batch.marks);
-        uint256 size = batch.samples.length;
+        uint256 size = samples.length;
         if (size == 0 || size % SAMPLE_BYTES != 0) revert IEvidence.SamplesMalformed(batch.sequence, size);
-        bytes32 leaf = _leafHash(channel, batch.samples);
+        bytes32 leaf = _leafHash(channel, samples);
         if (!Inclusion.verify(leaf, batch.leafIndex, batch.seriesCount, batch.path, batch.root)) {
             revert IEvidence.SeriesNotInBatch(batch.sequence, batch.root);
         }
@@ -205,36 +210,41 @@ library Evidence {
         }
     }
 
-    /// Takes the batch's samples into the run: `skip` of the first batch are only counted for time.
+    /// Takes the batch's samples into the run: `skip` of the first batch are only counted for time. Nothing here overflows: a time is
+    /// 32 bits and a sum of 16-bit deltas, and `left` is never less than what is taken from it.
     function _walk(
         Run memory run,
         Claim memory claim,
-        IEvidence.SealedSeries calldata batch,
+        bytes calldata samples,
+        uint256 timeAt,
         uint256 batchIndex
     ) private pure {
-        bytes calldata samples = batch.samples;
         uint256 end = samples.length / SAMPLE_BYTES;
         uint256 i = run.skip;
         if (run.left == 0 || i >= end) revert IEvidence.RunMalformed(batchIndex, run.left, i);
-        uint256 timeAt = batch.first;
-        for (uint256 j = 0; j < i; ++j) timeAt += _sample(samples, j) >> 16;
-        if (run.left < end - i) end = i + run.left;
-        run.left -= end - i;
-        run.skip = 0;
-        if (run.startedAt == 0) {
-            uint256 sample = _sample(samples, i++);
+        unchecked {
+            for (uint256 j = 0; j < i; ++j) timeAt += _sample(samples, j) >> 16;
+            if (run.left < end - i) end = i + run.left;
+            run.left -= end - i;
+            uint256 sample = _sample(samples, i);
             timeAt += sample >> 16;
-            if (timeAt < claim.dispatchedAt) revert IEvidence.SampleBeforeDispatch(timeAt, claim.dispatchedAt);
-            run.startedAt = timeAt;
-            run.peakCentiC = _valueOf(sample);
-            _requireOutside(run.peakCentiC, run.peakCentiC >= claim.terms.upperLimitCentiC, claim.terms, timeAt);
-            run.lastAt = timeAt;
+            if (run.startedAt == 0) {
+                if (timeAt < claim.dispatchedAt) revert IEvidence.SampleBeforeDispatch(timeAt, claim.dispatchedAt);
+                run.startedAt = timeAt;
+                run.peakCentiC = _valueOf(sample);
+            } else if (timeAt <= run.lastAt || timeAt - run.lastAt > claim.terms.sampleGapSecMax) {
+                // Samples that run backwards, across two batches, are no run either.
+                revert IEvidence.SampleGapTooLong(timeAt, run.lastAt, claim.terms.sampleGapSecMax);
+            }
+            run.skip = 0;
+            _walkOutside(run, claim.terms, samples, i, end, timeAt);
         }
-        _walkOn(run, claim.terms, samples, i, end, timeAt);
     }
 
-    /// All samples of the run but its first.
-    function _walkOn(
+    /// Samples `i` to `end`, the first of them at `timeAt` and in time. A run is all too warm or all too cold; its first sample, the
+    /// peak so far, says which. Cold values are turned over (~v = -v - 1), so that a sample is outside when it is from `limit` to
+    /// `limit + span`, whichever the side; the span leaves the fault value out.
+    function _walkOutside(
         Run memory run,
         IEvidence.ExcursionTerms memory terms,
         bytes calldata samples,
@@ -242,37 +252,36 @@ library Evidence {
         uint256 end,
         uint256 timeAt
     ) private pure {
-        uint256 lastAt = run.lastAt;
-        int256 peakCentiC = run.peakCentiC;
+        bool isWarm = run.peakCentiC >= terms.upperLimitCentiC;
+        int256 turn = isWarm ? int256(0) : int256(-1);
+        int256 limit = (isWarm ? terms.upperLimitCentiC : terms.lowerLimitCentiC) ^ turn;
+        int256 peak = run.peakCentiC ^ turn;
         uint256 gapSecMax = terms.sampleGapSecMax;
-        // A run is all too warm or all too cold; its first sample, the peak so far, says which.
-        bool isWarm = peakCentiC >= terms.upperLimitCentiC;
-        for (; i < end; ++i) {
+        unchecked {
+            // With a lower limit of the fault value itself the span is negative, and a cold run starts with a fault or not at all.
+            int256 span = type(int16).max - limit - (isWarm ? int256(0) : int256(1));
             uint256 sample = _sample(samples, i);
-            timeAt += sample >> 16;
-            // Samples that run backwards, across two batches, are no run either.
-            if (timeAt <= lastAt || timeAt - lastAt > gapSecMax) {
-                revert IEvidence.SampleGapTooLong(timeAt, lastAt, uint16(gapSecMax));
+            while (true) {
+                int256 value = _valueOf(sample) ^ turn;
+                if (value < limit || value - limit > span) _refuseSample(_valueOf(sample), timeAt);
+                if (value > peak) peak = value;
+                if (++i == end) break;
+                sample = _sample(samples, i);
+                uint256 deltaSec = sample >> 16;
+                timeAt += deltaSec;
+                // Zero wraps round to the largest number.
+                if (deltaSec - 1 >= gapSecMax) {
+                    revert IEvidence.SampleGapTooLong(timeAt, timeAt - deltaSec, uint16(gapSecMax));
+                }
             }
-            int256 valueCentiC = _valueOf(sample);
-            _requireOutside(valueCentiC, isWarm, terms, timeAt);
-            if (isWarm ? valueCentiC > peakCentiC : valueCentiC < peakCentiC) peakCentiC = valueCentiC;
-            lastAt = timeAt;
         }
-        run.lastAt = lastAt;
-        run.peakCentiC = peakCentiC;
+        run.lastAt = timeAt;
+        run.peakCentiC = peak ^ turn;
     }
 
-    function _requireOutside(
-        int256 valueCentiC,
-        bool isWarm,
-        IEvidence.ExcursionTerms memory terms,
-        uint256 timeAt
-    ) private pure {
+    function _refuseSample(int256 valueCentiC, uint256 timeAt) private pure {
         if (valueCentiC == FAULT) revert IEvidence.SampleFaulty(timeAt);
-        if (isWarm ? valueCentiC < terms.upperLimitCentiC : valueCentiC > terms.lowerLimitCentiC) {
-            revert IEvidence.SampleWithinLimits(timeAt, int16(valueCentiC));
-        }
+        revert IEvidence.SampleWithinLimits(timeAt, int16(valueCentiC));
     }
 
     /// Sample `i`: delta seconds in the upper, value in the lower 16 bits.
