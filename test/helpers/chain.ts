@@ -37,6 +37,9 @@ export async function startChain(
   const args = ['--host', '127.0.0.1', '--port', '0', '--hardfork', hardFork, '--chain-id', String(chainId)];
   if (startSec !== undefined) args.push('--timestamp', String(startSec));
   const child = spawn(anvilBinary(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
+  // A test that crashes before its teardown leaves no chain behind.
+  const kill = (): boolean => child.kill('SIGKILL');
+  process.once('exit', kill);
   const url = `http://127.0.0.1:${await listeningPort(child)}`;
   const network = Network.from(chainId);
   const provider = new JsonRpcProvider(url, network, { cacheTimeout: -1, batchMaxCount: 1, staticNetwork: network });
@@ -61,9 +64,10 @@ export async function startChain(
     },
     stop: async () => {
       provider.destroy();
+      process.off('exit', kill);
       if (child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit');
-      child.kill('SIGKILL');
+      kill();
       await exited;
     },
   };
