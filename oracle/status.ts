@@ -122,16 +122,21 @@ function describeAction({ state, reason, mined }: Action) {
 
 /** `detail` is for people, `values` for programs. */
 function describeFinding({ orderId, rule, channel, openedAtSec, closedAtSec, detail }: StoredFinding) {
-  const named = Object.entries(detail).map(([name, value]) => `${name} ${value}`);
   return {
     orderId,
     kind: rule,
     channel: channelName(channel),
     startedAt: openedAtSec,
     endedAt: closedAtSec ?? null,
-    detail: named.length === 0 ? 'no samples' : named.join(', '),
+    detail: inWords(detail),
     values: detail,
   };
+}
+
+function inWords({ cause, durationSec, peakCentiC }: StoredFinding['detail']): string {
+  if (typeof cause === 'string') return cause;
+  if (typeof durationSec !== 'number' || typeof peakCentiC !== 'number') return 'no samples';
+  return `${Math.floor(durationSec / 60)} min, as far as ${(peakCentiC / 100).toFixed(2)} °C`;
 }
 
 function finalityOf(blockNumber: number, head: ChainHead | undefined): 'provisional' | 'safe' | 'final' {

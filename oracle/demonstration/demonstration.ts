@@ -10,7 +10,9 @@
  * everything delivered and nothing cancelled, it plays the consignee. Closing it stops every child, last started first;
  * what is journaled then is on disk, because no child needs to be asked to save.
  */
-import { rm } from 'node:fs/promises';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { voyageMsAt } from '@coldproof/wire';
 import { describeError } from '../operating-error.ts';
 import { followVoyageClock } from './chain-clock.ts';
@@ -64,13 +66,15 @@ export class Demonstration {
     hooks: Omit<StageHooks, 'onChild'> = {},
   ): Promise<Demonstration> {
     const started: Child[] = [];
+    const dir = await mkdtemp(join(tmpdir(), 'coldproof-'));
     try {
-      const stage = await setStage(options, { ...hooks, onChild: (child) => started.push(child) });
+      const stage = await setStage(options, dir, { ...hooks, onChild: (child) => started.push(child) });
       const story = new Story(write, stage.clock.voyageStartMs);
       const view = await new Observer(stage).look();
       return new Demonstration(stage, options, known, view, story);
     } catch (error) {
       await stopAll(started);
+      await rm(dir, { recursive: true, force: true });
       throw error;
     }
   }

@@ -7,9 +7,8 @@
  * commands of theirs where a person would run one.
  */
 import { randomBytes } from 'node:crypto';
-import { mkdtempSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { formatDemonstrationClock, type DemonstrationClock } from '@coldproof/wire';
@@ -51,8 +50,8 @@ export type StageHooks = {
   readonly uplinkPort?: (brokerPort: number) => Promise<number>;
 };
 
-export async function setStage(options: Options, hooks: StageHooks): Promise<Stage> {
-  const dir = mkdtempSync(join(tmpdir(), 'coldproof-'));
+/** `dir` is empty and takes everything that the processes write. */
+export async function setStage(options: Options, dir: string, hooks: StageHooks): Promise<Stage> {
   const ports = await choosePorts();
   const children: Child[] = [];
   const start = (name: string, command: string, args: readonly string[], env: Secrets = {}): Child => {
