@@ -110,6 +110,8 @@ export async function openBroker({
   });
   server.maxConnections = connectionsMax;
   const actualPort = await listen(server, host, port);
+  // Out of file descriptors, for one: the connections that stand go on.
+  server.on('error', (error) => log('error', 'broker-fault', { error: error.message }));
   return {
     port: actualPort,
     internal,
@@ -247,11 +249,13 @@ class Framing {
 
 function listen(server: Server, host: string, port: number): Promise<number> {
   return new Promise((resolve, reject) => {
-    server.once('error', (cause) => {
+    const fail = (cause: Error) => {
       const message = `broker: cannot listen on ${host}:${port}`;
       reject(new OperatingError('listen-failed', message, { retry: 'later', cause }));
-    });
+    };
+    server.once('error', fail);
     server.listen(port, host, () => {
+      server.off('error', fail);
       const address = server.address();
       resolve(typeof address === 'object' && address !== null ? address.port : port);
     });

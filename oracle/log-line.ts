@@ -13,8 +13,9 @@ export function formatLogLine(
 }
 
 /** `ts` is the voyage's time, so that a line can be held against readings and blocks. */
-export function logToStderr(nowMs: () => number): Log {
+export function logToStderr(nowMs: () => number, options: { isDebug: boolean }): Log {
   return (level, event, fields = {}) => {
+    if (level === 'debug' && !options.isDebug) return;
     process.stderr.write(`${formatLogLine(nowMs(), level, event, fields)}\n`);
   };
 }

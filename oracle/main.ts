@@ -37,7 +37,7 @@ async function init(path: string): Promise<void> {
 
 async function run(config: Config): Promise<void> {
   const clock = voyageClock(process.env);
-  const log = logToStderr(() => clock.nowMs());
+  const log = logToStderr(() => clock.nowMs(), { isDebug: process.env['COLDPROOF_DEBUG'] === '1' });
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
   const logKey = openLogKey(config.logKeyFile, config.passphrase);
@@ -75,8 +75,11 @@ async function run(config: Config): Promise<void> {
     }
   };
   try {
-    await Promise.all([oracle.run().finally(() => stop.abort()), watchBalance()]);
+    // Nobody waits for a balance: it never throws, and ends with the next look at the signal.
+    void watchBalance();
+    await oracle.run();
   } finally {
+    stop.abort();
     await http.close();
     chain.close();
     store.close();

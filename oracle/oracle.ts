@@ -203,7 +203,7 @@ export class Oracle {
   async #followChain(signal: AbortSignal): Promise<void> {
     let hasChecked = false;
     while (!signal.aborted) {
-      // Made before the round, so that an action that comes up during it is not slept over.
+      // Made before the round, so that neither an action nor a `close` that comes during it is slept over.
       const wake = new AbortController();
       this.#wakeChain = wake;
       let waitMs = this.#settings.pollMs;
@@ -224,8 +224,7 @@ export class Oracle {
         hasChecked = false;
         waitMs = chainRetryMs;
       }
-      // `close` may have come before this wake was made.
-      await this.#deps.pace.wait(waitMs, AbortSignal.any([signal, wake.signal]));
+      await this.#deps.pace.wait(waitMs, wake.signal);
     }
   }
 }

@@ -80,7 +80,7 @@ export class Transmit {
       else if (action.state === 'in-progress') await this.#send(action);
       else if (action.state === 'unconfirmed') await this.#follow(action);
       else if (action.state === 'confirmed') await this.#settle(action);
-      else this.#reconsider(action);
+      else await this.#reconsider(action);
     }
   }
 
@@ -234,8 +234,10 @@ export class Transmit {
   }
 
   /** The order was cancelled without us; until that is final, a reorganisation can bring the order back. */
-  #reconsider(action: Action): void {
+  async #reconsider(action: Action): Promise<void> {
     const { store } = this.#deps;
+    // It may have been ourselves: an attempt that was mined while it was being looked for.
+    if (store.outbox.attempts(action.id).length > 0 && (await this.#hasSucceeded(action))) return;
     const known = store.chain.order(action.orderId);
     if (known === undefined || known.order.state === 'InTransit') {
       store.outbox.setState(action.id, 'unstarted');

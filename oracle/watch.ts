@@ -41,21 +41,23 @@ export class Watch {
 
   async #step(): Promise<{ hasChanged: boolean; isAtHead: boolean }> {
     const latest = await this.#block('latest');
+    if (this.#store.chain.head()?.hash === latest.hash) {
+      await this.#noteFinality();
+      return { hasChanged: false, isAtHead: true };
+    }
     const standing = await this.#lastStanding();
     const from = Math.min(standing + 1, latest.number);
     const to = Math.min(from + blocksPerQueryMax - 1, latest.number);
     const rolledBack = this.#store.chain.touchedAfter(standing);
     const head = to === latest.number ? latest : await this.#block(to);
-    const isUnchanged = rolledBack.length === 0 && this.#store.chain.head()?.hash === head.hash;
-    const events = isUnchanged ? [] : await this.#chain.events(from, to);
-    // Views at an old block may be gone from the node; a newer view is right as well, and is read again if it changes.
-    const readAt = isUnchanged ? head : latest;
+    const events = await this.#chain.events(from, to);
     const subjects = new Set([...rolledBack, ...events.flatMap(subjectsOf)]);
-    const views = await this.#readViews([...subjects], readAt.number);
+    // Views at an old block may be gone from the node; a newer view is right as well, and is read again if it changes.
+    const views = await this.#readViews([...subjects], latest.number);
     const stored = await Promise.all(events.map((event) => this.#storable(event)));
     await this.#checkUnmoved(head.number, head.hash);
-    await this.#checkUnmoved(readAt.number, readAt.hash);
-    const [safe, final] = [await this.#chain.block('safe'), await this.#chain.block('finalized')];
+    await this.#checkUnmoved(latest.number, latest.hash);
+    const finality = await this.#finality();
     this.#store.transaction(() => {
       this.#store.chain.rollBack(standing);
       for (const event of stored) this.#store.chain.insertEvent(event);
@@ -64,14 +66,27 @@ export class Watch {
         number: head.number,
         hash: head.hash,
         timeSec: head.timestampSec,
-        safeNumber: safe?.number ?? 0,
-        finalNumber: final?.number ?? 0,
+        ...finality,
       });
     });
     for (const { name, subject, blockNumber, transactionHash } of stored) {
       this.#log('info', 'chain-event', { name, subject, blockNumber, transactionHash });
     }
     return { hasChanged: subjects.size > 0, isAtHead: head.number === latest.number };
+  }
+
+  /** Blocks become safe and final while no new one comes. */
+  async #noteFinality(): Promise<void> {
+    const head = this.#store.chain.head();
+    const finality = await this.#finality();
+    if (head === undefined) return;
+    if (head.safeNumber === finality.safeNumber && head.finalNumber === finality.finalNumber) return;
+    this.#store.transaction(() => this.#store.chain.setHead({ ...head, ...finality }));
+  }
+
+  async #finality(): Promise<{ safeNumber: number; finalNumber: number }> {
+    const [safe, final] = [await this.#chain.block('safe'), await this.#chain.block('finalized')];
+    return { safeNumber: safe?.number ?? 0, finalNumber: final?.number ?? 0 };
   }
 
   /** The newest block that we have read to and that is still in the chain. */

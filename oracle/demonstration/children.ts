@@ -16,6 +16,8 @@ export type ChildSpec = {
   readonly command: string;
   readonly args: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** What it knew dies with it, so there is no point in starting it again. */
+  readonly isIrreplaceable?: boolean;
 };
 
 export class Child {
@@ -65,6 +67,10 @@ export class Child {
     this.#log.end();
   }
 
+  get #lastWords(): string {
+    return this.#lastLine === '' ? '' : `: ${this.#lastLine}`;
+  }
+
   #spawn(): ChildProcess {
     const { command, args, env } = this.#spec;
     const startedMs = performance.now();
@@ -88,8 +94,12 @@ export class Child {
   #onExit(how: number | string, livedMs: number): void {
     if (this.#isStopping) return;
     this.#earlyDeaths = livedMs < earlyMs && typeof how === 'number' ? this.#earlyDeaths + 1 : 0;
+    if (this.#spec.isIrreplaceable === true) {
+      this.#fail(new Error(`${this.name} ended with ${how}, and with it what it held${this.#lastWords}`));
+      return;
+    }
     if (this.#earlyDeaths >= earlyDeathsMax) {
-      this.#fail(new Error(`${this.name} ended with ${how} ${this.#earlyDeaths} times in a row: ${this.#lastLine}`));
+      this.#fail(new Error(`${this.name} ended with ${how} ${this.#earlyDeaths} times in a row${this.#lastWords}`));
       return;
     }
     setTimeout(() => {

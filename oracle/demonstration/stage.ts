@@ -55,7 +55,8 @@ export async function setStage(options: Options, dir: string, hooks: StageHooks)
   const ports = await choosePorts();
   const children: Child[] = [];
   const start = (name: string, command: string, args: readonly string[], env: Secrets = {}): Child => {
-    const child = new Child({ name, command, args, env }, dir);
+    // The development chain keeps its state in memory; everything else is on disk.
+    const child = new Child({ name, command, args, env, isIrreplaceable: name === 'chain' }, dir);
     children.push(child);
     hooks.onChild(child);
     return child;
