@@ -27,6 +27,7 @@ library Evidence {
     uint16 private constant CRITICAL_FLAGS = 0xff00;
     int256 private constant FAULT = type(int16).min;
     uint256 private constant SAMPLE_BYTES = 4;
+    uint256 private constant NO_SAMPLE = 1 << 32;
 
     /// What the verifier knows of the order.
     struct Claim {
@@ -219,14 +220,17 @@ library Evidence {
         uint256 timeAt,
         uint256 batchIndex
     ) private pure {
-        uint256 end = samples.length / SAMPLE_BYTES;
-        uint256 i = run.skip;
-        if (run.left == 0 || i >= end) revert IEvidence.RunMalformed(batchIndex, run.left, i);
+        uint256 count = samples.length / SAMPLE_BYTES;
+        uint256 skip = run.skip;
+        if (run.left == 0 || skip >= count) revert IEvidence.RunMalformed(batchIndex, run.left, skip);
         unchecked {
-            for (uint256 j = 0; j < i; ++j) timeAt += _sample(samples, j) >> 16;
-            if (run.left < end - i) end = i + run.left;
-            run.left -= end - i;
-            uint256 sample = _sample(samples, i);
+            for (uint256 i = 0; i < skip; ++i) timeAt += _sampleAt(_addressOf(samples, i)) >> 16;
+            count -= skip;
+            if (run.left < count) count = run.left;
+            run.left -= count;
+            run.skip = 0;
+            uint256 cursor = _addressOf(samples, skip);
+            uint256 sample = _sampleAt(cursor);
             timeAt += sample >> 16;
             if (run.startedAt == 0) {
                 if (timeAt < claim.dispatchedAt) revert IEvidence.SampleBeforeDispatch(timeAt, claim.dispatchedAt);
@@ -236,76 +240,80 @@ library Evidence {
                 // Samples that run backwards, across two batches, are no run either.
                 revert IEvidence.SampleGapTooLong(timeAt, run.lastAt, claim.terms.sampleGapSecMax);
             }
-            run.skip = 0;
-            _walkOutside(run, claim.terms, samples, i, end, timeAt);
+            _walkOutside(run, claim.terms, cursor, count, timeAt);
         }
     }
 
-    /// Samples `i` to `end`, the first of them at `timeAt` and in time. A run is all too warm or all too cold; its first sample, the
-    /// peak so far, says which. Cold values are turned over (~v = -v - 1), so that on both sides a sample is outside when it is from
-    /// `least` to `most`, and the larger is the peak. `most` leaves the fault value out.
+    /// The `count` samples from calldata address `cursor` on, the first of them at `timeAt` and in time. A run is all too warm or all too cold; its first sample, the
+    /// peak so far, says which. `turn` maps 16-bit values to unsigned numbers that grow away from the limit, so that on both sides a
+    /// sample is outside from `least` to `most`, and the largest is the peak. `most` leaves the fault value out.
     function _walkOutside(
         Run memory run,
         IEvidence.ExcursionTerms memory terms,
-        bytes calldata samples,
-        uint256 i,
-        uint256 end,
+        uint256 cursor,
+        uint256 count,
         uint256 timeAt
     ) private pure {
         bool isWarm = run.peakCentiC >= terms.upperLimitCentiC;
-        int256 turn = isWarm ? int256(0) : int256(-1);
-        int256 least = (isWarm ? terms.upperLimitCentiC : terms.lowerLimitCentiC) ^ turn;
-        int256 most = isWarm ? int256(type(int16).max) : ~FAULT - 1;
-        int256 peak = run.peakCentiC ^ turn;
+        uint256 turn = isWarm ? 0x8000 : 0x7fff;
+        uint256 least = _turn(isWarm ? terms.upperLimitCentiC : terms.lowerLimitCentiC, turn);
+        uint256 most = isWarm ? 0xffff : 0xfffe;
+        uint256 peak = _turn(run.peakCentiC, turn);
         uint256 gapSecMax = terms.sampleGapSecMax;
-        uint256 cursor;
-        bool isOutside = true;
-        bool isInTime = true;
-        // In assembly: the compiled loop takes four times the gas.
+        uint256 sample;
+        // In assembly, and a function with `leave`, which the compiler does not inline: its own loop takes four times the gas.
         assembly ("memory-safe") {
-            cursor := add(samples.offset, mul(i, SAMPLE_BYTES))
-            let last := add(samples.offset, mul(sub(end, 1), SAMPLE_BYTES))
-            for {} 1 {} {
-                let value := xor(signextend(1, shr(224, calldataload(cursor))), turn)
-                isOutside := iszero(or(slt(value, least), sgt(value, most)))
-                if iszero(isOutside) {
-                    break
-                }
-                if sgt(value, peak) {
-                    peak := value
-                }
-                if eq(cursor, last) {
-                    break
-                }
-                cursor := add(cursor, SAMPLE_BYTES)
-                let gapSec := shr(240, calldataload(cursor))
-                timeAt := add(timeAt, gapSec)
-                // A gap of zero wraps round to the largest number.
-                isInTime := lt(sub(gapSec, 1), gapSecMax)
-                if iszero(isInTime) {
-                    break
+            function walk(at, past, turn_, least_, most_, gapMax, peak_, time_) -> peakOut, timeOut, refused {
+                peakOut := peak_
+                timeOut := time_
+                refused := shr(224, calldataload(at))
+                // The first one's gap has been judged by the caller.
+                let gap := 1
+                for {} 1 {} {
+                    let turned := and(xor(refused, turn_), 0xffff)
+                    // A gap of zero wraps round to the largest number.
+                    if or(or(lt(turned, least_), gt(turned, most_)), iszero(lt(sub(gap, 1), gapMax))) {
+                        leave
+                    }
+                    if gt(turned, peakOut) {
+                        peakOut := turned
+                    }
+                    at := add(at, SAMPLE_BYTES)
+                    if eq(at, past) {
+                        refused := NO_SAMPLE
+                        leave
+                    }
+                    refused := shr(224, calldataload(at))
+                    gap := shr(16, refused)
+                    timeOut := add(timeOut, gap)
                 }
             }
+            let past := add(cursor, mul(count, SAMPLE_BYTES))
+            peak, timeAt, sample := walk(cursor, past, turn, least, most, gapSecMax, peak, timeAt)
         }
-        if (!isOutside) _refuseSample(_valueOf(_sampleAt(cursor)), timeAt);
-        if (!isInTime) {
-            revert IEvidence.SampleGapTooLong(timeAt, timeAt - (_sampleAt(cursor) >> 16), uint16(gapSecMax));
-        }
+        if (sample != NO_SAMPLE) _refuseSample(sample, timeAt, run.lastAt, gapSecMax);
         run.lastAt = timeAt;
-        run.peakCentiC = peak ^ turn;
+        run.peakCentiC = int16(uint16(peak ^ turn));
     }
 
-    function _refuseSample(int256 valueCentiC, uint256 timeAt) private pure {
-        if (valueCentiC == FAULT) revert IEvidence.SampleFaulty(timeAt);
-        revert IEvidence.SampleWithinLimits(timeAt, int16(valueCentiC));
+    function _turn(int256 valueCentiC, uint256 turn) private pure returns (uint256) {
+        return uint16(int16(valueCentiC)) ^ turn;
     }
 
-    function _sample(bytes calldata samples, uint256 i) private pure returns (uint256 sample) {
-        uint256 cursor;
+    /// The first reason that holds, in the order of wire/WIRE.md.
+    function _refuseSample(uint256 sample, uint256 timeAt, uint256 gapSecMax) private pure {
+        uint256 gapSec = sample >> 16;
+        if (gapSec == 0 || gapSec > gapSecMax) {
+            revert IEvidence.SampleGapTooLong(timeAt, timeAt - gapSec, uint16(gapSecMax));
+        }
+        if (_valueOf(sample) == FAULT) revert IEvidence.SampleFaulty(timeAt);
+        revert IEvidence.SampleWithinLimits(timeAt, int16(_valueOf(sample)));
+    }
+
+    function _addressOf(bytes calldata samples, uint256 i) private pure returns (uint256 cursor) {
         assembly ("memory-safe") {
             cursor := add(samples.offset, mul(i, SAMPLE_BYTES))
         }
-        return _sampleAt(cursor);
     }
 
     /// Delta seconds in the upper, value in the lower 16 bits.

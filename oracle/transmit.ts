@@ -191,26 +191,39 @@ export class Transmit {
 
   /** True when an attempt is in a block of the chain: then the action is confirmed, or judged by why it reverted. */
   async #confirmIfMined(action: Action): Promise<boolean> {
-    const { chain, transmitter, store, log, crashPoint } = this.#deps;
+    const { chain, transmitter, crashPoint } = this.#deps;
+    const receipt = await this.#minedAttempt(action);
+    if (receipt === undefined) return false;
+    crashPoint('transmit-mined');
+    if (receipt.hasSucceeded) {
+      this.#confirm(action, receipt);
+      return true;
+    }
+    // A reverted attempt has used its nonce. While the call would revert still, its reason decides.
+    const { calldata } = recordOf(action);
+    const checked = await chain.preflight({ from: transmitter.address, to: this.#shipments, calldata });
+    if (!checked.ok) this.#judge(action, checked.revert);
+    return !checked.ok;
+  }
+
+  /** The receipt of the attempt that is in the chain, one that has succeeded before one that has not. */
+  async #minedAttempt(action: Action): Promise<ChainReceipt | undefined> {
+    const { chain, store } = this.#deps;
+    let reverted: ChainReceipt | undefined;
     for (const { hash } of store.outbox.attempts(action.id).reverse()) {
       const receipt = await chain.receipt(hash);
       if (receipt === undefined || !(await this.#stands(receipt))) continue;
-      crashPoint('transmit-mined');
-      if (receipt.hasSucceeded) {
-        const { transactionHash, blockNumber, blockHash, gasUsed } = receipt;
-        store.outbox.setMined(action.id, 'confirmed', { transactionHash, blockNumber, blockHash, gasUsed });
-        log('info', 'transaction-confirmed', { orderId: action.orderId, transactionHash, blockNumber, gasUsed });
-        crashPoint('transmit-confirmed');
-        return true;
-      }
-      // A reverted attempt has used its nonce. While the call would revert still, its reason decides.
-      const { calldata } = recordOf(action);
-      const checked = await chain.preflight({ from: transmitter.address, to: this.#shipments, calldata });
-      if (checked.ok) continue;
-      this.#judge(action, checked.revert);
-      return true;
+      if (receipt.hasSucceeded) return receipt;
+      reverted ??= receipt;
     }
-    return false;
+    return reverted;
+  }
+
+  #confirm(action: Action, { transactionHash, blockNumber, blockHash, gasUsed }: ChainReceipt): void {
+    const { store, log, crashPoint } = this.#deps;
+    store.outbox.setMined(action.id, 'confirmed', { transactionHash, blockNumber, blockHash, gasUsed });
+    log('info', 'transaction-confirmed', { orderId: action.orderId, transactionHash, blockNumber, gasUsed });
+    crashPoint('transmit-confirmed');
   }
 
   async #stands({ blockNumber, blockHash }: Pick<ChainReceipt, 'blockNumber' | 'blockHash'>): Promise<boolean> {
@@ -237,7 +250,11 @@ export class Transmit {
   async #reconsider(action: Action): Promise<void> {
     const { store } = this.#deps;
     // It may have been ourselves: an attempt that was mined while it was being looked for.
-    if (store.outbox.attempts(action.id).length > 0 && (await this.#hasSucceeded(action))) return;
+    const receipt = await this.#minedAttempt(action);
+    if (receipt?.hasSucceeded === true) {
+      this.#confirm(action, receipt);
+      return;
+    }
     const known = store.chain.order(action.orderId);
     if (known === undefined || known.order.state === 'InTransit') {
       store.outbox.setState(action.id, 'unstarted');
