@@ -266,8 +266,8 @@ library Evidence {
             function walk(at, past, turn_, least_, most_, gapMax, peak_, time_) -> peakOut, timeOut, refused {
                 peakOut := peak_
                 timeOut := time_
-                refused := shr(224, calldataload(at))
-                // The first one's gap has been judged by the caller.
+                // The first one's gap has been judged by the caller: it is taken for one second.
+                refused := or(and(shr(224, calldataload(at)), 0xffff), 0x10000)
                 let gap := 1
                 for {} 1 {} {
                     let turned := and(xor(refused, turn_), 0xffff)
@@ -291,7 +291,7 @@ library Evidence {
             let past := add(cursor, mul(count, SAMPLE_BYTES))
             peak, timeAt, sample := walk(cursor, past, turn, least, most, gapSecMax, peak, timeAt)
         }
-        if (sample != NO_SAMPLE) _refuseSample(sample, timeAt, run.lastAt, gapSecMax);
+        if (sample != NO_SAMPLE) _refuseSample(sample, timeAt, gapSecMax);
         run.lastAt = timeAt;
         run.peakCentiC = int16(uint16(peak ^ turn));
     }

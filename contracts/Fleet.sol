@@ -30,17 +30,8 @@ contract Fleet is IFleet, AccessManaged {
         bytes32 truck,
         uint64 orderId,
         bytes32 evidenceDigest
-    ) external restricted returns (uint256 ticketId) {
-        Truck storage record = _trucks[truck];
-        if (record.owner == address(0)) revert TruckUnknown(truck);
-        ticketId = ++ticketCount;
-        record.openTicketCount += 1;
-        Ticket storage ticket = _tickets[ticketId];
-        ticket.truck = truck;
-        ticket.orderId = orderId;
-        ticket.evidenceDigest = evidenceDigest;
-        ticket.openedAt = uint32(block.timestamp);
-        emit TicketOpened(ticketId, truck, orderId, evidenceDigest);
+    ) external virtual restricted returns (uint256 ticketId) {
+        return _openTicket(truck, orderId, evidenceDigest);
     }
 
     /// @inheritdoc IFleet
@@ -70,5 +61,18 @@ contract Fleet is IFleet, AccessManaged {
     /// @inheritdoc IFleet
     function ticketOf(uint256 ticketId) external view returns (Ticket memory) {
         return _tickets[ticketId];
+    }
+
+    function _openTicket(bytes32 truck, uint64 orderId, bytes32 evidenceDigest) internal returns (uint256 ticketId) {
+        Truck storage record = _trucks[truck];
+        if (record.owner == address(0)) revert TruckUnknown(truck);
+        ticketId = ++ticketCount;
+        record.openTicketCount += 1;
+        Ticket storage ticket = _tickets[ticketId];
+        ticket.truck = truck;
+        ticket.orderId = orderId;
+        ticket.evidenceDigest = evidenceDigest;
+        ticket.openedAt = uint32(block.timestamp);
+        emit TicketOpened(ticketId, truck, orderId, evidenceDigest);
     }
 }
