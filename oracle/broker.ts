@@ -5,7 +5,7 @@
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { randomBytes, randomUUID, scryptSync, timingSafeEqual } from 'node:crypto';
-import { Aedes, type Client, type PublishPacket, type Subscription } from 'aedes';
+import { Aedes, type AedesOptions, type Client, type PublishPacket, type Subscription } from 'aedes';
 import { bytesToHex, envelopeBytesMax, parseTopic, topicFilter } from '@coldproof/wire';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
@@ -44,26 +44,58 @@ const statusBytesMax = 1_024;
 const drainMsMax = 10_000;
 const connectionsMax = 10_000;
 
-export async function openBroker({
-  host,
-  port,
-  credentials,
-  log,
-}: {
-  host: string;
-  port: number;
-  credentials: readonly BrokerCredential[];
-  log: Log;
-}): Promise<Broker> {
+export type BrokerSettings = {
+  readonly host: string;
+  /** 0 for any free one. */
+  readonly port: number;
+  readonly credentials: readonly BrokerCredential[];
+  readonly log: Log;
+};
+
+type Refuse = (reason: BrokerReason, fields: Readonly<Record<string, unknown>>) => Error;
+
+export async function openBroker({ host, port, credentials, log }: BrokerSettings): Promise<Broker> {
   const internal = { username: `oracle-${randomUUID()}`, password: randomBytes(24).toString('hex') };
   const refused = new Map<BrokerReason, number>();
-  const refuse = (reason: BrokerReason, fields: Readonly<Record<string, unknown>>): Error => {
+  const refuse: Refuse = (reason, fields) => {
     refused.set(reason, (refused.get(reason) ?? 0) + 1);
     log('warn', 'broker-refused', { reason, ...fields });
     return new Error(reason);
   };
   const gate = new Gate(credentials, internal);
-  const aedes = await Aedes.createBroker({
+  const aedes = await Aedes.createBroker(optionsOf(gate, refuse));
+  aedes.on('clientDisconnect', (client) => gate.release(client));
+  aedes.on('clientError', (client, error) =>
+    log('debug', 'broker-client', { client: client.id, error: error.message }),
+  );
+  aedes.on('connectionError', (_client, error) => log('debug', 'broker-connection', { error: error.message }));
+  const server = createServer((socket) => {
+    limitPackets(socket, () => refuse('packet-too-large', { from: socket.remoteAddress }));
+    aedes.handle(socket);
+  });
+  server.maxConnections = connectionsMax;
+  const closeBroker = () => new Promise<void>((resolve) => aedes.close(() => resolve()));
+  const actualPort = await listen(server, host, port).catch(async (error: unknown) => {
+    await closeBroker();
+    throw error;
+  });
+  // Out of file descriptors, for one: the connections that stand go on.
+  server.on('error', (error) => log('error', 'broker-fault', { error: error.message }));
+  return {
+    port: actualPort,
+    internal,
+    refused,
+    async close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      await closeBroker();
+      await closed;
+    },
+  };
+}
+
+/** How aedes asks, and what the gate answers. */
+function optionsOf(gate: Gate, refuse: Refuse): AedesOptions {
+  return {
     drainTimeout: drainMsMax,
     maxInflightInbound: 64,
     preConnect(_client, packet, done) {
@@ -98,29 +130,6 @@ export async function openBroker({
       done(null, null);
     },
     authorizeForward: (client, packet) => (gate.mayReceive(client, packet.topic) ? packet : null),
-  });
-  aedes.on('clientDisconnect', (client) => gate.release(client));
-  aedes.on('clientError', (client, error) =>
-    log('debug', 'broker-client', { client: client.id, error: error.message }),
-  );
-  aedes.on('connectionError', (_client, error) => log('debug', 'broker-connection', { error: error.message }));
-  const server = createServer((socket) => {
-    limitPackets(socket, () => refuse('packet-too-large', { from: socket.remoteAddress }));
-    aedes.handle(socket);
-  });
-  server.maxConnections = connectionsMax;
-  const actualPort = await listen(server, host, port);
-  // Out of file descriptors, for one: the connections that stand go on.
-  server.on('error', (error) => log('error', 'broker-fault', { error: error.message }));
-  return {
-    port: actualPort,
-    internal,
-    refused,
-    async close() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
-      await new Promise<void>((resolve) => aedes.close(() => resolve()));
-      await closed;
-    },
   };
 }
 
@@ -212,7 +221,7 @@ function limitPackets(socket: Socket, onExcess: () => Error): void {
   };
 }
 
-/** Follows MQTT's fixed headers (3.1.1 §2.2): one byte of type, then the remaining length in up to four bytes of 7 bits. */
+/** Follows MQTT's fixed headers (3.1.1 §2.2): a byte of type, then the length in up to four bytes of 7 bits each. */
 class Framing {
   #state: 'type' | 'length' | 'body' = 'type';
   #left = 0;

@@ -371,8 +371,8 @@ export function accountOfKey(privateKey: string): Transmitter {
 }
 
 /**
- * The transmitter's key, from the text of its file: encrypted JSON (Web3 secret storage, needs the passphrase) or a bare
- * private key in hex.
+ * The transmitter's key, from the text of its file: encrypted JSON (Web3 secret storage, needs the passphrase) or a
+ * bare private key in hex.
  */
 export async function readTransmitter(path: string, text: string, passphrase: string): Promise<Transmitter> {
   try {

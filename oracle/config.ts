@@ -1,6 +1,6 @@
 /**
  * The oracle's configuration: one YAML file, checked as a whole. All problems are reported together, each with its
- * path, its value and what was expected. Secrets never stand in the file, only the names of the variables that hold them.
+ * path, its value and what was expected. Secrets never stand in the file, only the names of the variables with them.
  */
 import { readFileSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -70,7 +70,7 @@ function check<Checked>(path: string, environment: NodeJS.ProcessEnv, read: (roo
   const config = read(root);
   const problems = root.finish();
   if (problems.length === 0) return config;
-  const message = [`${path}: ${problems.length} problems`, ...problems].join('\n  ');
+  const message = [`${path}: problems found: ${problems.length}`, ...problems].join('\n  ');
   throw new OperatingError('config-invalid', message, { retry: 'never' });
 }
 

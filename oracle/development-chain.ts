@@ -19,7 +19,7 @@ import { OperatingError } from './operating-error.ts';
 /** The phrase that anvil and its like hand out money to when nothing else is asked for. Worthless anywhere else. */
 export const developmentPhrase = 'test test test test test test test test test test test junk';
 
-/** Larger than any call here needs, well under a block's. A fixed limit needs no estimate, so nothing is asked twice. */
+/** Larger than any call here needs, well under a block's. With a fixed limit there is no estimate to ask for. */
 const gasMax = 12_000_000n;
 const minedMsMax = 30_000;
 

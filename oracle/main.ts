@@ -60,7 +60,12 @@ async function run(config: Config): Promise<void> {
   const http = await openHttp(
     { store, log: oracle.log, status: () => readStatus(sources), isReady, say: log },
     config.http,
-  );
+  ).catch(async (error: unknown) => {
+    // Ends at once, and closes what was opened.
+    oracle.close();
+    await oracle.run();
+    throw error;
+  });
   log('info', 'started', {
     brokerPort: oracle.brokerPort,
     httpPort: http.port,

@@ -131,7 +131,7 @@ export class Oracle {
     };
   }
 
-  /** Until `close` is called; throws what the oracle cannot go on with. Closes everything but the store and the chain. */
+  /** Until `close` is called; throws what the oracle cannot go on with. Closes all but the store and the chain. */
   async run(): Promise<void> {
     const { signal } = this.#stop;
     const stopOnError = async (loop: Promise<void>) => {

@@ -100,7 +100,7 @@ async function connect(url: string, credential: { username: string; password: st
   }
 }
 
-/** First in, first out, with one taker. Bounded by count and by bytes, so that large messages cannot fill the memory. */
+/** First in, first out, with one taker. Bounded by count and by bytes: large messages cannot fill the memory. */
 class BoundedQueue {
   readonly #countMax: number;
   #bytes = 0;

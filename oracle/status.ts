@@ -1,4 +1,4 @@
-/** What the oracle knows, as one JSON value; times are Unix seconds. For `GET /api/v1/status`, the console and the demonstration. */
+/** What the oracle knows, as one JSON value, for `GET /api/v1/status`. Times are Unix seconds. */
 import { bytesToHex, channelName } from '@coldproof/wire';
 import type { ChainHead, Order, StoredEvent } from './store-chain.ts';
 import type { StoredFinding } from './store-evaluation.ts';

@@ -1,4 +1,4 @@
-/** SQL of what the chain said, as far as it is known now: events by block, and orders and devices as their views were. */
+/** SQL of what the chain said, as far as it is known now: events by block; orders and devices as their views were. */
 import type { ExcursionTerms } from '@coldproof/wire';
 import type { Database } from './store.ts';
 

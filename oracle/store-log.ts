@@ -31,7 +31,8 @@ export class LogStore {
     this.#insertLeaf = database.prepare('INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
     this.#insertSubtree = database.prepare('INSERT INTO subtree VALUES (?, ?, ?)');
     this.#setHead = database.prepare(
-      'INSERT INTO head VALUES (?, ?, ?) ON CONFLICT (device) DO UPDATE SET next_sequence = excluded.next_sequence, digest = excluded.digest',
+      `INSERT INTO head VALUES (?, ?, ?)
+       ON CONFLICT (device) DO UPDATE SET next_sequence = excluded.next_sequence, digest = excluded.digest`,
     );
     this.#selectHead = database.prepare<[Uint8Array], { next_sequence: number; digest: Uint8Array }>(
       'SELECT next_sequence, digest FROM head WHERE device = ?',

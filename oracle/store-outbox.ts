@@ -90,7 +90,8 @@ export class OutboxStore {
   insert({ id, orderId, evidence, dueMs, createdMs }: Omit<Action, 'state' | 'reason' | 'mined'>): boolean {
     const done = this.#database
       .prepare(
-        "INSERT OR IGNORE INTO action (id, order_id, evidence, state, due_ms, created_ms) VALUES (?, ?, ?, 'unstarted', ?, ?)",
+        `INSERT OR IGNORE INTO action (id, order_id, evidence, state, due_ms, created_ms)
+         VALUES (?, ?, ?, 'unstarted', ?, ?)`,
       )
       .run(id, orderId, evidence, dueMs, createdMs);
     return done.changes === 1;
@@ -115,7 +116,8 @@ export class OutboxStore {
     const { transactionHash, blockNumber, blockHash, gasUsed } = mined;
     this.#database
       .prepare(
-        'UPDATE action SET state = ?, reason = NULL, transaction_hash = ?, block_number = ?, block_hash = ?, gas_used = ? WHERE id = ?',
+        `UPDATE action SET state = ?, reason = NULL,
+         transaction_hash = ?, block_number = ?, block_hash = ?, gas_used = ? WHERE id = ?`,
       )
       .run(state, transactionHash, blockNumber, blockHash, gasUsed, id);
   }
@@ -124,7 +126,8 @@ export class OutboxStore {
   setUnmined(id: string): void {
     this.#database
       .prepare(
-        "UPDATE action SET state = 'unconfirmed', transaction_hash = NULL, block_number = NULL, block_hash = NULL, gas_used = NULL WHERE id = ?",
+        `UPDATE action SET state = 'unconfirmed',
+         transaction_hash = NULL, block_number = NULL, block_hash = NULL, gas_used = NULL WHERE id = ?`,
       )
       .run(id);
     this.#database.prepare('UPDATE attempt SET sent_ms = NULL WHERE action_id = ?').run(id);

@@ -85,7 +85,7 @@ export class Store {
     this.chain = new ChainStore(this.#database);
   }
 
-  /** All of `run` is on disk when this returns, or none of it. A failed write is never tried again: the oracle stops. */
+  /** All of `run` is on disk when this returns, or none of it. A failed write is not tried again: the oracle stops. */
   transaction<Result>(run: () => Result): Result {
     try {
       return this.#database.transaction(run).immediate();

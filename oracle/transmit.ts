@@ -167,7 +167,7 @@ export class Transmit {
     if (attempt.sentMs === undefined || nowMs - attempt.sentMs >= this.#policy.resendMs) await this.#send(action);
   }
 
-  /** A dearer attempt with the same nonce. All attempts are kept: any of them may be the one that is mined. */
+  /** A dearer attempt with the same nonce. All attempts are kept, since each may be the one that is mined. */
   async #bump(action: Action, last: Attempt): Promise<void> {
     const { chain, transmitter, store, pace, log } = this.#deps;
     const fees = await this.#fees(last);
@@ -236,7 +236,7 @@ export class Transmit {
     const { mined } = action;
     if (mined === undefined || !(await this.#stands(mined))) {
       log('warn', 'transaction-reorganised', { orderId: action.orderId, transactionHash: mined?.transactionHash });
-      // Unsent as far as we know: the next round looks for it in another block, and sends the same bytes if it is in none.
+      // Unsent as far as we know: the next round looks for it in another block, or sends the same bytes again.
       store.transaction(() => store.outbox.setUnmined(action.id));
       return;
     }

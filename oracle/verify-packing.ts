@@ -1,7 +1,8 @@
 /**
  * The two packed forms between the loop and a verifying thread. Big-endian, positions in bytes:
  *
- *   request  = nowSec: u32 ‖ count: u32 ‖ count * (size: u32 ‖ revokedFromSec: u32 ‖ device: 32 ‖ publicKey: 64 ‖ envelope)
+ *   request  = nowSec: u32 ‖ count: u32 ‖ count * message
+ *   message  = size: u32 ‖ revokedFromSec: u32 ‖ device: 32 ‖ publicKey: 64 ‖ envelope: size
  *   accepted = count * (sequence: u32 ‖ firstSec: u32 ‖ lastSec: u32 ‖ previous: 32 ‖ digest: 32)
  *
  * A refused message leaves its record in `accepted` zero, and stands in `refused` by its number.

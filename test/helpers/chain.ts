@@ -4,7 +4,10 @@ import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
-import { Contract, ContractFactory, Interface, JsonRpcProvider, Network, type InterfaceAbi, type JsonRpcSigner } from 'ethers';
+import {
+  Contract, ContractFactory, isError, JsonRpcProvider, Network,
+  type Interface, type InterfaceAbi, type JsonRpcSigner,
+} from 'ethers';
 import { loadArtifact } from '@coldproof/contracts';
 
 /** Osaka has the P-256 precompile of EIP-7951; on Prague the contracts fall back to Solidity. */
@@ -75,7 +78,7 @@ export async function startChain(
 
 /** The native binary itself: npm's wrapper script would stay between a test and the process that it must stop. */
 function anvilBinary(): string {
-  const name = `anvil-${process.platform === 'win32' ? 'win32' : process.platform}-${process.arch === 'x64' ? 'amd64' : process.arch}`;
+  const name = `anvil-${process.platform}-${process.arch === 'x64' ? 'amd64' : process.arch}`;
   const require = createRequire(import.meta.url);
   const file = process.platform === 'win32' ? 'anvil.exe' : 'anvil';
   return join(dirname(require.resolve(`@foundry-rs/${name}/package.json`)), 'bin', file);
@@ -107,10 +110,7 @@ export function abiOf(name: string): InterfaceAbi {
   return loadArtifact(name).abi as InterfaceAbi;
 }
 
-/**
- * A contract whose methods are looked up by name: `call(contract, 'place')(terms)`. ethers has no static types for them;
- * this one door keeps the lookups checked at run time.
- */
+/** Deploys an artifact and waits until it stands. */
 export async function deploy(by: JsonRpcSigner, name: string, args: readonly unknown[] = []): Promise<Contract> {
   const { bytecode } = loadArtifact(name);
   const deployed = await new ContractFactory(abiOf(name), bytecode, by).deploy(...args);
@@ -202,9 +202,24 @@ export class RevertError extends Error {
   }
 }
 
+/** The revert that a call or a transaction ends in, or undefined when it goes through. */
+export async function refusal(promise: Promise<unknown>): Promise<RevertError | undefined> {
+  try {
+    await promise;
+    return undefined;
+  } catch (error) {
+    if (error instanceof RevertError) return error;
+    throw error;
+  }
+}
+
 function readRevert(abi: Interface, error: unknown): RevertError | undefined {
   const bytes = revertBytes(error);
-  if (bytes === undefined) return undefined;
+  if (bytes === undefined) {
+    // With a gas limit of the caller's nothing is estimated first: the transaction is mined, and its receipt has no reason.
+    const isMined = isError(error, 'CALL_EXCEPTION') && error.receipt != null;
+    return isMined ? new RevertError('(mined as reverted)', []) : undefined;
+  }
   if (bytes === '0x') return new RevertError('(no reason)', []);
   const parsed = abi.parseError(bytes);
   return parsed === null

@@ -78,7 +78,7 @@ const price = 1_000_000n;
 const truck = `0x${Buffer.from('TRUCK-7').toString('hex').padEnd(64, '0')}`;
 const reporterRole = 1;
 
-/** Deploys everything and enrols the device. Accounts: 0 deployer, 1 buyer, 2 and 3 suppliers, 4 carrier, 5 workshop. */
+/** Deploys all and enrols the device. Accounts: 0 deployer, 1 buyer, 2 and 3 suppliers, 4 carrier, 5 workshop. */
 export async function makeWorld(seed = 1, anvilArgs: readonly string[] = []): Promise<World> {
   const anvil = await Anvil.start(anvilArgs);
   const { chain } = anvil;

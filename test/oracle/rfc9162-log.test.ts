@@ -1,4 +1,4 @@
-/** RFC 9162 §2.1, from the store: what the log proves, wire's verifiers accept, for every size and every pair of sizes. */
+/** RFC 9162 §2.1, from the store: what the log proves, wire's verifiers accept, at every size and pair of sizes. */
 import { join } from 'node:path';
 import t from 'tap';
 import {

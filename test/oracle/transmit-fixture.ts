@@ -1,4 +1,4 @@
-/** A transmitter on its own: a store that knows an order and a proof against it, and rounds that a test calls itself. */
+/** A transmitter on its own: a store with an order and a proof against it, and rounds that a test calls itself. */
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { bytesToHex, encodeEnvelope, type Envelope } from '@coldproof/wire';

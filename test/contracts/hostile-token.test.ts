@@ -1,0 +1,75 @@
+/** Tokens that call back, take a fee, answer false or freeze: none of them costs another party anything. */
+import t, { type Test } from 'tap';
+import { call, deploy, refusal, send } from '../helpers/chain.ts';
+import { VoyageDevice } from '../helpers/voyage-device.ts';
+import { excursionOf, Market, price } from './market.ts';
+
+async function opened(t: Test, tokenName: string): Promise<Market> {
+  const market = await Market.open({ tokenName });
+  t.teardown(() => market.stop());
+  return market;
+}
+
+t.test('a token that takes a fee is refused with what came in', async (t) => {
+  const market = await opened(t, 'FeeToken');
+  await market.fund(price);
+  const refused = await refusal(market.send('buyer', 'shipments', 'place', [market.terms()]));
+  t.equal(refused?.reason, 'AmountReceivedNot');
+  t.same(refused?.args, [(price * 99n) / 100n, price]);
+  t.equal(await market.held(), 0n);
+  t.equal(await market.call('shipments', 'orderCount'), 0n);
+});
+
+t.test('a token that answers false is refused', async (t) => {
+  const market = await opened(t, 'FalseToken');
+  await market.fund(price);
+  t.ok(await refusal(market.send('buyer', 'shipments', 'place', [market.terms()])));
+  t.equal(await market.call('shipments', 'orderCount'), 0n);
+});
+
+t.test('a token cannot place or withdraw again from within a transfer', async (t) => {
+  const market = await opened(t, 'ReentrantToken');
+  const { token, shipments } = market.contracts;
+  const reenter = shipments.interface.encodeFunctionData('place', [market.terms()]);
+  await market.fund(price);
+  await send(token, 'arm', [shipments.target, reenter]);
+  await market.send('buyer', 'shipments', 'place', [market.terms()]);
+  t.equal(await market.call('token', 'hasSucceeded'), false, 'place from within place');
+  t.equal(await market.call('shipments', 'orderCount'), 1n);
+});
+
+t.test('a token that is its own supplier withdraws its credit once', async (t) => {
+  const market = await opened(t, 'ReentrantToken');
+  const { token, shipments } = market.contracts;
+  const { orderId, device } = await market.sail(1);
+  await market.send('buyer', 'shipments', 'deliver', [orderId]);
+  await market.send('buyer', 'shipments', 'settle', [orderId]);
+  const own = await market.place({ suppliers: [token.target] });
+  await market.send('stranger', 'token', 'accept', [shipments.target, own]);
+  await market.dispatch(own, device);
+  await market.send('buyer', 'shipments', 'deliver', [own]);
+  await market.send('buyer', 'shipments', 'settle', [own]);
+  const reenter = token.interface.encodeFunctionData('withdraw', [shipments.target]);
+  await send(token, 'arm', [token.target, reenter]);
+  await market.send('stranger', 'token', 'withdraw', [shipments.target]);
+  t.equal(await market.call('token', 'hasSucceeded'), false, 'withdraw from within withdraw');
+  t.equal(await market.balance(String(token.target)), price, 'its own credit and no more');
+  t.equal(await market.held(), price, "the first supplier's credit is untouched");
+});
+
+t.test('a token that freezes stops its own holders alone', async (t) => {
+  const market = await opened(t, 'FrozenToken');
+  const { orderId } = await market.sail();
+  const good = await deploy(market.parties.deployer, 'TestToken');
+  await send(good, 'mint', [market.address('buyer'), price]);
+  await send(good, 'approve', [market.contracts.shipments.target, price], { by: market.parties.buyer });
+  await market.send('buyer', 'shipments', 'place', [market.terms({ token: good.target })]);
+  await market.report(orderId, excursionOf(new VoyageDevice(1)));
+  t.equal(await market.state(orderId), 'Cancelled', 'the cancellation moves no token');
+  await market.send('buyer', 'shipments', 'cancel', [3n]);
+  t.ok(await refusal(market.send('buyer', 'shipments', 'withdraw', [market.contracts.token.target])), 'frozen');
+  t.equal(await market.credit('buyer'), price, 'and still credited');
+  await market.send('buyer', 'shipments', 'cancel', [2n]);
+  await market.send('buyer', 'shipments', 'withdraw', [good.target]);
+  t.equal(await call(good, 'balanceOf', [market.address('buyer')]), price, 'the other token is paid out');
+});
