@@ -1,7 +1,7 @@
 /**
  * The way to the oracle as a port, and its MQTT adapter: the only place of the uplink that knows mqtt.js. A session
  * lives from one connect to the first trouble; nothing is queued, resent or reconnected behind the forwarder's back,
- * because mqtt.js keeps its queue in memory and drops part of it while it reconnects (MQTT.js issue 2015).
+ * because mqtt.js keeps its queue in memory and drops part of it while it reconnects (MQTT.js #2015).
  */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { describeError, OperatingError } from './operating-error.ts';

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-/// @notice The few items of deterministic CBOR (RFC 8949 §4.2.1) that a contract writes to rebuild what a device signed.
-/// Each function writes to memory from `cursor` on and returns the address after the item; up to 31 bytes beyond it are overwritten.
+/// @notice The few items of deterministic CBOR (RFC 8949 §4.2.1) that a contract writes to rebuild what a device
+/// signed. Each function writes to memory from `cursor` on and returns the address after the item; up to 31 bytes
+/// beyond it are overwritten.
 library Cbor {
     uint256 internal constant UNSIGNED = 0x00;
     uint256 internal constant BYTE_STRING = 0x40;

@@ -8,10 +8,12 @@ import {Sha256} from "./Sha256.sol";
 import {IEvidence} from "./interfaces/IEvidence.sol";
 
 /// @notice Checks a device's own signatures over a run of samples, and that the run is an excursion. The mirror of
-/// wire/evidence.ts: the same checks in the same order. It rebuilds the signed bytes from their fields, so it parses nothing.
+/// wire/evidence.ts: the same checks in the same order. It rebuilds the signed bytes from their fields, so it parses
+/// nothing.
 library Evidence {
-    /// What a batch is signed as (RFC 9052 §4.4): ["Signature1", h'a10126', 'coldproof v1 envelope', batch: bstr]. Up to the
-    /// batch's length it is constant; every batch is 109 to 124 bytes long, so its length is always 0x58 and one byte.
+    /// What a batch is signed as (RFC 9052 §4.4): ["Signature1", h'a10126', 'coldproof v1 envelope', batch: bstr]. Up
+    /// to the batch's length it is constant; every batch is 109 to 124 bytes long, so its length is always 0x58 and one
+    /// byte.
     ///   84 6a "Signature1" 43 a10126 55 "coldproof v1 envelope" 58 LL
     bytes32 private constant PREFIX_HEAD = hex"846a5369676e61747572653143a1012655636f6c6470726f6f6620763120656e";
     bytes32 private constant PREFIX_TAIL = hex"76656c6f70655800890158200000000000000000000000000000000000000000";
@@ -47,7 +49,8 @@ library Evidence {
         int256 peakCentiC;
     }
 
-    /// @notice Reverts with the reason when the evidence does not prove an excursion. `digest` is the identity of the evidence.
+    /// @notice Reverts with the reason when the evidence does not prove an excursion. `digest` is the identity of the
+    /// evidence.
     function verify(
         IEvidence.ExcursionEvidence calldata evidence,
         Claim memory claim
@@ -211,8 +214,8 @@ library Evidence {
         }
     }
 
-    /// Takes the batch's samples into the run: `skip` of the first batch are only counted for time. Nothing here overflows: a time is
-    /// 32 bits and a sum of 16-bit deltas, and `left` is never less than what is taken from it.
+    /// Takes the batch's samples into the run: `skip` of the first batch are only counted for time. Nothing here
+    /// overflows: a time is 32 bits and a sum of 16-bit deltas, and `left` is never less than what is taken from it.
     function _walk(
         Run memory run,
         Claim memory claim,
@@ -244,9 +247,10 @@ library Evidence {
         }
     }
 
-    /// The `count` samples from calldata address `cursor` on, the first of them at `timeAt` and in time. A run is all too warm or all too cold; its first sample, the
-    /// peak so far, says which. `turn` maps 16-bit values to unsigned numbers that grow away from the limit, so that on both sides a
-    /// sample is outside from `least` to `most`, and the largest is the peak. `most` leaves the fault value out.
+    /// The `count` samples from calldata address `cursor` on, the first of them at `timeAt` and in time. A run is all
+    /// too warm or all too cold; its first sample, the peak so far, says which. `turn` maps 16-bit values to unsigned
+    /// numbers that grow away from the limit, so that on both sides a sample is outside from `least` to `most`, and the
+    /// largest is the peak. `most` leaves the fault value out.
     function _walkOutside(
         Run memory run,
         IEvidence.ExcursionTerms memory terms,
@@ -261,7 +265,8 @@ library Evidence {
         uint256 peak = _turn(run.peakCentiC, turn);
         uint256 gapSecMax = terms.sampleGapSecMax;
         uint256 sample;
-        // In assembly, and a function with `leave`, which the compiler does not inline: its own loop takes four times the gas.
+        // In assembly, and a function with `leave`, which the compiler does not inline: its own loop takes four times
+        // the gas.
         assembly ("memory-safe") {
             function walk(at, past, turn_, least_, most_, gapMax, peak_, time_) -> peakOut, timeOut, refused {
                 peakOut := peak_

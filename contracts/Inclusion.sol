@@ -5,7 +5,8 @@ import {Sha256} from "./Sha256.sol";
 
 /// @notice Inclusion proofs of RFC 9162 trees (§2.1): SHA-256, prefixes 0x00 and 0x01, neither padded nor sorted.
 library Inclusion {
-    /// @notice Whether `path`, from the leaf up, leads from the leaf hash at `index` of `size` leaves to `root` (§2.1.3.2).
+    /// @notice Whether `path`, from the leaf up, leads from the leaf hash at `index` of `size` leaves to `root`
+    /// (§2.1.3.2).
     function verify(
         bytes32 leaf,
         uint256 index,

@@ -297,7 +297,7 @@ contract Shipments is IShipments, ReentrancyGuardTransient {
         }
     }
 
-    /// The escrow goes to one new order with the next supplier; no token moves. With no next one, the buyer is credited.
+    /// The escrow goes to one new order with the next supplier, or back to the buyer's credit; no token moves.
     function _replace(uint256 orderId, Record storage record) private returns (uint256 replacementId) {
         address supplier = _supplierAfter(record);
         if (supplier == address(0)) {
@@ -320,9 +320,9 @@ contract Shipments is IShipments, ReentrancyGuardTransient {
         emit OrderReplaced(orderId, replacementId, supplier);
     }
 
-    /// The ticket's id, or 0 when the Fleet failed in whatever way. A low-level call, because `try` would revert on an answer that
-    /// does not decode; with gas of its own, so that a Fleet that burns it all does not stop the cancellation; and with a floor,
-    /// so that a caller cannot make it fail by sending too little (EIP-150 hands on at most 63/64).
+    /// The ticket's id, or 0 when the Fleet failed in whatever way. A low-level call, because `try` would revert on an
+    /// answer that does not decode; with gas of its own, so that a Fleet that burns it all does not stop the rest; and
+    /// with a floor, so that a caller cannot make it fail by sending too little (EIP-150 hands on at most 63/64).
     function _tryOpenTicket(uint64 orderId, bytes32 truck, bytes32 digest) private returns (uint64 ticketId) {
         bytes memory request = abi.encodeCall(IFleet.openTicket, (truck, orderId, digest));
         address target = address(fleet);

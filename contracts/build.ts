@@ -1,6 +1,7 @@
 /**
- * Compiles every contract with the solc of package.json and writes artifacts/NAME.json. Run it after tsc: `node dist/build.js`.
- * Compiling takes several seconds, so unchanged sources, settings and compiler are recognised by one digest and left alone.
+ * Compiles every contract with the solc of package.json and writes artifacts/NAME.json. Run it after tsc: `node
+ * dist/build.js`. Compiling takes several seconds, so unchanged sources, settings and compiler are recognised by one
+ * digest and left alone.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync, renameSync, writeFileSync } from 'node:fs';
@@ -47,7 +48,8 @@ function readSources(): Record<string, Source> {
     if (name in sources) continue;
     const content = readFileSync(name.startsWith('@') ? require.resolve(name) : join(folder, name), 'utf8');
     sources[name] = { content };
-    for (const [, imported] of content.matchAll(/^import\s[^"]*"([^"]+)"/gm)) pending.push(resolveImport(name, imported!));
+    for (const [, imported] of content.matchAll(/^import\s[^"]*"([^"]+)"/gm))
+      pending.push(resolveImport(name, imported!));
   }
   return Object.fromEntries(Object.entries(sources).sort(([a], [b]) => (a < b ? -1 : 1)));
 }
@@ -96,7 +98,7 @@ function main(): void {
   const { version } = require('solc/package.json') as { version: string };
   const digest = createHash('sha256').update(JSON.stringify({ version, settings, sources })).digest('hex');
   if (existsSync(stampFile) && readFileSync(stampFile, 'utf8') === digest) {
-    console.log(`contracts: unchanged (${digest.slice(0, 8)})`);
+    process.stdout.write(`contracts: unchanged (${digest.slice(0, 8)})\n`);
     return;
   }
   const startedMs = Date.now();
@@ -105,7 +107,8 @@ function main(): void {
   // Last and in one step: a build that was interrupted is not taken for a whole one.
   writeFileSync(`${stampFile}.new`, digest);
   renameSync(`${stampFile}.new`, stampFile);
-  console.log(`contracts: ${count} artifacts by solc ${version} in ${Date.now() - startedMs} ms (${digest.slice(0, 8)})`);
+  const tookMs = Date.now() - startedMs;
+  process.stdout.write(`contracts: ${count} artifacts by solc ${version} in ${tookMs} ms (${digest.slice(0, 8)})\n`);
 }
 
 try {

@@ -2,7 +2,8 @@
 pragma solidity ^0.8.28;
 
 /// @title Devices, their keys, and when to believe them
-/// @notice A device is SHA-256(x ‖ y) of its P-256 key. It is enrolled once, with its own signed consent, and never again.
+/// @notice A device is SHA-256(x ‖ y) of its P-256 key. It is enrolled once, with its own signed consent, and never
+/// again.
 interface IDeviceRegistry {
     struct Device {
         address owner;
@@ -66,8 +67,8 @@ interface IDeviceRegistry {
         bytes32 s
     ) external returns (bytes32 device);
 
-    /// @notice Ends a device's validity, by its owner. May lie in the past (the time of a theft), and may later be moved back
-    /// further, never forward.
+    /// @notice Ends a device's validity, by its owner. May lie in the past (the time of a theft), and may later be
+    /// moved back further, never forward.
     /// @param from Unix seconds
     function revoke(bytes32 device, uint32 from) external;
 
@@ -77,6 +78,7 @@ interface IDeviceRegistry {
     /// @notice Whether the device was enrolled and not revoked in all of [from, until], Unix seconds, both included.
     function isValidDuring(bytes32 device, uint256 from, uint256 until) external view returns (bool);
 
-    /// @notice Whether `asset` is an ISO 6346 container number: three letters, U, J or Z, six digits and the check digit.
+    /// @notice Whether `asset` is an ISO 6346 container number: three letters, U, J or Z, six digits and the check
+    /// digit.
     function isContainerNumber(bytes11 asset) external pure returns (bool);
 }

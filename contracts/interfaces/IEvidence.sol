@@ -2,8 +2,9 @@
 pragma solidity ^0.8.28;
 
 /// @title The form of excursion evidence, and every reason to refuse it
-/// @notice The bytes behind these structs, and the order of the checks, are those of wire/WIRE.md ("Evidence of an excursion");
-/// wire/evidence.ts refuses with the same names. Temperatures are centi-degrees Celsius (1/100 °C), times Unix seconds.
+/// @notice The bytes behind these structs, and the order of the checks, are those of wire/WIRE.md ("Evidence of an
+/// excursion"); wire/evidence.ts refuses with the same names. Temperatures are centi-degrees Celsius (1/100 °C), times
+/// Unix seconds.
 interface IEvidence {
     /// @notice One batch that a device sealed and signed, opened for a single channel.
     struct SealedSeries {

@@ -2,7 +2,8 @@
 pragma solidity ^0.8.28;
 
 /// @title Trucks and their repair tickets
-/// @notice A truck with an open ticket is locked: it carries nothing until its workshop has inspected it and closed the ticket.
+/// @notice A truck with an open ticket is locked: it carries nothing until its workshop has inspected it and closed the
+/// ticket.
 interface IFleet {
     struct Truck {
         /// The carrier that registered it.
@@ -28,7 +29,12 @@ interface IFleet {
 
     event TruckRegistered(bytes32 indexed truck, address indexed owner, address indexed workshop);
     event TicketOpened(uint256 indexed ticketId, bytes32 indexed truck, uint64 indexed orderId, bytes32 evidenceDigest);
-    event TicketClosed(uint256 indexed ticketId, bytes32 indexed truck, address indexed workshop, bytes32 inspectionDigest);
+    event TicketClosed(
+        uint256 indexed ticketId,
+        bytes32 indexed truck,
+        address indexed workshop,
+        bytes32 inspectionDigest
+    );
 
     error TruckIdZero();
     error TruckAlreadyRegistered(bytes32 truck, address owner);

@@ -7,8 +7,8 @@ import {IEvidence} from "./IEvidence.sol";
 import {IFleet} from "./IFleet.sol";
 
 /// @title Orders of refrigerated goods, from terms and escrow to settlement or proved cancellation
-/// @notice STATES.md draws the state machine. Money is held in the order's token, in its smallest unit; it is only ever credited,
-/// and each party withdraws its own credit. Nobody, no operator either, can move it otherwise.
+/// @notice STATES.md draws the state machine. Money is held in the order's token, in its smallest unit; it is only ever
+/// credited, and each party withdraws its own credit. Nobody, no operator either, can move it otherwise.
 interface IShipments is IEvidence {
     enum OrderState {
         /// There is no such order.
@@ -149,7 +149,8 @@ interface IShipments is IEvidence {
     /// @notice Takes the order, by the supplier whose turn it is.
     function accept(uint256 orderId) external;
 
-    /// @notice Passes the order on to the next supplier, by the one whose turn it is; with no next one the buyer is refunded.
+    /// @notice Passes the order on to the next supplier, by the one whose turn it is; with no next one the buyer is
+    /// refunded.
     function decline(uint256 orderId) external;
 
     /// @notice Takes the order back before any supplier has accepted it, by the buyer.
@@ -177,8 +178,8 @@ interface IShipments is IEvidence {
         ExcursionEvidence calldata evidence
     ) external view returns (Excursion memory);
 
-    /// @notice Ends an order in transit by evidence, by anyone: cancels it, hands its escrow on to one replacement order with the
-    /// next supplier (or back to the buyer), and asks for the truck's repair.
+    /// @notice Ends an order in transit by evidence, by anyone: cancels it, hands its escrow on to one replacement
+    /// order with the next supplier (or back to the buyer), and asks for the truck's repair.
     /// @return replacementId 0 when no supplier is left
     function reportExcursion(
         uint256 orderId,

@@ -33,7 +33,12 @@ export type Case = {
 
 export function listCases(): Case[] {
   const cases: Case[] = [];
-  const add = (name: string, reason: Case['reason'], evidence: Evidence, changes: Partial<ExcursionClaim> = {}): void => {
+  const add = (
+    name: string,
+    reason: Case['reason'],
+    evidence: Evidence,
+    changes: Partial<ExcursionClaim> = {},
+  ): void => {
     cases.push({ name, reason, evidence, claim: claimFor(owner, changes) });
   };
   const owner = new VoyageDevice(1);
@@ -52,7 +57,14 @@ type Add = (name: string, reason: Case['reason'], evidence: Evidence, changes?: 
 function addHonest(add: Add, honest: () => Evidence, inThree: () => Evidence): void {
   add('16 samples in one batch', 'accepted', honest());
   add('16 samples in three batches', 'accepted', inThree());
-  add('a single series in the batch, so an empty path', 'accepted', evidenceOf([...Array(16).keys()].map(() => 900), 0));
+  add(
+    'a single series in the batch, so an empty path',
+    'accepted',
+    evidenceOf(
+      [...Array(16).keys()].map(() => 900),
+      0,
+    ),
+  );
   add('all samples exactly at the upper limit', 'accepted', evidenceOf(Array<number>(16).fill(800)));
   add('all samples exactly at the lower limit', 'accepted', evidenceOf(Array<number>(16).fill(200)));
   add('frost', 'accepted', evidenceOf([...Array(16).keys()].map((i) => -100 - i)));
@@ -65,38 +77,154 @@ function addHonest(add: Add, honest: () => Evidence, inThree: () => Evidence): v
 }
 
 function addForgeries(add: Add, honest: () => Evidence, inThree: () => Evidence, stranger: VoyageDevice): void {
+  addFalseSignatures(add, honest, stranger);
+  addFalseSeries(add, honest);
+  addFalseHeaders(add, honest);
+  addUnfitSeries(add, honest);
+  addBrokenChains(add, inThree);
+}
+
+function addFalseSignatures(add: Add, honest: () => Evidence, stranger: VoyageDevice): void {
   add('another device', 'DeviceNotAssigned', makeEvidence(new VoyageDevice(2)));
   add('another key put in', 'DeviceNotAssigned', { ...honest(), publicKey: stranger.publicKey });
   add('a key off the curve', 'SignatureInvalid', offCurve(honest()), { device: offCurveDevice });
   const strangers = makeEvidence(stranger).batches[0]!.signature;
-  add('a signature by another key', 'SignatureInvalid', withBatch(honest(), 0, () => ({ signature: strangers })));
-  add('one bit of r', 'SignatureInvalid', withSignature(honest(), (signature) => flipBit(signature, 5)));
-  add('one bit of s', 'SignatureInvalid', withSignature(honest(), (signature) => flipBit(signature, 508)));
-  add('r and s of zero', 'SignatureInvalid', withSignature(honest(), () => new Uint8Array(64)));
+  add(
+    'a signature by another key',
+    'SignatureInvalid',
+    withBatch(honest(), 0, () => ({ signature: strangers })),
+  );
+  add(
+    'one bit of r',
+    'SignatureInvalid',
+    withSignature(honest(), (signature) => flipBit(signature, 5)),
+  );
+  add(
+    'one bit of s',
+    'SignatureInvalid',
+    withSignature(honest(), (signature) => flipBit(signature, 508)),
+  );
+  add(
+    'r and s of zero',
+    'SignatureInvalid',
+    withSignature(honest(), () => new Uint8Array(64)),
+  );
   add('the high-s twin', 'SignatureNotLowS', withSignature(honest(), highTwin));
-  add('s of n / 2 + 1', 'SignatureNotLowS', withSignature(honest(), (signature) => withS(signature, halfOrder + 1n)));
-  add('s of n / 2', 'SignatureInvalid', withSignature(honest(), (signature) => withS(signature, halfOrder)));
-  add('s of all ones', 'SignatureNotLowS', withSignature(honest(), (signature) => withS(signature, 2n ** 256n - 1n)));
-  add('one bit of a sample', 'SeriesNotInBatch', withBatch(honest(), 0, ({ samples }) => ({ samples: flipBit(samples, 30) })));
-  add('one bit of the path', 'SeriesNotInBatch', withBatch(honest(), 0, ({ path }) => ({ path: [flipBit(path[0]!, 9), path[1]!] })));
-  add('a path too short', 'SeriesNotInBatch', withBatch(honest(), 0, ({ path }) => ({ path: path.slice(1) })));
-  add('a path too long', 'SeriesNotInBatch', withBatch(honest(), 0, ({ path }) => ({ path: [...path, path[0]!] })));
-  add('another leaf index', 'SeriesNotInBatch', withBatch(honest(), 0, () => ({ leafIndex: 4 })));
-  add('a leaf index past the tree', 'SeriesNotInBatch', withBatch(honest(), 0, () => ({ leafIndex: 6 })));
-  add('no leaves in the tree', 'SeriesNotInBatch', withHeader(honest(), 0, () => ({ seriesCount: 0 })));
-  add('a root of zeros', 'SeriesNotInBatch', withHeader(honest(), 0, () => ({ root: new Uint8Array(32), seriesCount: 0 })));
-  add('sequence in the header', 'SignatureInvalid', withHeader(honest(), 0, () => ({ sequence: 1 })));
-  add('previous in the header', 'SignatureInvalid', withHeader(honest(), 0, ({ previous }) => ({ previous: flipBit(previous, 0) })));
-  add('first in the header', 'SignatureInvalid', withHeader(honest(), 0, ({ firstSec }) => ({ firstSec: firstSec + 1 })));
-  add('last in the header', 'SignatureInvalid', withHeader(honest(), 0, ({ lastSec }) => ({ lastSec: lastSec + 1 })));
-  add('flags in the header', 'SignatureInvalid', withHeader(honest(), 0, () => ({ flags: flags.sensorSigned })));
+  add(
+    's of n / 2 + 1',
+    'SignatureNotLowS',
+    withSignature(honest(), (signature) => withS(signature, halfOrder + 1n)),
+  );
+  add(
+    's of n / 2',
+    'SignatureInvalid',
+    withSignature(honest(), (signature) => withS(signature, halfOrder)),
+  );
+  add(
+    's of all ones',
+    'SignatureNotLowS',
+    withSignature(honest(), (signature) => withS(signature, 2n ** 256n - 1n)),
+  );
+}
+
+function addFalseSeries(add: Add, honest: () => Evidence): void {
+  add(
+    'one bit of a sample',
+    'SeriesNotInBatch',
+    withBatch(honest(), 0, ({ samples }) => ({ samples: flipBit(samples, 30) })),
+  );
+  add(
+    'one bit of the path',
+    'SeriesNotInBatch',
+    withBatch(honest(), 0, ({ path }) => ({ path: [flipBit(path[0]!, 9), path[1]!] })),
+  );
+  add(
+    'a path too short',
+    'SeriesNotInBatch',
+    withBatch(honest(), 0, ({ path }) => ({ path: path.slice(1) })),
+  );
+  add(
+    'a path too long',
+    'SeriesNotInBatch',
+    withBatch(honest(), 0, ({ path }) => ({ path: [...path, path[0]!] })),
+  );
+  add(
+    'another leaf index',
+    'SeriesNotInBatch',
+    withBatch(honest(), 0, () => ({ leafIndex: 4 })),
+  );
+  add(
+    'a leaf index past the tree',
+    'SeriesNotInBatch',
+    withBatch(honest(), 0, () => ({ leafIndex: 6 })),
+  );
+  add(
+    'no leaves in the tree',
+    'SeriesNotInBatch',
+    withHeader(honest(), 0, () => ({ seriesCount: 0 })),
+  );
+  add(
+    'a root of zeros',
+    'SeriesNotInBatch',
+    withHeader(honest(), 0, () => ({ root: new Uint8Array(32), seriesCount: 0 })),
+  );
+}
+
+function addFalseHeaders(add: Add, honest: () => Evidence): void {
+  add(
+    'sequence in the header',
+    'SignatureInvalid',
+    withHeader(honest(), 0, () => ({ sequence: 1 })),
+  );
+  add(
+    'previous in the header',
+    'SignatureInvalid',
+    withHeader(honest(), 0, ({ previous }) => ({ previous: flipBit(previous, 0) })),
+  );
+  add(
+    'first in the header',
+    'SignatureInvalid',
+    withHeader(honest(), 0, ({ firstSec }) => ({ firstSec: firstSec + 1 })),
+  );
+  add(
+    'last in the header',
+    'SignatureInvalid',
+    withHeader(honest(), 0, ({ lastSec }) => ({ lastSec: lastSec + 1 })),
+  );
+  add(
+    'flags in the header',
+    'SignatureInvalid',
+    withHeader(honest(), 0, () => ({ flags: flags.sensorSigned })),
+  );
   add('an unsynchronised clock', 'BatchFlagged', evidenceOf(Array<number>(16).fill(900), 5, flags.clockUnsynchronised));
-  add('a critical flag of a later version', 'BatchFlagged', withHeader(honest(), 0, () => ({ flags: 0x8000 })));
+  add(
+    'a critical flag of a later version',
+    'BatchFlagged',
+    withHeader(honest(), 0, () => ({ flags: 0x8000 })),
+  );
+}
+
+function addUnfitSeries(add: Add, honest: () => Evidence): void {
   add('a channel that is not in the terms', 'ChannelNotInTerms', { ...honest(), channel: channels.supplyAir });
   add('a marked sensor', 'SeriesMarked', marked());
-  add('a mark put on', 'SeriesMarked', withBatch(honest(), 0, () => ({ marks: 0x80 })));
-  add('no samples', 'SamplesMalformed', withBatch(honest(), 0, () => ({ samples: new Uint8Array() })));
-  add('half a sample', 'SamplesMalformed', withBatch(honest(), 0, ({ samples }) => ({ samples: samples.subarray(2) })));
+  add(
+    'a mark put on',
+    'SeriesMarked',
+    withBatch(honest(), 0, () => ({ marks: 0x80 })),
+  );
+  add(
+    'no samples',
+    'SamplesMalformed',
+    withBatch(honest(), 0, () => ({ samples: new Uint8Array() })),
+  );
+  add(
+    'half a sample',
+    'SamplesMalformed',
+    withBatch(honest(), 0, ({ samples }) => ({ samples: samples.subarray(2) })),
+  );
+}
+
+function addBrokenChains(add: Add, inThree: () => Evidence): void {
   add('a batch left out', 'BatchNotContiguous', without(inThree(), 1));
   add('batches swapped', 'BatchNotContiguous', { ...inThree(), batches: [...inThree().batches].reverse() });
   add('a batch twice', 'BatchNotContiguous', { ...inThree(), batches: [inThree().batches[0]!, ...inThree().batches] });
@@ -127,7 +255,11 @@ function addRuns(add: Add): void {
   const other = new VoyageDevice(1);
   const second = sealEvidenceBatch(other, regularSeries(channel, dispatchedAtSec + 4_000, Array<number>(8).fill(900)));
   const first = sealEvidenceBatch(other, regularSeries(channel, dispatchedAtSec, Array<number>(8).fill(900)));
-  add('a second batch that lies before the first', 'SampleGapTooLong', { ...hole, count: 16, batches: [second, first] });
+  add('a second batch that lies before the first', 'SampleGapTooLong', {
+    ...hole,
+    count: 16,
+    batches: [second, first],
+  });
 }
 
 function addWindows(add: Add, honest: () => Evidence, inThree: () => Evidence): void {
@@ -140,7 +272,9 @@ function addWindows(add: Add, honest: () => Evidence, inThree: () => Evidence): 
   add('more samples than there are', 'RunMalformed', { ...honest(), count: 17 });
   add('batches that the run does not reach', 'RunMalformed', { ...inThree(), count: 13 });
   add('a run cut short', 'RunTooShort', { ...honest(), count: 15 });
-  add('an excursion of exactly the terms', 'accepted', honest(), { terms: { ...excursionTerms, excursionSecMin: 900 } });
+  add('an excursion of exactly the terms', 'accepted', honest(), {
+    terms: { ...excursionTerms, excursionSecMin: 900 },
+  });
   add('one second under the terms', 'RunTooShort', honest(), { terms: { ...excursionTerms, excursionSecMin: 901 } });
 }
 
@@ -159,7 +293,10 @@ function evidenceOf(values: readonly number[], othersCount = 5, batchFlags = 0):
 
 function periodic(periodSec: number, count: number): Evidence {
   const device = new VoyageDevice(1);
-  const batch = sealEvidenceBatch(device, regularSeries(channel, dispatchedAtSec, Array<number>(count).fill(900), periodSec));
+  const batch = sealEvidenceBatch(
+    device,
+    regularSeries(channel, dispatchedAtSec, Array<number>(count).fill(900), periodSec),
+  );
   return { publicKey: device.publicKey, channel, skip: 0, count, batches: [batch] };
 }
 

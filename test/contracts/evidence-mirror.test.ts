@@ -1,4 +1,6 @@
-/** wire/evidence.ts against Evidence.sol: the same reason for every attack, on both hard forks, and on random mutations. */
+/**
+ * wire/evidence.ts against Evidence.sol: the same reason for every attack, on both hard forks, and on random mutations.
+ */
 import t from 'tap';
 import type { Contract } from 'ethers';
 import { digestEvidence, verifyEvidence, type Evidence, type ExcursionClaim } from '@coldproof/wire';
@@ -63,6 +65,11 @@ t.test(`${mutantCount} random mutations get one verdict from both`, async (t) =>
     const reason = wire.split(' ')[0]!;
     counts.set(reason, (counts.get(reason) ?? 0) + 1);
   }
-  t.comment([...counts].map(([reason, count]) => `${reason} ${count}`).sort().join(', '));
+  t.comment(
+    [...counts]
+      .map(([reason, count]) => `${reason} ${count}`)
+      .sort()
+      .join(', '),
+  );
   t.equal(counts.size, 17, 'every reason, and acceptance, was met');
 });

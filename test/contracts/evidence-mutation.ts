@@ -1,4 +1,7 @@
-/** Random evidence near the borders of acceptance: runs that may be good or not, then mostly one or two things tampered with. */
+/**
+ * Random evidence near the borders of acceptance: runs that may be good or not, then mostly one or two things tampered
+ * with.
+ */
 import { deviceOf, faultValue, type Evidence, type ExcursionClaim, type Series } from '@coldproof/wire';
 import type { Random } from '../helpers/seed.ts';
 import { regularSeries, VoyageDevice } from '../helpers/voyage-device.ts';
@@ -41,7 +44,9 @@ function makeVoyage(device: VoyageDevice, random: Random): { evidence: Evidence;
       return { timeSec, value: randomValue(random, isWarm, breakRate) };
     });
     const series: Series = { channel, marks: random.next() < 0.02 ? 1 << random.integer(0, 7) : 0, samples };
-    const others = Array.from({ length: random.integer(0, 8) }, (_, i) => regularSeries(40 + i, samples[0]!.timeSec, [i]));
+    const others = Array.from({ length: random.integer(0, 8) }, (_, i) =>
+      regularSeries(40 + i, samples[0]!.timeSec, [i]),
+    );
     return sealEvidenceBatch(device, series, { others, flags: random.pick([0, 0, 1]) });
   });
   const total = sizes.reduce((sum, size) => sum + size, 0);
@@ -52,22 +57,33 @@ function makeVoyage(device: VoyageDevice, random: Random): { evidence: Evidence;
 }
 
 function randomValue(random: Random, isWarm: boolean, breakRate: number): number {
-  if (random.next() < breakRate) return random.pick([faultValue(channel), 199, 200, 201, 500, 799, 800, 801, 32_767, -32_767]);
+  if (random.next() < breakRate)
+    return random.pick([faultValue(channel), 199, 200, 201, 500, 799, 800, 801, 32_767, -32_767]);
   return isWarm ? 800 + random.integer(0, 300) : 200 - random.integer(0, 300);
 }
 
 const mutations: Record<string, (mutant: Mutant, random: Random) => void> = {
-  sample: changeBatch(({ samples }, random) => ({ samples: flipBit(samples, random.integer(0, samples.length * 8 - 1)) })),
-  samplesCut: changeBatch(({ samples }, random) => ({ samples: samples.subarray(random.pick([1, 2, 4, samples.length])) })),
+  sample: changeBatch(({ samples }, random) => ({
+    samples: flipBit(samples, random.integer(0, samples.length * 8 - 1)),
+  })),
+  samplesCut: changeBatch(({ samples }, random) => ({
+    samples: samples.subarray(random.pick([1, 2, 4, samples.length])),
+  })),
   signature: changeBatch(({ signature }, random) => ({ signature: flipBit(signature, random.integer(0, 511)) })),
   twin: changeBatch(({ signature }) => ({ signature: highTwin(signature) })),
   marks: changeBatch((_, random) => ({ marks: random.integer(0, 255) })),
   leafIndex: changeBatch((_, random) => ({ leafIndex: random.integer(0, 9) })),
   path: changeBatch(({ path }, random) => ({ path: path.map((each) => flipBit(each, random.integer(0, 255))) })),
-  pathLength: changeBatch(({ path }, random) => ({ path: random.next() < 0.5 ? path.slice(1) : [...path, random.bytes(32)] })),
-  sequence: changeHeader((_, random) => ({ sequence: random.pick([0, 23, 24, 255, 256, 65_535, 65_536, 0xffff_ffff]) })),
+  pathLength: changeBatch(({ path }, random) => ({
+    path: random.next() < 0.5 ? path.slice(1) : [...path, random.bytes(32)],
+  })),
+  sequence: changeHeader((_, random) => ({
+    sequence: random.pick([0, 23, 24, 255, 256, 65_535, 65_536, 0xffff_ffff]),
+  })),
   previous: changeHeader(({ previous }, random) => ({ previous: flipBit(previous, random.integer(0, 255)) })),
-  firstSec: changeHeader(({ firstSec }, random) => ({ firstSec: random.pick([0, 23, 24, 256, firstSec - 1, 0xffff_ffff]) })),
+  firstSec: changeHeader(({ firstSec }, random) => ({
+    firstSec: random.pick([0, 23, 24, 256, firstSec - 1, 0xffff_ffff]),
+  })),
   lastSec: changeHeader((_, random) => ({ lastSec: random.pick([0, 24, 65_536, 0xffff_ffff]) })),
   root: changeHeader((_, random) => ({ root: random.bytes(32) })),
   seriesCount: changeHeader((_, random) => ({ seriesCount: random.integer(0, 255) })),
@@ -116,13 +132,15 @@ type EvidenceBatch = Evidence['batches'][number];
 function changeBatch(change: (each: EvidenceBatch, random: Random) => Partial<EvidenceBatch>) {
   return (mutant: Mutant, random: Random): void => {
     const { length } = mutant.evidence.batches;
-    if (length > 0) mutant.evidence = withBatch(mutant.evidence, random.integer(0, length - 1), (each) => change(each, random));
+    if (length > 0)
+      mutant.evidence = withBatch(mutant.evidence, random.integer(0, length - 1), (each) => change(each, random));
   };
 }
 
 function changeHeader(change: (batch: EvidenceBatch['batch'], random: Random) => Partial<EvidenceBatch['batch']>) {
   return (mutant: Mutant, random: Random): void => {
     const { length } = mutant.evidence.batches;
-    if (length > 0) mutant.evidence = withHeader(mutant.evidence, random.integer(0, length - 1), (each) => change(each, random));
+    if (length > 0)
+      mutant.evidence = withHeader(mutant.evidence, random.integer(0, length - 1), (each) => change(each, random));
   };
 }

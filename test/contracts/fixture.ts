@@ -72,7 +72,13 @@ function batchOf(encoded: Uint8Array): Batch {
 /** The other channels of a reefer: five of them, so that the sixth leaf has a path of two or three digests. */
 export function otherSeries(fromSec: number, count: number): Series[] {
   const others = [channels.supplyAir, channels.returnAir, channels.setpoint, channels.door, channels.unitMode];
-  return others.map((each) => regularSeries(each, fromSec, Array.from({ length: count }, (_, i) => 300 + i)));
+  return others.map((each) =>
+    regularSeries(
+      each,
+      fromSec,
+      Array.from({ length: count }, (_, i) => 300 + i),
+    ),
+  );
 }
 
 /** A run of samples outside the limits, one a minute, `sizes[i]` of them in batch i. */

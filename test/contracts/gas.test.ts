@@ -1,9 +1,12 @@
-/** Gas of each named case on Osaka, whole transactions, held against contracts/gas.json. UPDATE_GAS=1 writes that file anew. */
+/**
+ * Gas of each named case on Osaka, whole transactions, held against contracts/gas.json. UPDATE_GAS=1 writes that file
+ * anew.
+ */
 import { readFileSync, writeFileSync } from 'node:fs';
 import t from 'tap';
-import { send } from '../helpers/chain.ts';
+import { deploy, send } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
-import { abiEvidence, hex } from './fixture.ts';
+import { abiEvidence, claimFor, hex } from './fixture.ts';
 import { excursionOf, Market, price, truck } from './market.ts';
 
 const gasFile = new URL('../../../contracts/gas.json', import.meta.url);
@@ -24,14 +27,33 @@ t.test('gas of each named case', async (t) => {
   t.teardown(() => market.stop());
   const gas: Record<string, number> = {};
   await measureCommerce(market, gas);
+  await measureLibrary(market, gas);
   await measureEvidence(market, gas);
   if (process.env['UPDATE_GAS'] === '1') writeFileSync(gasFile, `${JSON.stringify(gas, null, 2)}\n`);
   const committed = JSON.parse(readFileSync(gasFile, 'utf8')) as unknown;
-  t.same(gas, committed, 'as in contracts/gas.json; UPDATE_GAS=1 npx tap test/dist/contracts/gas.test.js writes it anew');
+  t.same(
+    gas,
+    committed,
+    'as in contracts/gas.json; UPDATE_GAS=1 npx tap test/dist/contracts/gas.test.js writes it anew',
+  );
   t.ok(gas['verify 16 samples in 1 batch']! <= verifyGasMax, `verification is within ${verifyGasMax}`);
   t.ok(gas['report 16 samples in 1 batch']! <= reportGasMax, `a cancellation is within ${reportGasMax}`);
-  t.ok(gas['report 16 samples in 3 batches']! <= reportGasMax, `a cancellation from 3 batches is within ${reportGasMax}`);
+  t.ok(
+    gas['report 16 samples in 3 batches']! <= reportGasMax,
+    `a cancellation from 3 batches is within ${reportGasMax}`,
+  );
 });
+
+/** The library by itself: no order is read and no registry asked. What it proves is all that is paid for. */
+async function measureLibrary(market: Market, gas: Record<string, number>): Promise<void> {
+  const probe = await deploy(market.parties.deployer, 'EvidenceProbe');
+  for (const [name, sizes] of Object.entries(shapes)) {
+    const device = new VoyageDevice(1);
+    const { terms, dispatchedAtSec, nowSec } = claimFor(device);
+    const args = [abiEvidence(excursionOf(device, sizes)), terms, hex(device.device), dispatchedAtSec, nowSec];
+    gas[`library ${name}`] = Number((await send(probe, 'verify', args)).gasUsed);
+  }
+}
 
 /** An order from placing to the supplier's money. */
 async function measureCommerce(market: Market, gas: Record<string, number>): Promise<void> {
@@ -53,7 +75,6 @@ async function measureCommerce(market: Market, gas: Record<string, number>): Pro
 
 async function measureEvidence(market: Market, gas: Record<string, number>): Promise<void> {
   const { orderId } = await market.sail();
-  // One order stands before it and has been cancelled, so that no counter is written for the first time.
   const snapshots = [await market.chain.snapshot()];
   for (const [name, sizes] of Object.entries(shapes)) {
     const evidence = excursionOf(new VoyageDevice(1), sizes);

@@ -1,6 +1,6 @@
 /** Tokens that call back, take a fee, answer false or freeze: none of them costs another party anything. */
 import t, { type Test } from 'tap';
-import { call, deploy, refusal, send } from '../helpers/chain.ts';
+import { addressOf, call, deploy, refusal, send } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { excursionOf, Market, price } from './market.ts';
 
@@ -53,7 +53,7 @@ t.test('a token that is its own supplier withdraws its credit once', async (t) =
   await send(token, 'arm', [token.target, reenter]);
   await market.send('stranger', 'token', 'withdraw', [shipments.target]);
   t.equal(await market.call('token', 'hasSucceeded'), false, 'withdraw from within withdraw');
-  t.equal(await market.balance(String(token.target)), price, 'its own credit and no more');
+  t.equal(await market.balance(addressOf(token)), price, 'its own credit and no more');
   t.equal(await market.held(), price, "the first supplier's credit is untouched");
 });
 

@@ -1,12 +1,29 @@
 /** Everyone around an order, on a chain of their own: each with an account, a device in a container, and a truck. */
 import { encodeBytes32String, type JsonRpcSigner } from 'ethers';
 import { encodeEnrolment, enrolmentPreimage, hexToBytes, type Evidence } from '@coldproof/wire';
-import { call, deployAll, send, startChain, type Chain, type Deployment, type HardFork, type Sent } from '../helpers/chain.ts';
+import {
+  addressOf,
+  call,
+  deployAll,
+  send,
+  startChain,
+  type Chain,
+  type Deployment,
+  type HardFork,
+  type Sent,
+} from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence, dispatchedAtSec, excursionTerms, hex, makeEvidence, startSec } from './fixture.ts';
 
 export const orderStates = [
-  'None', 'Placed', 'Accepted', 'InTransit', 'Delivered', 'Settled', 'Cancelled', 'Refunded',
+  'None',
+  'Placed',
+  'Accepted',
+  'InTransit',
+  'Delivered',
+  'Settled',
+  'Cancelled',
+  'Refunded',
 ] as const;
 export type OrderState = (typeof orderStates)[number];
 
@@ -44,13 +61,17 @@ export class Market {
     this.parties = parties;
   }
 
-  static async open(
-    { hardFork = 'osaka', ...hostile }: { hardFork?: HardFork; fleetName?: string; tokenName?: string } = {},
-  ): Promise<Market> {
+  static async open({
+    hardFork = 'osaka',
+    ...hostile
+  }: { hardFork?: HardFork; fleetName?: string; tokenName?: string } = {}): Promise<Market> {
     const chain = await startChain({ hardFork, startSec });
     const contracts = await deployAll(chain, hostile);
     const signers = await Promise.all(partyNames.map((_, index) => chain.account(index)));
-    const parties = Object.fromEntries(partyNames.map((name, i) => [name, signers[i]!])) as Record<PartyName, JsonRpcSigner>;
+    const parties = Object.fromEntries(partyNames.map((name, i) => [name, signers[i]!])) as Record<
+      PartyName,
+      JsonRpcSigner
+    >;
     return new Market(chain, contracts, parties);
   }
 
@@ -80,7 +101,7 @@ export class Market {
   }
 
   enrolment(device: VoyageDevice, owner: PartyName): unknown[] {
-    const registry = hexToBytes(String(this.contracts.registry.target).slice(2));
+    const registry = hexToBytes(addressOf(this.contracts.registry).slice(2));
     const ownerBytes = hexToBytes(this.address(owner).slice(2));
     const encoded = encodeEnrolment({ chainId: this.chain.chainId, registry, owner: ownerBytes, asset });
     const signature = device.sign(enrolmentPreimage(encoded));
@@ -175,7 +196,7 @@ export class Market {
   }
 
   async held(): Promise<bigint> {
-    return this.balance(String(this.contracts.shipments.target));
+    return this.balance(addressOf(this.contracts.shipments));
   }
 }
 

@@ -28,7 +28,8 @@ const moves: Record<string, Move> = {
   dispatchOrder: {
     by: 'carrier',
     from: { Accepted: 'InTransit' },
-    run: (market, orderId, by) => market.send(by, 'shipments', 'dispatchOrder', [orderId, hex(new VoyageDevice(1).device), truck]),
+    run: (market, orderId, by) =>
+      market.send(by, 'shipments', 'dispatchOrder', [orderId, hex(new VoyageDevice(1).device), truck]),
   },
   deliver: { by: 'buyer', from: { InTransit: 'Delivered' }, run: call('deliver') },
   settle: { by: 'stranger', isOpen: true, from: { Delivered: 'Settled' }, run: call('settle') },
@@ -101,7 +102,12 @@ async function forbidden(t: Test, market: Market, orderId: bigint, name: string,
 }
 
 async function allowed(
-  t: Test, market: Market, orderId: bigint, name: string, state: OrderState, to: OrderState,
+  t: Test,
+  market: Market,
+  orderId: bigint,
+  name: string,
+  state: OrderState,
+  to: OrderState,
 ): Promise<void> {
   const move = moves[name]!;
   for (const other of ['deployer', 'stranger', 'carrier', 'buyer', 'supplier', 'secondSupplier'] as const) {

@@ -1,11 +1,19 @@
 /** Cancel, carry over, reorder, repair: once, in one transaction, whatever an attacker or a side effect does. */
 import t, { type Test } from 'tap';
-import type { Evidence } from '@coldproof/wire';
+import { bytesEqual, type Evidence, type ExcursionClaim } from '@coldproof/wire';
 import { refusal } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
-import { abiEvidence, dispatchedAtSec, hex, makeEvidence } from './fixture.ts';
+import { abiEvidence, claimFor, dispatchedAtSec, hex, makeEvidence } from './fixture.ts';
 import { listCases } from './evidence-attacks.ts';
 import { excursionOf, Market, price, truck } from './market.ts';
+
+/** Some attacks are on claims of their own: another device, other terms, another now. */
+function isOfThisOrder({ device, terms, dispatchedAtSec: atSec, nowSec }: ExcursionClaim): boolean {
+  const own = claimFor(new VoyageDevice(1));
+  return (
+    bytesEqual(device, own.device) && terms === own.terms && atSec === own.dispatchedAtSec && nowSec === own.nowSec
+  );
+}
 
 const noDigest = `0x${'00'.repeat(32)}`;
 
@@ -25,14 +33,26 @@ for (const hardFork of ['osaka', 'prague'] as const) {
     const { market, orderId } = await sailing(t, { hardFork });
     const heldBefore = await market.held();
     const { events } = await market.report(orderId, evidence([4, 12]));
-    t.same(events.map(({ name }) => name), ['OrderCancelled', 'OrderReplaced', 'RepairRequested']);
+    t.same(
+      events.map(({ name }) => name),
+      ['OrderCancelled', 'OrderReplaced', 'RepairRequested'],
+    );
     t.match(events[0]!.args, { startedAt: BigInt(dispatchedAtSec), durationSec: 900n, peakCentiC: 825n });
     const cancelled = await market.order(orderId);
     const replacement = await market.order(2n);
     t.match(cancelled, { state: 'Cancelled', replacementId: 2n, replacementOf: 0n, ticketId: 1n });
-    t.equal(cancelled.evidenceDigest, await market.call('shipments', 'digestEvidence', [abiEvidence(evidence([4, 12]))]));
+    t.equal(
+      cancelled.evidenceDigest,
+      await market.call('shipments', 'digestEvidence', [abiEvidence(evidence([4, 12]))]),
+    );
     const supplier = market.address('secondSupplier');
-    t.match(replacement, { state: 'Placed', supplier, replacementOf: orderId, replacementId: 0n, evidenceDigest: noDigest });
+    t.match(replacement, {
+      state: 'Placed',
+      supplier,
+      replacementOf: orderId,
+      replacementId: 0n,
+      evidenceDigest: noDigest,
+    });
     t.equal(replacement.buyer, market.address('buyer'));
     t.equal(await market.held(), heldBefore, 'no money moved');
     t.equal(await market.held(), await market.owed());
@@ -42,18 +62,15 @@ for (const hardFork of ['osaka', 'prague'] as const) {
 
 t.test('each attack is refused by the order with its own reason and changes nothing', async (t) => {
   const { market, orderId } = await sailing(t);
-  const before = JSON.stringify(await market.order(orderId), (_, value: unknown) => String(value));
+  const before = await market.order(orderId);
   for (const { name, reason, evidence, claim } of listCases()) {
-    // Those that change the claim are about other terms and other times than this order's.
-    const isOfThisOrder = JSON.stringify(claim.terms.excursionSecMin) === '900' && claim.dispatchedAtSec === dispatchedAtSec;
-    if (reason === 'accepted' || !isOfThisOrder || reason === 'SampleInFuture' || name === 'a key off the curve') continue;
+    if (reason === 'accepted' || !isOfThisOrder(claim)) continue;
     const refused = await refusal(market.call('shipments', 'reportExcursion', [orderId, abiEvidence(evidence)]));
     t.equal(refused?.reason, reason, name);
     const sent = await refusal(market.report(orderId, evidence));
     t.equal(sent?.reason, reason, `${name}, sent`);
   }
-  t.ok(before.length > 0);
-  t.equal(await market.state(orderId), 'InTransit');
+  t.same(await market.order(orderId), before);
   t.equal(await market.call('shipments', 'orderCount'), 1n);
   t.equal(await market.call('fleet', 'ticketCount'), 0n);
   t.equal(await market.held(), await market.owed());
@@ -66,7 +83,11 @@ t.test('the same evidence twice, other evidence after it, and evidence of a repl
   const sameBatches = { ...evidence(), count: 1 };
   t.equal((await refusal(market.report(orderId, sameBatches)))?.reason, 'EvidenceAlreadyUsed', 'however it is cut');
   t.equal((await refusal(market.report(orderId, evidence([3, 13]))))?.reason, 'OrderStateNot', 'other evidence');
-  t.equal((await refusal(market.report(2n, evidence())))?.reason, 'OrderStateNot', 'a replacement that is not on the road');
+  t.equal(
+    (await refusal(market.report(2n, evidence())))?.reason,
+    'OrderStateNot',
+    'a replacement that is not on the road',
+  );
   t.equal(await market.call('shipments', 'orderCount'), 2n);
   t.equal(await market.call('fleet', 'ticketCount'), 1n);
 });
@@ -111,7 +132,10 @@ for (const [index, mood] of moods.entries()) {
     const { market, orderId } = await sailing(t, { fleetName: 'MoodyFleet' });
     await market.send('stranger', 'fleet', 'setMood', [index + 1]);
     const { events } = await market.report(orderId, evidence());
-    t.same(events.map(({ name }) => name), ['OrderCancelled', 'OrderReplaced', 'RepairRequestFailed']);
+    t.same(
+      events.map(({ name }) => name),
+      ['OrderCancelled', 'OrderReplaced', 'RepairRequestFailed'],
+    );
     t.match(await market.order(orderId), { state: 'Cancelled', replacementId: 2n, ticketId: 0n });
     t.equal(await market.held(), await market.owed());
     if (mood === 'Reverting') {

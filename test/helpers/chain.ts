@@ -1,12 +1,22 @@
-/** A development chain of its own for a test: anvil on a free port, on the hard fork asked for, with a clock that tests set. */
-import { spawn, type ChildProcess } from 'node:child_process';
+/**
+ * A development chain of its own for a test: anvil on a free port, on the hard fork asked for, with a clock that tests
+ * set.
+ */
+import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
+import type { Readable } from 'node:stream';
 import { dirname, join } from 'node:path';
 import {
-  Contract, ContractFactory, isError, JsonRpcProvider, Network,
-  type Interface, type InterfaceAbi, type JsonRpcSigner,
+  Contract,
+  ContractFactory,
+  isError,
+  JsonRpcProvider,
+  Network,
+  type Interface,
+  type InterfaceAbi,
+  type JsonRpcSigner,
 } from 'ethers';
 import { loadArtifact } from '@coldproof/contracts';
 
@@ -34,9 +44,10 @@ export type Chain = {
   stop(): Promise<void>;
 };
 
-export async function startChain(
-  { hardFork = 'osaka', startSec }: { hardFork?: HardFork; startSec?: number } = {},
-): Promise<Chain> {
+export async function startChain({
+  hardFork = 'osaka',
+  startSec,
+}: { hardFork?: HardFork; startSec?: number } = {}): Promise<Chain> {
   const args = ['--host', '127.0.0.1', '--port', '0', '--hardfork', hardFork, '--chain-id', String(chainId)];
   if (startSec !== undefined) args.push('--timestamp', String(startSec));
   const child = spawn(anvilBinary(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -85,7 +96,7 @@ function anvilBinary(): string {
 }
 
 /** anvil says where it listens once it does; the stream is drained to the end, or a full pipe would stop it. */
-function listeningPort(child: ChildProcess): Promise<number> {
+function listeningPort(child: ChildProcessByStdio<null, Readable, null>): Promise<number> {
   return new Promise((resolve, reject) => {
     const deadline = setTimeout(() => {
       child.kill('SIGKILL');
@@ -96,7 +107,7 @@ function listeningPort(child: ChildProcess): Promise<number> {
       clearTimeout(deadline);
       reject(new Error(`anvil: exited with ${String(code)} before it listened`));
     });
-    createInterface({ input: child.stdout! }).on('line', (line) => {
+    createInterface({ input: child.stdout }).on('line', (line) => {
       const port = /^Listening on 127\.0\.0\.1:(\d+)/.exec(line)?.[1];
       if (port === undefined) return;
       clearTimeout(deadline);
@@ -107,7 +118,7 @@ function listeningPort(child: ChildProcess): Promise<number> {
 
 /** ABI entries are JSON to us, and typed by ethers when it reads them. */
 export function abiOf(name: string): InterfaceAbi {
-  return loadArtifact(name).abi as InterfaceAbi;
+  return loadArtifact(name).abi;
 }
 
 /** Deploys an artifact and waits until it stands. */
@@ -116,6 +127,12 @@ export async function deploy(by: JsonRpcSigner, name: string, args: readonly unk
   const deployed = await new ContractFactory(abiOf(name), bytecode, by).deploy(...args);
   await deployed.waitForDeployment();
   return new Contract(await deployed.getAddress(), abiOf(name), by);
+}
+
+/** `target` may be a name or a promise to ethers; here it is always an address. */
+export function addressOf(contract: Contract): string {
+  if (typeof contract.target !== 'string') throw new TypeError('the contract has no plain address');
+  return contract.target;
 }
 
 export type Deployment = {
@@ -184,13 +201,17 @@ export async function call(
   { by }: { by?: JsonRpcSigner } = {},
 ): Promise<unknown> {
   try {
-    return (await (by === undefined ? contract : contract.connect(by)).getFunction(method).staticCall(...args)) as unknown;
+    return (await (by === undefined ? contract : contract.connect(by))
+      .getFunction(method)
+      .staticCall(...args)) as unknown;
   } catch (error) {
     throw readRevert(contract.interface, error) ?? error;
   }
 }
 
-/** A revert by its custom error's name. The contract's ABI lists all that can come out of it, but for OpenZeppelin's. */
+/**
+ * A revert by its custom error's name. The contract's ABI lists all that can come out of it, but for OpenZeppelin's.
+ */
 export class RevertError extends Error {
   readonly reason: string;
   readonly args: readonly unknown[];
@@ -216,7 +237,8 @@ export async function refusal(promise: Promise<unknown>): Promise<RevertError | 
 function readRevert(abi: Interface, error: unknown): RevertError | undefined {
   const bytes = revertBytes(error);
   if (bytes === undefined) {
-    // With a gas limit of the caller's nothing is estimated first: the transaction is mined, and its receipt has no reason.
+    // With a gas limit of the caller's nothing is estimated first: the transaction is mined, and its receipt has no
+    // reason.
     const isMined = isError(error, 'CALL_EXCEPTION') && error.receipt != null;
     return isMined ? new RevertError('(mined as reverted)', []) : undefined;
   }

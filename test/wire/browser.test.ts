@@ -1,4 +1,6 @@
-/** wire/ runs unchanged in a browser: headless Chromium loads its modules as they are built and verifies an envelope. */
+/**
+ * wire/ runs unchanged in a browser: headless Chromium loads its modules as they are built and verifies an envelope.
+ */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { createServer } from 'node:http';
