@@ -63,7 +63,7 @@ class Reader {
   read(depth: number): Cbor {
     if (depth > cborDepthMax) throw new Malformed(`nested deeper than ${cborDepthMax}`);
     const start = this.at;
-    const initial = this.#take(1)[0]!;
+    const initial = this.#byte();
     const major = initial >> 5;
     const argument = this.#argument(initial & 0x1f, start);
     switch (major) {
@@ -97,7 +97,7 @@ class Reader {
     if (additional > 27) throw new Malformed(`additional information ${additional} at ${start}`);
     const size = 1 << (additional - 24);
     let value = 0;
-    for (const byte of this.#take(size)) value = value * 256 + byte;
+    for (let i = 0; i < size; i++) value = value * 256 + this.#byte();
     const least = size === 1 ? 24 : 2 ** (4 * size);
     if (value < least) throw new Malformed(`${value} in ${size} bytes at ${start} is not the shortest form`);
     if (value > Number.MAX_SAFE_INTEGER) throw new Malformed(`argument over 2^53 - 1 at ${start}`);
@@ -111,6 +111,13 @@ class Reader {
       if (error instanceof TypeError) throw new Malformed(`text at ${start} is not UTF-8`);
       throw error;
     }
+  }
+
+  #byte(): number {
+    const byte = this.#bytes[this.at];
+    if (byte === undefined) throw new Malformed(`1 byte wanted at ${this.at}, 0 left`);
+    this.at += 1;
+    return byte;
   }
 
   #take(size: number): Uint8Array {

@@ -8,7 +8,7 @@
  *
  * A checkpoint is text and signed as it stands (c2sp.org/signed-note); its first line, the origin, is its domain.
  */
-import { concatBytes, utf8ToBytes } from './bytes.ts';
+import { utf8ToBytes } from './bytes.ts';
 import { encodeCbor } from './cbor.ts';
 
 export const domainTags = {
@@ -31,15 +31,15 @@ const heads = {
 };
 
 export function envelopePreimage(batch: Uint8Array): Uint8Array {
-  return concatBytes(heads.envelope, encodeCbor(batch));
+  return preimageOf(heads.envelope, batch);
 }
 
 export function enrolmentPreimage(enrolment: Uint8Array): Uint8Array {
-  return concatBytes(heads.enrolment, encodeCbor(enrolment));
+  return preimageOf(heads.enrolment, enrolment);
 }
 
 export function receiptPreimage(receipt: Uint8Array): Uint8Array {
-  return concatBytes(heads.receipt, encodeCbor(receipt));
+  return preimageOf(heads.receipt, receipt);
 }
 
 /** The note text: everything before the blank line, with its last newline. */
@@ -55,4 +55,12 @@ export function sigStructure(protectedHeader: Uint8Array, externalAad: Uint8Arra
 /** All of it before the payload, which is the last item: the same bytes for every message of a kind. */
 function headOf(protectedHeader: Uint8Array, domainTag: string): Uint8Array {
   return sigStructure(protectedHeader, utf8ToBytes(domainTag), new Uint8Array()).slice(0, -1);
+}
+
+function preimageOf(head: Uint8Array, payload: Uint8Array): Uint8Array {
+  const item = encodeCbor(payload);
+  const preimage = new Uint8Array(head.length + item.length);
+  preimage.set(head);
+  preimage.set(item, head.length);
+  return preimage;
 }

@@ -20,6 +20,7 @@ import {
   flipBit,
   makeEvidence,
   sealEvidenceBatch,
+  sealLink,
   withBatch,
   withHeader,
 } from './fixture.ts';
@@ -67,6 +68,21 @@ function addHonest(add: Add, honest: () => Evidence, inThree: () => Evidence): v
   );
   add('all samples exactly at the upper limit', 'accepted', evidenceOf(Array<number>(16).fill(800)));
   add('all samples exactly at the lower limit', 'accepted', evidenceOf(Array<number>(16).fill(200)));
+  for (const sequence of [23, 24, 255, 256, 65_535, 65_536, 0xffff_fffe, 0xffff_ffff]) {
+    add(`sequence ${sequence}, in its shortest form`, 'accepted', linked({ sequence }));
+  }
+  for (const [batchFlags, othersCount] of [
+    [23, 22],
+    [24, 23],
+    [255, 63],
+  ] as const) {
+    const name = `flags ${batchFlags} and ${othersCount + 1} series`;
+    add(name, 'accepted', linked({ flags: batchFlags, othersCount }));
+  }
+  for (const count of [5, 6, 63, 64]) {
+    const terms = { ...excursionTerms, excursionSecMin: 60 };
+    add(`${count} samples, ${count * 4} bytes`, 'accepted', evidenceOf(Array<number>(count).fill(900)), { terms });
+  }
   add('frost', 'accepted', evidenceOf([...Array(16).keys()].map((i) => -100 - i)));
   const tail = makeEvidence(new VoyageDevice(1), { sizes: [30, 15], value: (i) => (i < 20 ? 500 : 850 + i) });
   add('a run that begins within the first batch', 'accepted', { ...tail, skip: 20, count: 25 });
@@ -289,6 +305,16 @@ function evidenceOf(values: readonly number[], othersCount = 5, batchFlags = 0):
     .map((each) => regularSeries(each, dispatchedAtSec, [300, 301]));
   const batch = sealEvidenceBatch(device, series, { others, flags: batchFlags });
   return { publicKey: device.publicKey, channel, skip: 0, count: values.length, batches: [batch] };
+}
+
+/** One batch from the middle of a long history. */
+function linked({ sequence = 7, flags = 0, othersCount = 0 }): Evidence {
+  const device = new VoyageDevice(1);
+  const series = regularSeries(channel, dispatchedAtSec, Array<number>(16).fill(900));
+  const others = Array.from({ length: othersCount }, (_, i) => regularSeries(40 + i, dispatchedAtSec, [i]));
+  const previous = new Uint8Array(32).fill(0xab);
+  const batch = sealLink(device, series, { others, sequence, previous, flags });
+  return { publicKey: device.publicKey, channel, skip: 0, count: 16, batches: [batch] };
 }
 
 function periodic(periodSec: number, count: number): Evidence {

@@ -3,12 +3,13 @@ import {
   bytesToHex,
   channels,
   decodeBatch,
+  envelopePreimage,
   leafHash,
   makeInclusionProof,
   packSamples,
+  sealBatch,
   subtreesOf,
   type Batch,
-  type Envelope,
   type Evidence,
   type EvidenceBatch,
   type ExcursionClaim,
@@ -46,27 +47,36 @@ export function sealEvidenceBatch(
   series: Series,
   { others = [], flags = 0 }: { others?: readonly Series[]; flags?: number } = {},
 ): EvidenceBatch {
-  const envelope = device.seal([...others, series], flags);
-  return openLeaf(envelope, series, others.length);
+  const { batch: encoded, signature, series: leaves } = device.seal([...others, series], flags);
+  const decoded = decodeBatch(encoded);
+  if (!decoded.ok) throw new Error(decoded.detail);
+  return openLeaf(decoded.value, signature, leaves, series);
 }
 
-export function openLeaf(envelope: Envelope, series: Series, leafIndex: number): EvidenceBatch {
-  const batch = batchOf(envelope.batch);
-  const leaves = envelope.series.map((each) => leafHash(each));
+/**
+ * As sealEvidenceBatch, at any place of the device's chain and with any flags: what no honest agent has come to yet.
+ */
+export function sealLink(
+  device: VoyageDevice,
+  series: Series,
+  { others = [], ...link }: { others?: readonly Series[]; sequence: number; previous: Uint8Array; flags: number },
+): EvidenceBatch {
+  const sealed = sealBatch([...others, series], { device: device.device, sealedAtSec: 0, ...link });
+  return openLeaf(sealed.batch, device.sign(envelopePreimage(sealed.encoded)), sealed.series, series);
+}
+
+/** The channel's leaf is the last. */
+function openLeaf(batch: Batch, signature: Uint8Array, encoded: readonly Uint8Array[], series: Series): EvidenceBatch {
+  const leaves = encoded.map((each) => leafHash(each));
+  const leafIndex = leaves.length - 1;
   return {
     batch,
-    signature: envelope.signature,
+    signature,
     marks: series.marks,
     leafIndex,
     path: makeInclusionProof(leafIndex, leaves.length, subtreesOf(leaves)),
     samples: packSamples(series, batch.firstSec),
   };
-}
-
-function batchOf(encoded: Uint8Array): Batch {
-  const decoded = decodeBatch(encoded);
-  if (!decoded.ok) throw new Error(decoded.detail);
-  return decoded.value;
 }
 
 /** The other channels of a reefer: five of them, so that the sixth leaf has a path of two or three digests. */

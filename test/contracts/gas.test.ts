@@ -3,7 +3,7 @@
  * anew.
  */
 import { readFileSync, writeFileSync } from 'node:fs';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { deploy, send } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence, claimFor, hex } from './fixture.ts';
@@ -29,6 +29,7 @@ t.test('gas of each named case', async (t) => {
   await measureCommerce(market, gas);
   await measureLibrary(market, gas);
   await measureEvidence(market, gas);
+  await measureFallback(t, gas);
   if (process.env['UPDATE_GAS'] === '1') writeFileSync(gasFile, `${JSON.stringify(gas, null, 2)}\n`);
   const committed = JSON.parse(readFileSync(gasFile, 'utf8')) as unknown;
   t.same(
@@ -53,6 +54,16 @@ async function measureLibrary(market: Market, gas: Record<string, number>): Prom
     const args = [abiEvidence(excursionOf(device, sizes)), terms, hex(device.device), dispatchedAtSec, nowSec];
     gas[`library ${name}`] = Number((await send(probe, 'verify', args)).gasUsed);
   }
+}
+
+/** Without the precompile: what Solidity's own P-256 costs. */
+async function measureFallback(t: Test, gas: Record<string, number>): Promise<void> {
+  const market = await Market.open({ hardFork: 'prague' });
+  t.teardown(() => market.stop());
+  const { orderId } = await market.sail();
+  const evidence = abiEvidence(excursionOf(new VoyageDevice(1)));
+  const verified = await market.send('stranger', 'shipments', 'verifyExcursion', [orderId, evidence]);
+  gas['prague: verify 16 samples in 1 batch'] = Number(verified.gasUsed);
 }
 
 /** An order from placing to the supplier's money. */

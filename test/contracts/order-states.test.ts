@@ -1,4 +1,5 @@
 /** contracts/STATES.md as a table: each edge of the order's state machine, each forbidden one, and who may make it. */
+import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { refusal, type RevertError, type Sent } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
@@ -71,6 +72,19 @@ async function opened(t: Test): Promise<Market> {
   await market.registerTruck();
   return market;
 }
+
+t.test('STATES.md lists these moves and no other', (t) => {
+  const page = readFileSync(new URL('../../../contracts/STATES.md', import.meta.url), 'utf8');
+  const listed = page.split('\n').flatMap((line) => {
+    const [, from, move, , to] = line.split('|').map((cell) => cell.trim());
+    return move !== undefined && move in moves ? [`${from} ${move} ${to}`] : [];
+  });
+  const made = Object.entries(moves).flatMap(([name, { from }]) =>
+    Object.entries(from).map(([state, to]) => `${state} ${name} ${to}`),
+  );
+  t.same(listed.sort(), made.sort());
+  t.end();
+});
 
 t.test('each move from each state', async (t) => {
   const market = await opened(t);

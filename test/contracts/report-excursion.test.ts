@@ -168,6 +168,9 @@ t.test('no choice of gas makes the repair fail by itself', async (t) => {
     snapshots.push(await market.chain.snapshot());
   }
   t.ok(isDone > 0, `${isDone} reports had enough gas`);
+  const args = [orderId, abiEvidence(evidence()), { gasLimit: 320_000n }];
+  const refused = await refusal(market.call('shipments', 'reportExcursion', args));
+  t.equal(refused?.reason, 'GasTooLow', 'and the caller is told');
 });
 
 t.test('requestRepair is for cancelled orders', async (t) => {

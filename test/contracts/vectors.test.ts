@@ -1,6 +1,6 @@
 /** Wycheproof P-256 and the RFC 9162 inclusion set through the contracts' own libraries. */
 import t from 'tap';
-import { hexToBytes, isLowS, parseBase64, referenceCrypto, toLowS } from '@coldproof/wire';
+import { hexToBytes, isLowS, referenceCrypto, toLowS } from '@coldproof/wire';
 import { call, deploy, startChain } from '../helpers/chain.ts';
 import { seeded } from '../helpers/seed.ts';
 import { skipWithoutVectors, vectorFiles, vectorJson } from '../helpers/vectors.ts';
@@ -88,8 +88,8 @@ function mutate(signature: Uint8Array, chance: number, bit: number): Uint8Array 
 type InclusionCase = {
   leafIdx: number;
   treeSize: number;
-  root: string;
-  leafHash: string;
+  root: string | null;
+  leafHash: string | null;
   proof: string[] | null;
   wantErr: boolean;
 };
@@ -101,7 +101,9 @@ t.test('RFC 9162 inclusion proofs', { skip: skipWithoutVectors }, async (t) => {
   const count = { accepted: 0, refused: 0, notDigests: 0 };
   for (const path of vectorFiles('merkle/inclusion')) {
     const { leafIdx, treeSize, root, leafHash, proof, wantErr } = vectorJson(path) as InclusionCase;
-    const digests = [leafHash, root, ...(proof ?? [])].map((each) => parseBase64(each) ?? new Uint8Array());
+    const digests = [leafHash, root, ...(proof ?? [])].map((each) =>
+      Uint8Array.from(Buffer.from(each ?? '', 'base64')),
+    );
     if (digests.some((each) => each.length !== 32)) {
       // What is not 32 bytes has no place in the contract's arguments.
       count.notDigests += 1;
@@ -109,7 +111,7 @@ t.test('RFC 9162 inclusion proofs', { skip: skipWithoutVectors }, async (t) => {
       continue;
     }
     const [leaf, want, ...nodes] = digests.map(hex);
-    const got = await call(probe, 'verifyInclusion', [leaf, leafIdx, treeSize, nodes, want]);
+    const got = await call(probe, 'verifyInclusion', [leaf, BigInt(leafIdx), BigInt(treeSize), nodes, want]);
     if (got === wantErr) t.fail(path);
     count[wantErr ? 'refused' : 'accepted'] += 1;
   }
