@@ -265,8 +265,8 @@ library Evidence {
         uint256 peak = _turn(run.peakCentiC, turn);
         uint256 gapSecMax = terms.sampleGapSecMax;
         uint256 sample;
-        // In assembly, and a function with `leave`, which the compiler does not inline: its own loop takes four times
-        // the gas.
+        // In assembly, and a function with `leave`, which the compiler does not inline: its own loop takes more than
+        // twice the gas.
         assembly ("memory-safe") {
             function walk(at, past, turn_, least_, most_, gapMax, peak_, time_) -> peakOut, timeOut, refused {
                 peakOut := peak_

@@ -91,9 +91,14 @@ export type EvidenceReason =
   | 'RunTooShort';
 
 /** Identity of evidence, free of signatures, so that no twin signature makes it new: keccak256(channel ‖ digests). */
-export function digestEvidence({ channel, batches }: Evidence): Uint8Array {
-  const digests = batches.map(({ batch }) => digestBatch(encodeBatch(batch)));
-  return keccak_256(concatBytes(Uint8Array.of(channel), ...digests));
+export function digestEvidence(evidence: Evidence): Uint8Array {
+  const digests = evidence.batches.map(({ batch }) => digestBatch(rebuildBatch(batch, evidence)));
+  return keccak_256(concatBytes(Uint8Array.of(evidence.channel), ...digests));
+}
+
+/** The signed bytes as the contract rebuilds them: of the device that the key is, whatever a batch says of itself. */
+function rebuildBatch(batch: Batch, { publicKey }: Pick<Evidence, 'publicKey'>): Uint8Array {
+  return encodeBatch({ ...batch, device: deviceOf(publicKey) });
 }
 
 export function verifyEvidence(
@@ -125,15 +130,16 @@ export function verifyEvidence(
 function admitBatch(
   { batch, signature, marks, leafIndex, path, samples }: EvidenceBatch,
   before: EvidenceBatch | undefined,
-  { publicKey, channel }: Evidence,
+  evidence: Evidence,
   crypto: Crypto,
 ): Verdict<Sample[], EvidenceReason> {
+  const { publicKey, channel } = evidence;
   const at = `batch ${batch.sequence}`;
   if ((batch.flags & criticalFlagsMask) !== 0) {
     return reject('BatchFlagged', `${at}: flags 0x${batch.flags.toString(16)}`);
   }
   if (before !== undefined) {
-    const digest = digestBatch(encodeBatch(before.batch), crypto.sha256);
+    const digest = digestBatch(rebuildBatch(before.batch, evidence), crypto.sha256);
     if (batch.sequence !== before.batch.sequence + 1 || !bytesEqual(batch.previous, digest)) {
       return reject('BatchNotContiguous', `${at} does not follow batch ${before.batch.sequence}`);
     }
@@ -148,7 +154,7 @@ function admitBatch(
     return reject('SeriesNotInBatch', `${at}: samples and path do not lead to its root`);
   }
   if (!isLowS(signature)) return reject('SignatureNotLowS', `${at}: expected s <= n / 2`);
-  if (!crypto.verifyP256(publicKey, envelopePreimage(encodeBatch(batch)), signature)) {
+  if (!crypto.verifyP256(publicKey, envelopePreimage(rebuildBatch(batch, evidence)), signature)) {
     return reject('SignatureInvalid', `${at}: not signed by the device`);
   }
   return accept(readSamples(samples, batch.firstSec));

@@ -51,11 +51,13 @@ interface IDeviceRegistry {
     error RevocationNotEarlier(uint32 got, uint32 revokedFrom);
 
     /// @notice Enrols a device for the caller as its owner, valid from this block's time on.
-    /// @param x,y the device's P-256 public key
+    /// @param x the device's P-256 public key
+    /// @param y likewise
     /// @param asset ISO 6346 container number, 11 ASCII characters
     /// @param calibrationDigest SHA-256 of the calibration certificate
     /// @param calibrationUntil end of its validity, Unix seconds
-    /// @param r,s the device's ES256 signature, low s, over the enrolment of wire/WIRE.md
+    /// @param r the device's ES256 signature, low s, over the enrolment of wire/WIRE.md
+    /// @param s likewise
     /// @return device SHA-256(x ‖ y)
     function enrol(
         bytes32 x,

@@ -4,6 +4,8 @@ import {
   channels,
   concatBytes,
   deviceOf,
+  encodeBatch,
+  envelopePreimage,
   faultValue,
   flags,
   marks,
@@ -212,6 +214,7 @@ function addFalseHeaders(add: Add, honest: () => Evidence): void {
     'SignatureInvalid',
     withHeader(honest(), 0, () => ({ flags: flags.sensorSigned })),
   );
+  add('a batch that the device signed under another name', 'SignatureInvalid', underAnotherName(honest()));
   add('an unsynchronised clock', 'BatchFlagged', evidenceOf(Array<number>(16).fill(900), 5, flags.clockUnsynchronised));
   add(
     'a critical flag of a later version',
@@ -358,4 +361,11 @@ const offCurveDevice = deviceOf(offCurveKey);
 function offCurve(evidence: Evidence): Evidence {
   const batches = evidence.batches.map((each) => ({ ...each, batch: { ...each.batch, device: offCurveDevice } }));
   return { ...evidence, publicKey: offCurveKey, batches };
+}
+
+/** The key signs a batch that names another device: true as a signature, and no batch of the assigned device. */
+function underAnotherName(evidence: Evidence): Evidence {
+  const renamed = withHeader(evidence, 0, () => ({ device: new Uint8Array(32).fill(9) }));
+  const preimage = envelopePreimage(encodeBatch(renamed.batches[0]!.batch));
+  return withBatch(renamed, 0, () => ({ signature: new VoyageDevice(1).sign(preimage) }));
 }

@@ -54,13 +54,14 @@ export function sealEvidenceBatch(
 }
 
 /**
- * As sealEvidenceBatch, at any place of the device's chain and with any flags: what no honest agent has come to yet.
+ * As sealEvidenceBatch, at any place of the device's chain, with any flags.
  */
 export function sealLink(
   device: VoyageDevice,
   series: Series,
-  { others = [], ...link }: { others?: readonly Series[]; sequence: number; previous: Uint8Array; flags: number },
+  place: { others?: readonly Series[]; sequence: number; previous: Uint8Array; flags: number },
 ): EvidenceBatch {
+  const { others = [], ...link } = place;
   const sealed = sealBatch([...others, series], { device: device.device, sealedAtSec: 0, ...link });
   return openLeaf(sealed.batch, device.sign(envelopePreimage(sealed.encoded)), sealed.series, series);
 }
