@@ -102,8 +102,10 @@ t.test('a whole voyage of each scenario: every minute once, in order, and then t
     const { received, events } = await sail(t, options, 0, voyageSec);
     t.same(received, expected(options), scenario);
     const told = events.map(({ event }) => event);
+    const acknowledged = events.filter(({ event }) => event === 'acknowledged').map(({ sampleSec }) => sampleSec);
+    t.equal(new Set(acknowledged).size, sampleCount, 'every sample was acknowledged, each by its time');
     t.same(
-      told.filter((event) => event !== 'broker-connected'),
+      told.filter((event) => event !== 'broker-connected' && event !== 'acknowledged'),
       ['voyage-started', ...scenarios[scenario].events.map(({ event }) => event), 'voyage-ended', 'simulator-stopped'],
     );
     t.match(events.at(-1), { unsent: 0 });
