@@ -5,6 +5,7 @@
 import { parseChannel } from '@coldproof/wire';
 import type { ChainReceipt, ChainStruct, ChainValue } from '../chain.ts';
 import type { DeployedContract, DevelopmentChain } from '../development-chain.ts';
+import { orderStates, type OrderState } from '../store-chain.ts';
 
 /** AccessManager's role of those who may open repair tickets; 0 is its admin. */
 const reporterRole = 1;
@@ -14,19 +15,6 @@ const accountIndex = { deployer: 0, buyer: 1, supplier: 2, nextSupplier: 3, carr
 export type PartyName = keyof typeof accountIndex;
 
 export type Contracts = Readonly<Record<'TestToken' | 'DeviceRegistry' | 'Fleet' | 'Shipments', DeployedContract>>;
-
-/** Of IShipments.sol, in its order. */
-const orderStates = [
-  'None',
-  'Placed',
-  'Accepted',
-  'InTransit',
-  'Delivered',
-  'Settled',
-  'Cancelled',
-  'Refunded',
-] as const;
-export type OrderState = (typeof orderStates)[number];
 
 /** What the story needs of an order; ids are 0 when there is none. */
 export type Order = {
