@@ -8,14 +8,33 @@ const spkiPrefix = Buffer.from('3059301306072a8648ce3d020106082a8648ce3d03010703
 /** A KeyObject costs more to make than a verification, and a few hundred bytes to keep. */
 const keysMax = 10_000;
 
-/** One shot, and by way of a string: half the time of createHash, whose digest is an ArrayBuffer of its own. */
-export const opensslSha256: Sha256 = (message) => Buffer.from(hash('sha256', message, 'binary'), 'binary');
+/**
+ * One shot, and by way of a string: half the time of createHash, whose digest is an ArrayBuffer of its own. Parts are
+ * joined in Node's pool, since V8 goes to malloc for every typed array of more than 64 bytes.
+ */
+export const opensslSha256: Sha256 = (...parts) => {
+  const message = parts.length === 1 ? parts[0]! : join(parts);
+  return Buffer.from(hash('sha256', message, 'binary'), 'binary');
+};
+
+function join(parts: readonly Uint8Array[]): Uint8Array {
+  let size = 0;
+  for (const part of parts) size += part.length;
+  const joined = Buffer.allocUnsafe(size);
+  let at = 0;
+  for (const part of parts) {
+    joined.set(part, at);
+    at += part.length;
+  }
+  return joined;
+}
 
 export function opensslCrypto(): Crypto {
-  const keys = new Map<string, KeyObject | undefined>();
-  const keyOf = (publicKey: Uint8Array): KeyObject | undefined => {
+  const keys = new Map<string, KeyObject | null>();
+  const keyOf = (publicKey: Uint8Array): KeyObject | null => {
     const name = Buffer.from(publicKey.buffer, publicKey.byteOffset, publicKey.byteLength).toString('latin1');
-    if (keys.has(name)) return keys.get(name);
+    const known = keys.get(name);
+    if (known !== undefined) return known;
     if (keys.size >= keysMax) keys.clear();
     const key = importKey(publicKey);
     keys.set(name, key);
@@ -27,17 +46,17 @@ export function opensslCrypto(): Crypto {
       if (publicKey.length !== 64 || signature.length !== 64) return false;
       const key = keyOf(publicKey);
       // r or s of zero, or over n, is answered false by OpenSSL (FIPS 186-5 §6.4.2).
-      return key !== undefined && verify('sha256', message, key, toDer(signature));
+      return key !== null && verify('sha256', message, key, toDer(signature));
     },
   };
 }
 
-/** Undefined when x ‖ y is no point of the curve, which OpenSSL checks on import. */
-function importKey(publicKey: Uint8Array): KeyObject | undefined {
+/** Null when x ‖ y is no point of the curve, which OpenSSL checks on import. */
+function importKey(publicKey: Uint8Array): KeyObject | null {
   try {
     return createPublicKey({ key: Buffer.concat([spkiPrefix, publicKey]), format: 'der', type: 'spki' });
   } catch {
-    return undefined;
+    return null;
   }
 }
 
@@ -48,7 +67,7 @@ function importKey(publicKey: Uint8Array): KeyObject | undefined {
 function toDer(signature: Uint8Array): Uint8Array {
   const [r, s] = [skipZeros(signature, 0), skipZeros(signature, 32)];
   const [rSize, sSize] = [integerSize(signature, r, 32), integerSize(signature, s, 64)];
-  const der = new Uint8Array(6 + rSize + sSize);
+  const der = Buffer.allocUnsafe(6 + rSize + sSize);
   der[0] = derSequence;
   der[1] = 4 + rSize + sSize;
   writeInteger(der, 2, signature.subarray(r, 32), rSize);
@@ -74,5 +93,6 @@ function integerSize(signature: Uint8Array, at: number, end: number): number {
 function writeInteger(der: Uint8Array, at: number, magnitude: Uint8Array, size: number): void {
   der[at] = derInteger;
   der[at + 1] = size;
+  der[at + 2] = 0;
   der.set(magnitude, at + 2 + size - magnitude.length);
 }

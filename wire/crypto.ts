@@ -9,13 +9,14 @@ import { concatBytes } from './bytes.ts';
 
 /** Pure, synchronous, and safe to call with anything an adversary can send: a verify answers false, it never throws. */
 export type Crypto = {
-  readonly sha256: (message: Uint8Array) => Uint8Array;
+  /** Of the parts one after the other: who joins them knows best where. */
+  readonly sha256: (...parts: readonly Uint8Array[]) => Uint8Array;
   /** ES256 over `message`; `publicKey` is x ‖ y, `signature` r ‖ s, 64 bytes each. High s is not refused here. */
   readonly verifyP256: (publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array) => boolean;
 };
 
 export const referenceCrypto: Crypto = {
-  sha256,
+  sha256: (...parts) => sha256(parts.length === 1 ? parts[0]! : concatBytes(...parts)),
   verifyP256(publicKey, message, signature) {
     if (publicKey.length !== 64 || signature.length !== 64) return false;
     try {

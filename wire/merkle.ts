@@ -3,27 +3,20 @@
  * Used twice: for the series in a batch, and for the log of batches.
  */
 import { bytesEqual } from './bytes.ts';
-import { referenceCrypto } from './crypto.ts';
+import { referenceCrypto, type Crypto } from './crypto.ts';
 import { assert } from './verdict.ts';
 
-export type Sha256 = (message: Uint8Array) => Uint8Array;
+export type Sha256 = Crypto['sha256'];
 
-const leafPrefix = 0x00;
-const nodePrefix = 0x01;
+const leafPrefix = Uint8Array.of(0x00);
+const nodePrefix = Uint8Array.of(0x01);
 
 export function leafHash(leaf: Uint8Array, sha256: Sha256 = referenceCrypto.sha256): Uint8Array {
-  const prefixed = new Uint8Array(1 + leaf.length);
-  prefixed[0] = leafPrefix;
-  prefixed.set(leaf, 1);
-  return sha256(prefixed);
+  return sha256(leafPrefix, leaf);
 }
 
 export function nodeHash(left: Uint8Array, right: Uint8Array, sha256: Sha256 = referenceCrypto.sha256): Uint8Array {
-  const prefixed = new Uint8Array(1 + left.length + right.length);
-  prefixed[0] = nodePrefix;
-  prefixed.set(left, 1);
-  prefixed.set(right, 1 + left.length);
-  return sha256(prefixed);
+  return sha256(nodePrefix, left, right);
 }
 
 /** MTH of RFC 9162 §2.1.1, over leaf hashes. */

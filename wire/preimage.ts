@@ -58,9 +58,12 @@ function headOf(protectedHeader: Uint8Array, domainTag: string): Uint8Array {
 }
 
 function preimageOf(head: Uint8Array, payload: Uint8Array): Uint8Array {
-  const item = encodeCbor(payload);
-  const preimage = new Uint8Array(head.length + item.length);
+  // The head of a byte string is that of its length as a number, with the other major type (RFC 8949 §3.1).
+  const itemHead = encodeCbor(payload.length);
+  itemHead[0]! |= 0x40;
+  const preimage = new Uint8Array(head.length + itemHead.length + payload.length);
   preimage.set(head);
-  preimage.set(item, head.length);
+  preimage.set(itemHead, head.length);
+  preimage.set(payload, head.length + itemHead.length);
   return preimage;
 }

@@ -94,14 +94,16 @@ export function unpackSamples(channel: number, packed: Uint8Array, firstSec: num
     const bound = `1 to ${samplesPerSeriesMax} samples of ${size} bytes`;
     return reject('series-malformed', `samples: expected ${bound}, got ${packed.length} bytes`);
   }
-  const view = new DataView(packed.buffer, packed.byteOffset, packed.byteLength);
   const samples = new Array<Sample>(count);
   let timeSec = firstSec;
-  for (let i = 0; i < count; i++) {
-    const deltaSec = view.getUint16(i * size);
+  for (let i = 0, at = 0; i < count; i++, at += size) {
+    const deltaSec = (packed[at]! << 8) | packed[at + 1]!;
     if (i > 0 && deltaSec === 0) return reject('series-malformed', `delta of sample ${i}: expected >= 1, got 0`);
     timeSec += deltaSec;
-    samples[i] = { timeSec, value: size === 4 ? view.getInt16(i * size + 2) : view.getInt32(i * size + 2) };
+    // Shifted up to the sign bit and, for 16 bits, down again with it. A DataView for each series costs more than this.
+    const upper = (packed[at + 2]! << 24) | (packed[at + 3]! << 16);
+    const value = size === 4 ? upper >> 16 : upper | (packed[at + 4]! << 8) | packed[at + 5]!;
+    samples[i] = { timeSec, value };
   }
   return accept(samples);
 }
