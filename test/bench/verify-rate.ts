@@ -1,8 +1,8 @@
 /**
- * How fast the oracle's threads verify, beside what the machine's OpenSSL can do at all. `openssl speed` counts CPU time
- * by itself, and so do the loops here. A worker is measured twice: `oneWorker` is what one thread that is never idle
- * gets through in a second, and `wholeProcess` the same per second of CPU time of all threads, the main thread's packing
- * included. The contenders take turns, and the median of the rounds counts. Wants a quiet machine.
+ * How fast the oracle's threads verify, beside what the machine's OpenSSL can do at all. `openssl speed` counts CPU
+ * time by itself, and so do the loops here. A worker is measured twice: `oneWorker` is what one thread that is never
+ * idle gets through in a second, and `wholeProcess` the same per second of CPU time of all threads, the main thread's
+ * packing included. The contenders take turns, and the median of the rounds counts. Wants a quiet machine.
  */
 import { spawnSync } from 'node:child_process';
 import { createPublicKey, verify } from 'node:crypto';
