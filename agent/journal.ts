@@ -9,8 +9,9 @@
 import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import SqliteDatabase, { type Database, type Statement } from 'better-sqlite3';
+import type { Database, Statement } from 'better-sqlite3';
 import { assert, bytesEqual, bytesToHex, noPrevious } from '@coldproof/wire';
+import { SqliteDatabase } from './journal-sqlite.ts';
 import { fsyncFolder } from './key-store.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import type { Reading, SamplerState } from './sample.ts';

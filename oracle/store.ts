@@ -3,14 +3,15 @@
  * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions) and
  * store-chain.ts (what the chain said). A family's methods run inside the caller's transaction, or alone as their own.
  */
-import SqliteDatabase from 'better-sqlite3';
+import type BetterSqlite from 'better-sqlite3';
 import { OperatingError, describeError } from './operating-error.ts';
 import { ChainStore } from './store-chain.ts';
 import { EvaluationStore } from './store-evaluation.ts';
 import { LogStore } from './store-log.ts';
 import { OutboxStore } from './store-outbox.ts';
+import { SqliteDatabase } from './store-sqlite.ts';
 
-export type Database = SqliteDatabase.Database;
+export type Database = BetterSqlite.Database;
 
 const schemaVersion = 1;
 

@@ -5,13 +5,13 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import SqliteDatabase from 'better-sqlite3';
 import { decodeEnvelope, openEnvelope, type OpenEnvelope } from '@coldproof/wire';
 import { Demonstration } from '@coldproof/oracle/demonstration/demonstration';
 import type { Options } from '@coldproof/oracle/demonstration/options';
 import { listScenarios } from '@coldproof/oracle/demonstration/scenarios';
 import type { StageHooks } from '@coldproof/oracle/demonstration/stage';
 import type { Status } from '@coldproof/oracle/demonstration/status';
+import { SqliteDatabase } from '@coldproof/oracle/store-sqlite';
 
 export const mainFile = fileURLToPath(new URL('../../../oracle/dist/demonstration/main.js', import.meta.url));
 
