@@ -1,10 +1,20 @@
 /**
  * The SQLite that this Node can run. better-sqlite3 12 aborts the process on Node 24 when a prepared statement is
- * garbage-collected; 13 asks for Node 22. Both have the same API and the same file format.
+ * garbage-collected; 13 asks for Node 22. Both have the same API and the same file format. Both are optional
+ * dependencies, so that the one that is not needed may fail to install.
  */
 import { createRequire } from 'node:module';
+import type Sqlite from 'better-sqlite3';
 
 const nodeMajor = Number(process.versions.node.split('.')[0]);
 const name = nodeMajor < 22 ? 'better-sqlite3' : 'better-sqlite3-13';
 
-export const SqliteDatabase = createRequire(import.meta.url)(name) as typeof import('better-sqlite3');
+export const SqliteDatabase: typeof Sqlite = load();
+
+function load(): typeof Sqlite {
+  try {
+    return createRequire(import.meta.url)(name) as typeof Sqlite;
+  } catch (cause) {
+    throw new Error(`${name}: not installed for Node ${process.versions.node}; see what npm ci says of it`, { cause });
+  }
+}

@@ -149,7 +149,8 @@ t.test('every source file is reached, every package uses what it declares', (t) 
   );
   for (const file of source) if (!entries.test(file)) t.ok(imported.has(file), `${file} is imported by nobody`);
   for (const name of packages) {
-    const declared = Object.keys((JSON.parse(read(`${name}/package.json`)) as { dependencies: object }).dependencies);
+    const { dependencies, optionalDependencies = {} } = JSON.parse(read(`${name}/package.json`)) as Declared;
+    const declared = Object.keys({ ...dependencies, ...optionalDependencies });
     const text = files
       .filter((file) => file.startsWith(`${name}/`) && /\.(ts|sol)$/.test(file))
       .map(read)
@@ -168,6 +169,8 @@ t.test('the project speaks of itself alone', (t) => {
   }
   t.end();
 });
+
+type Declared = { dependencies: object; optionalDependencies?: object };
 
 function importsOf(file: string): string[] {
   const { importedFiles } = ts.preProcessFile(read(file), true, true);
