@@ -1,37 +1,21 @@
 /**
- * The port to the ledger, and the only file that imports ethers. What a development chain needs besides (deploy, send
- * as an account, set the time) is in development-chain.ts, built on this.
+ * The port to the ledger. This file, chain-abi.ts and chain-account.ts alone import ethers. What a development chain
+ * needs besides (deploy, send as an account, set the time) is in development-chain.ts, built on this.
  *
  * ethers is used for what it is good at: ABI, keys, signing, JSON-RPC. Its NonceManager and `wait()` are not used:
  * the one leaves nonce gaps, the other holds state that a crash loses (transmit.ts does both from the store).
  */
-import { loadArtifact } from '@coldproof/contracts';
+import { FetchRequest, JsonRpcProvider, Network, isError } from 'ethers';
 import {
-  FetchRequest,
-  HDNodeWallet,
-  Interface,
-  JsonRpcProvider,
-  Network,
-  Wallet,
-  encryptKeystoreJson,
-  isError,
-  keccak256,
-  type BaseWallet,
-  type ParamType,
-} from 'ethers';
+  Abi,
+  type Address,
+  type ChainEvent,
+  type ChainValue,
+  type Hash,
+  type Revert,
+  type RpcLog,
+} from './chain-abi.ts';
 import { OperatingError, describeError } from './operating-error.ts';
-
-/** 0x and 40 hex digits, with the checksum's capitals. */
-export type Address = string;
-/** 0x and 64 hex digits. */
-export type Hash = string;
-
-/** What the ABI gives: integers up to 48 bits as number, larger as bigint, bytes and addresses as 0x-hex. */
-export type ChainValue = string | number | bigint | boolean | readonly ChainValue[] | ChainStruct;
-export type ChainStruct = { readonly [field: string]: ChainValue };
-
-/** A custom error that a contract reverted with. `name` is empty when there is none that we know. */
-export type Revert = { readonly name: string; readonly args: ChainStruct; readonly message: string };
 
 export type Called<Value> =
   { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly revert: Revert };
@@ -41,16 +25,6 @@ export type Block = {
   readonly hash: Hash;
   readonly timestampSec: number;
   readonly baseFeeWei: bigint;
-};
-
-export type ChainEvent = {
-  readonly contract: string;
-  readonly name: string;
-  readonly args: ChainStruct;
-  readonly blockNumber: number;
-  readonly blockHash: Hash;
-  readonly transactionHash: Hash;
-  readonly logIndex: number;
 };
 
 export type ChainReceipt = {
@@ -64,17 +38,6 @@ export type ChainReceipt = {
 };
 
 export type Call = { readonly from?: Address; readonly to: Address; readonly calldata: string };
-
-export type SignedTransaction = { readonly raw: string; readonly hash: Hash };
-
-export type UnsignedTransaction = {
-  readonly to: Address | undefined;
-  readonly calldata: string;
-  readonly nonce: number;
-  readonly gasMax: bigint;
-  readonly feeWeiMax: bigint;
-  readonly priorityFeeWei: bigint;
-};
 
 /**
  * How a node took a raw transaction. 'known' is as good as 'accepted'; at 'nonce-used' the sender must look for its
@@ -102,12 +65,6 @@ export type Chain = {
   send(raw: string): Promise<SendOutcome>;
   receipt(hash: Hash): Promise<ChainReceipt | undefined>;
   close(): void;
-};
-
-/** An account that pays for transactions. It signs, it does not export its key. */
-export type Transmitter = {
-  readonly address: Address;
-  sign(transaction: UnsignedTransaction, chainId: number): Promise<SignedTransaction>;
 };
 
 const requestTimeoutMs = 10_000;
@@ -239,15 +196,6 @@ function readRevert(error: unknown, abis: readonly Abi[]): Revert {
 }
 
 type RpcBlock = { number: string; hash: string; timestamp: string; baseFeePerGas?: string };
-type RpcLog = {
-  address: string;
-  topics: string[];
-  data: string;
-  blockNumber: string;
-  blockHash: string;
-  transactionHash: string;
-  logIndex: string;
-};
 type RpcReceipt = {
   transactionHash: string;
   blockNumber: string;
@@ -271,127 +219,4 @@ export function readReceipt(found: RpcReceipt, readLog: (log: RpcLog) => ChainEv
     gasUsed: Number(found.gasUsed),
     events: found.logs.map(readLog).filter((event) => event !== undefined),
   };
-}
-
-/** One contract's ABI, from its artifact. */
-export class Abi {
-  readonly name: string;
-  readonly #interface: Interface;
-  readonly #bytecode: string;
-
-  constructor(name: string) {
-    const artifact = loadArtifact(name);
-    this.name = name;
-    this.#interface = Interface.from(JSON.stringify(artifact.abi));
-    this.#bytecode = artifact.bytecode;
-  }
-
-  encode(method: string, args: readonly unknown[]): string {
-    return this.#interface.encodeFunctionData(method, [...args]);
-  }
-
-  /** The first four bytes of a call, 0x-hex: how access managers name a method. */
-  selector(method: string): string {
-    const fragment = this.#interface.getFunction(method);
-    if (fragment === null) throw new RangeError(`${this.name} has no method ${method}`);
-    return fragment.selector;
-  }
-
-  /** Creation code with the constructor's arguments. */
-  encodeDeploy(args: readonly unknown[]): string {
-    return this.#bytecode + this.#interface.encodeDeploy([...args]).slice(2);
-  }
-
-  /** One output as it is, several as a struct by their names. */
-  decode(method: string, returned: string): ChainValue {
-    const fragment = this.#interface.getFunction(method);
-    if (fragment === null) throw new RangeError(`${this.name} has no method ${method}`);
-    const values = this.#interface.decodeFunctionResult(fragment, returned);
-    const [only] = fragment.outputs;
-    if (only !== undefined && fragment.outputs.length === 1) return plain(only, values[0]);
-    return struct(fragment.outputs, values);
-  }
-
-  readLog(contract: string, log: RpcLog): ChainEvent | undefined {
-    const parsed = this.#interface.parseLog({ topics: log.topics, data: log.data });
-    if (parsed === null) return undefined;
-    return {
-      contract,
-      name: parsed.name,
-      args: struct(parsed.fragment.inputs, parsed.args),
-      blockNumber: Number(log.blockNumber),
-      blockHash: log.blockHash,
-      transactionHash: log.transactionHash,
-      logIndex: Number(log.logIndex),
-    };
-  }
-
-  readError(revertBytes: string): Revert | undefined {
-    const parsed = this.#interface.parseError(revertBytes);
-    if (parsed === null) return undefined;
-    const args = struct(parsed.fragment.inputs, parsed.args);
-    return { name: parsed.name, args, message: `${parsed.name}(${Object.values(args).map(String).join(', ')})` };
-  }
-}
-
-function struct(types: readonly ParamType[], values: ArrayLike<unknown>): ChainStruct {
-  return Object.fromEntries(types.map((type, i) => [type.name === '' ? String(i) : type.name, plain(type, values[i])]));
-}
-
-/** ethers' Result, whose form depends on the call, as a value of the ABI's own form. */
-function plain(type: ParamType, value: unknown): ChainValue {
-  if (type.isArray() && Array.isArray(value)) return value.map((each) => plain(type.arrayChildren, each));
-  if (type.isTuple() && Array.isArray(value)) return struct(type.components, value);
-  if (typeof value === 'bigint') {
-    const bits = Number(/\d+$/.exec(type.baseType)?.[0] ?? 256);
-    return bits <= 48 ? Number(value) : value;
-  }
-  if (typeof value === 'string' || typeof value === 'boolean') return value;
-  throw new TypeError(`${type.format('full')}: not a value of the ABI`);
-}
-
-function transmitterOf(wallet: BaseWallet): Transmitter {
-  return {
-    address: wallet.address,
-    async sign({ to, calldata, nonce, gasMax, feeWeiMax, priorityFeeWei }, chainId) {
-      const fees = { maxFeePerGas: feeWeiMax, maxPriorityFeePerGas: priorityFeeWei, gasLimit: gasMax };
-      const raw = await wallet.signTransaction({ type: 2, chainId, to: to ?? null, data: calldata, nonce, ...fees });
-      return { raw, hash: keccak256(raw) };
-    },
-  };
-}
-
-/** One of the accounts of a mnemonic phrase (BIP-44, m/44'/60'/0'/0/index): how development chains hand out money. */
-export function accountOfPhrase(phrase: string, index: number): Transmitter {
-  return transmitterOf(HDNodeWallet.fromPhrase(phrase, undefined, `m/44'/60'/0'/0/${index}`));
-}
-
-export function accountOfKey(privateKey: string): Transmitter {
-  return transmitterOf(new Wallet(privateKey));
-}
-
-/**
- * The transmitter's key, from the text of its file: encrypted JSON (Web3 secret storage, needs the passphrase) or a
- * bare private key in hex.
- */
-export async function readTransmitter(path: string, text: string, passphrase: string): Promise<Transmitter> {
-  try {
-    if (!text.startsWith('{')) return accountOfKey(text.trim());
-    return transmitterOf(await Wallet.fromEncryptedJson(text, passphrase));
-  } catch (error) {
-    // ethers puts the value that it could not parse into its message: a key must not get into a log.
-    throw new OperatingError('key-unusable', `transmitter key ${path}: ${shortReason(error)}`, { retry: 'never' });
-  }
-}
-
-function shortReason(error: unknown): string {
-  if (isError(error, 'INVALID_ARGUMENT')) return error.shortMessage;
-  return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
-}
-
-/** A new random key as encrypted JSON, with its address. scrypt at 2^15 opens in well under a second. */
-export async function makeTransmitterKey(passphrase: string): Promise<{ address: Address; json: string }> {
-  const { address, privateKey } = Wallet.createRandom();
-  const json = await encryptKeystoreJson({ address, privateKey }, passphrase, { scrypt: { N: 1 << 15, r: 8, p: 1 } });
-  return { address, json };
 }

@@ -2,18 +2,9 @@
  * What a demonstration or a test does to a development chain, as the people around an order would: deploy, place,
  * dispatch, pay, and set the clock. One account sends one transaction at a time and waits for it.
  */
-import {
-  Abi,
-  accountOfKey,
-  accountOfPhrase,
-  openRpc,
-  readReceipt,
-  type Address,
-  type ChainEvent,
-  type ChainReceipt,
-  type ChainValue,
-  type Transmitter,
-} from './chain.ts';
+import { openRpc, readReceipt, type ChainReceipt } from './chain.ts';
+import { Abi, type Address, type ChainEvent, type ChainValue } from './chain-abi.ts';
+import { accountOfKey, accountOfPhrase, type Transmitter } from './chain-account.ts';
 import { OperatingError } from './operating-error.ts';
 
 /** The phrase that anvil and its like hand out money to when nothing else is asked for. Worthless anywhere else. */

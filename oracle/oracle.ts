@@ -22,7 +22,8 @@
  */
 import { bytesToHex, hexToBytes } from '@coldproof/wire';
 import { openBroker, type Broker } from './broker.ts';
-import type { Chain, Transmitter } from './chain.ts';
+import type { Chain } from './chain.ts';
+import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
 import { Findings } from './findings.ts';
 import { Log as TransparencyLog, type Loggable } from './log.ts';

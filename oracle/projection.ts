@@ -1,6 +1,6 @@
 /** What the contracts' views give -> Order and Device. Pure. The only file that knows the fields of those structs. */
 import { assert, unixSecMax } from '@coldproof/wire';
-import type { ChainStruct, ChainValue } from './chain.ts';
+import type { ChainStruct, ChainValue } from './chain-abi.ts';
 import { orderStates, type Device, type Order } from './store-chain.ts';
 
 /** Undefined when there is no such order. */

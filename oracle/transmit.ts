@@ -9,7 +9,9 @@
  * our own. The contract accepts one cancellation per order, so a second transaction costs gas and changes nothing; the
  * verdict is never made again, only its submission.
  */
-import type { Call, Chain, ChainReceipt, Revert, Transmitter } from './chain.ts';
+import type { Call, Chain, ChainReceipt } from './chain.ts';
+import type { Revert } from './chain-abi.ts';
+import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log-line.ts';
 import type { Action, Attempt, EvidenceRecord } from './store-outbox.ts';

@@ -3,7 +3,8 @@
  * is read from the contracts' views. Every block that was read to is remembered by hash: when a hash no longer stands,
  * the chain was reorganised, and everything after the last block that does stand is read again.
  */
-import type { Chain, ChainEvent } from './chain.ts';
+import type { Chain } from './chain.ts';
+import type { ChainEvent } from './chain-abi.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
 import { bareHex, readDevice, readOrder } from './projection.ts';

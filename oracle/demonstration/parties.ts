@@ -3,7 +3,8 @@
  * smallest unit of the demonstration's token, which has six decimals.
  */
 import { parseChannel } from '@coldproof/wire';
-import type { ChainReceipt, ChainStruct, ChainValue } from '../chain.ts';
+import type { ChainReceipt } from '../chain.ts';
+import type { ChainStruct, ChainValue } from '../chain-abi.ts';
 import type { DeployedContract, DevelopmentChain } from '../development-chain.ts';
 import { orderStates, type OrderState } from '../store-chain.ts';
 

@@ -14,7 +14,7 @@ import {
   hexToBytes,
   type ExcursionTerms,
 } from '@coldproof/wire';
-import type { ChainStruct, ChainValue } from '@coldproof/oracle/chain';
+import type { ChainStruct, ChainValue } from '@coldproof/oracle/chain-abi';
 import { DevelopmentChain, type DeployedContract } from '@coldproof/oracle/development-chain';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 

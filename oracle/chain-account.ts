@@ -1,0 +1,67 @@
+/** Accounts that pay for transactions. They sign, they do not export their keys. */
+import { HDNodeWallet, Wallet, encryptKeystoreJson, isError, keccak256, type BaseWallet } from 'ethers';
+import type { Address, Hash } from './chain-abi.ts';
+import { OperatingError } from './operating-error.ts';
+
+export type SignedTransaction = { readonly raw: string; readonly hash: Hash };
+
+export type UnsignedTransaction = {
+  readonly to: Address | undefined;
+  readonly calldata: string;
+  readonly nonce: number;
+  readonly gasMax: bigint;
+  readonly feeWeiMax: bigint;
+  readonly priorityFeeWei: bigint;
+};
+
+/** An account that pays for transactions. It signs, it does not export its key. */
+export type Transmitter = {
+  readonly address: Address;
+  sign(transaction: UnsignedTransaction, chainId: number): Promise<SignedTransaction>;
+};
+
+function transmitterOf(wallet: BaseWallet): Transmitter {
+  return {
+    address: wallet.address,
+    async sign({ to, calldata, nonce, gasMax, feeWeiMax, priorityFeeWei }, chainId) {
+      const fees = { maxFeePerGas: feeWeiMax, maxPriorityFeePerGas: priorityFeeWei, gasLimit: gasMax };
+      const raw = await wallet.signTransaction({ type: 2, chainId, to: to ?? null, data: calldata, nonce, ...fees });
+      return { raw, hash: keccak256(raw) };
+    },
+  };
+}
+
+/** One of the accounts of a mnemonic phrase (BIP-44, m/44'/60'/0'/0/index): how development chains hand out money. */
+export function accountOfPhrase(phrase: string, index: number): Transmitter {
+  return transmitterOf(HDNodeWallet.fromPhrase(phrase, undefined, `m/44'/60'/0'/0/${index}`));
+}
+
+export function accountOfKey(privateKey: string): Transmitter {
+  return transmitterOf(new Wallet(privateKey));
+}
+
+/**
+ * The transmitter's key, from the text of its file: encrypted JSON (Web3 secret storage, needs the passphrase) or a
+ * bare private key in hex.
+ */
+export async function readTransmitter(path: string, text: string, passphrase: string): Promise<Transmitter> {
+  try {
+    if (!text.startsWith('{')) return accountOfKey(text.trim());
+    return transmitterOf(await Wallet.fromEncryptedJson(text, passphrase));
+  } catch (error) {
+    // ethers puts the value that it could not parse into its message: a key must not get into a log.
+    throw new OperatingError('key-unusable', `transmitter key ${path}: ${shortReason(error)}`, { retry: 'never' });
+  }
+}
+
+function shortReason(error: unknown): string {
+  if (isError(error, 'INVALID_ARGUMENT')) return error.shortMessage;
+  return error instanceof Error && 'code' in error ? String(error.code) : 'unreadable';
+}
+
+/** A new random key as encrypted JSON, with its address. scrypt at 2^15 opens in well under a second. */
+export async function makeTransmitterKey(passphrase: string): Promise<{ address: Address; json: string }> {
+  const { address, privateKey } = Wallet.createRandom();
+  const json = await encryptKeystoreJson({ address, privateKey }, passphrase, { scrypt: { N: 1 << 15, r: 8, p: 1 } });
+  return { address, json };
+}
