@@ -167,8 +167,9 @@ t.test('what is not HTTP is closed, and the server lives', async (t) => {
   const { get, port } = await start(t, 1);
   for (const text of ['\0\0\0\0\r\n\r\n', 'GET / HTTP/9.9\r\n\r\n', `GET /${'a'.repeat(100_000)} HTTP/1.1\r\n\r\n`]) {
     const socket = connect(port, '127.0.0.1');
+    // What the server leaves unread comes back as a reset, an error before the close.
     socket.on('error', () => undefined);
-    const closed = once(socket, 'close');
+    const closed = new Promise((resolve) => socket.once('close', resolve));
     socket.resume().write(text);
     await closed;
   }
