@@ -1,5 +1,4 @@
 /** The read side: what it says is true, and hostile requests get a 4xx that says why, never a 5xx. */
-import { once } from 'node:events';
 import { connect } from 'node:net';
 import t, { type Test } from 'tap';
 import {
