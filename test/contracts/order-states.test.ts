@@ -1,6 +1,7 @@
 /** contracts/STATES.md as a table: each edge of the order's state machine, each forbidden one, and who may make it. */
 import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
+import type { MethodOf } from '@coldproof/contracts';
 import { refusal, type RevertError, type Sent } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence, dispatchedAtSec, hex } from './fixture.ts';
@@ -17,7 +18,7 @@ type Move = {
 };
 
 const evidence = abiEvidence(excursionOf(new VoyageDevice(1)));
-const call = (method: string) => (market: Market, orderId: bigint, by: PartyName) =>
+const call = (method: MethodOf<'Shipments'>) => (market: Market, orderId: bigint, by: PartyName) =>
   market.send(by, 'shipments', method, [orderId]);
 
 const moves: Record<string, Move> = {
