@@ -65,7 +65,7 @@ t.test('marks of each outcome, on calls, reverts and transactions', async (t) =>
   t.equal(marked.content.split('\n').length, content.split('\n').length, 'lines stay where they are');
   const all = { [file]: marked.content, [marksSource]: marksContent };
   const compiled = compile([file], all, { runs: 200, isStrict: false }).find(({ name }) => name === 'Sample')!;
-  const abi = new Interface(compiled.abi as InterfaceAbi);
+  const abi = new Interface(compiled.abi);
   const chain = await startChain();
   const folder = mkdtempSync(join(tmpdir(), 'marks-'));
   const network = Network.from(chain.chainId);
