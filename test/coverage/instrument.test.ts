@@ -2,7 +2,7 @@
 import { mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { ContractFactory, Interface, Network, type InterfaceAbi } from 'ethers';
+import { ContractFactory, Interface, Network } from 'ethers';
 import t from 'tap';
 import { compile, parse } from '@coldproof/contracts/compiler';
 import { startChain } from '../helpers/chain.ts';
