@@ -19,7 +19,7 @@ import {
   type OpenEnvelope,
   type Verdict,
 } from '@coldproof/wire';
-import type { OrderUnderWatch, RunLocation } from './evaluate.ts';
+import type { LimitUnderWatch, RunLocation } from './evaluate.ts';
 
 export type Proof = { readonly evidence: Evidence; readonly digest: Uint8Array; readonly excursion: Excursion };
 
@@ -28,7 +28,7 @@ export type Proof = { readonly evidence: Evidence; readonly digest: Uint8Array; 
  * is a bug; it is returned, so that one order's trouble does not stop the others.
  */
 export function prove(
-  { dispatchedAtSec, terms }: OrderUnderWatch,
+  { judgedFromSec, terms }: LimitUnderWatch,
   run: RunLocation,
   batches: readonly OpenEnvelope[],
   publicKey: Uint8Array,
@@ -44,7 +44,11 @@ export function prove(
   };
   const device = batches[0]!.batch.device;
   // Whether a sample lies in the future is for the chain's clock to say, when the transaction is checked beforehand.
-  const verified = verifyEvidence(evidence, { device, terms, dispatchedAtSec, nowSec: unixSecMax }, crypto);
+  const verified = verifyEvidence(
+    evidence,
+    { device, terms, dispatchedAtSec: judgedFromSec, nowSec: unixSecMax },
+    crypto,
+  );
   if (!verified.ok) return verified;
   return { ok: true, value: { evidence, digest: digestEvidence(evidence), excursion: verified.value } };
 }

@@ -3,7 +3,7 @@
  * whatever evidence may not contain (a fault, a marked series, a flag that forbids use, a batch without the channel).
  */
 import { criticalFlagsMask, faultValue, type ExcursionTerms, type OpenEnvelope, type Sample } from '@coldproof/wire';
-import type { Finding, OrderUnderWatch } from '../evaluate.ts';
+import type { Finding, LimitUnderWatch } from '../evaluate.ts';
 
 export type ExcursionRun = {
   readonly isWarm: boolean;
@@ -23,11 +23,11 @@ export type ExcursionState = ExcursionRun | null;
 const runCountMax = 0xffff;
 
 export function walkExcursion(
-  order: OrderUnderWatch,
+  limit: LimitUnderWatch,
   state: ExcursionState,
   { batch, series }: OpenEnvelope,
 ): { readonly state: ExcursionState; readonly findings: readonly Finding[] } {
-  const { terms } = order;
+  const { terms } = limit;
   const measured = series.find(({ channel }) => channel === terms.channel);
   const isUsable = (batch.flags & criticalFlagsMask) === 0 && measured?.marks === 0;
   if (!isUsable) return { state: null, findings: endOf(terms, state) };
@@ -37,7 +37,7 @@ export function walkExcursion(
     const next =
       run !== null && continues(terms, run, sample)
         ? extendRun(run, sample)
-        : startRun(order, sample, { firstSequence: batch.sequence, skip });
+        : startRun(limit, sample, { firstSequence: batch.sequence, skip });
     if (run !== null && next?.startedAtSec !== run.startedAtSec) findings.push(...endOf(terms, run));
     run = next;
     if (run === null || run.isFound || run.lastSec - run.startedAtSec < terms.excursionSecMin) continue;
@@ -64,11 +64,11 @@ function continues(terms: ExcursionTerms, run: ExcursionRun, { timeSec, value }:
 }
 
 function startRun(
-  { terms, dispatchedAtSec }: OrderUnderWatch,
+  { terms, judgedFromSec }: LimitUnderWatch,
   { timeSec, value }: Sample,
   at: { readonly firstSequence: number; readonly skip: number },
 ): ExcursionRun | null {
-  if (timeSec < dispatchedAtSec) return null;
+  if (timeSec < judgedFromSec) return null;
   const isWarm = value >= terms.upperLimitCentiC;
   const isOutside = isWarm || value <= terms.lowerLimitCentiC;
   if (!isOutside || value === faultValue(terms.channel)) return null;

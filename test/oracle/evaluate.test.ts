@@ -18,6 +18,7 @@ import {
   initialState,
   type EvaluationState,
   type Finding,
+  limitOf,
   type OrderUnderWatch,
 } from '@coldproof/oracle/evaluate';
 import { evidenceJson, parseEvidence, prove } from '@coldproof/oracle/prove';
@@ -26,7 +27,7 @@ import { regularSeries, VoyageDevice } from '../helpers/voyage-device.ts';
 import { terms } from './anvil.ts';
 
 const dispatchedAtSec = 1_767_225_600;
-const order: OrderUnderWatch = { orderId: '1', dispatchedAtSec, terms };
+const order: OrderUnderWatch = { orderId: '1', judgedFromSec: dispatchedAtSec, deliveredAtSec: 0, limits: [terms] };
 const { channel } = terms;
 
 /** Signing is what costs time here; rules and restatement do not look at it. */
@@ -150,7 +151,7 @@ t.test('what the rule finds, the verifier accepts; one sample less, it does not'
       if (location === undefined) continue;
       const { firstSequence, lastSequence } = location;
       const proved = prove(
-        order,
+        limitOf(order, channel),
         location,
         batches.slice(firstSequence, lastSequence + 1),
         device.publicKey,
