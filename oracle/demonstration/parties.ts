@@ -1,5 +1,5 @@
 /**
- * What the people around the order do on the chain: buyer, two suppliers, carrier, workshop. Amounts are in the
+ * What the people around the order do on the chain: buyer, two suppliers, carrier. Amounts are in the
  * smallest unit of the demonstration's token, which has six decimals.
  */
 import { parseChannel } from '@coldproof/wire';
@@ -11,8 +11,11 @@ import { orderStates, type OrderState } from '../store-chain.ts';
 /** AccessManager's role of those who may open repair tickets; 0 is its admin. */
 const reporterRole = 1;
 
+/** What the truck's odometer says at the start. */
+const odometerKm = 214_530;
+
 /** Accounts of the development phrase. */
-const accountIndex = { deployer: 0, buyer: 1, supplier: 2, nextSupplier: 3, carrier: 4, workshop: 5 } as const;
+const accountIndex = { deployer: 0, buyer: 1, supplier: 2, nextSupplier: 3, carrier: 4 } as const;
 export type PartyName = keyof typeof accountIndex;
 
 export type Contracts = Readonly<Record<'TestToken' | 'DeviceRegistry' | 'Fleet' | 'Shipments', DeployedContract>>;
@@ -106,7 +109,7 @@ export class Parties {
 
   /** The carrier enters the truck in its maintenance book. */
   async registerTruck(truck: string): Promise<void> {
-    await this.#send('carrier', 'Fleet', 'registerTruck', [truckIdOf(truck), this.address('workshop')]);
+    await this.#send('carrier', 'Fleet', 'registerTruck', [truckIdOf(truck), odometerKm]);
   }
 
   /** The carrier departs. */
