@@ -8,7 +8,7 @@ import {IFleet} from "./interfaces/IFleet.sol";
 
 /// @title Trucks and their maintenance books
 /// @notice IFleet is the document of this contract.
-/// @dev Two roles of the AccessManager: who may open tickets (the Shipments contract alone), and who registers workshops.
+/// @dev Two roles of the AccessManager: who may open tickets (Shipments alone), and who registers workshops.
 contract Fleet is IFleet, AccessManaged, EIP712 {
     bytes32 private constant INSPECTION_TYPE =
         keccak256(

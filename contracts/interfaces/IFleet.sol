@@ -3,9 +3,10 @@ pragma solidity ^0.8.28;
 
 /// @title Trucks and their maintenance books
 /// @notice A truck with an open repair ticket is locked: it is dispatched with nothing until a registered workshop that
-/// is not its owner has signed a pre-trip inspection for each open ticket. All that happens to a truck is an entry of its
-/// book. Entries are events; the contract keeps their count and a running digest, `bookHead`, by which anybody can check
-/// a copy of the book: bookHead = keccak256(abi.encode(bookHead before, entry)), and an empty book's is the truck's id.
+/// is not its owner has signed a pre-trip inspection for each open ticket. All that happens to a truck is an entry of
+/// its book. Entries are events; the contract keeps their count and a running digest, `bookHead`, by which anybody can
+/// check a copy of the book: bookHead = keccak256(abi.encode(bookHead before, entry)), and an empty book's is the truck's
+/// id.
 interface IFleet {
     enum EntryKind {
         Registration,
@@ -133,8 +134,8 @@ interface IFleet {
     /// @notice Offers the truck to a new owner, by the present one; 0 takes the offer back.
     function offerTruck(bytes32 truck, address to) external;
 
-    /// @notice Takes over a truck with its book and its tickets, by whom it is offered to. An order that it carries goes
-    /// on under the carrier that dispatched it, and a ticket that comes of it locks the truck whoever owns it then.
+    /// @notice Takes over a truck with its book and its tickets, by whom it is offered to. An order that it carries
+    /// goes on under the carrier that dispatched it, and a ticket that comes of it locks the truck whoever owns it.
     function acceptTruck(bytes32 truck) external;
 
     /// @notice Opens a repair ticket, which locks the truck. For authorised reporters only: the Shipments contract.

@@ -114,7 +114,7 @@ class Yard {
   async service(changes: Partial<Service> = {}): Promise<Service> {
     return {
       workshop: this.address('workshop'),
-      kind: maintenance!,
+      kind: maintenance,
       odometerKm: startKm + 12,
       number: Number((await this.truck()).entryCount) + 1,
       reportDigest: report,
@@ -313,7 +313,7 @@ test('the odometer never runs backwards, nor further than a truck drives', async
 });
 
 test('services are entered by the workshop, or by whoever has its signature, once and in turn', async (t) => {
-  for (const kind of [maintenance!, repair!, refrigeration!]) {
+  for (const kind of [maintenance, repair, refrigeration]) {
     await yard.send('workshop', 'addService', [truck, await yard.service({ kind }), '0x']);
   }
   for (const kind of [0, 1, 2, 3]) {
@@ -327,7 +327,7 @@ test('services are entered by the workshop, or by whoever has its signature, onc
   const rows: [string, Partial<Service>][] = [
     ['WorkshopNotRegistered', { workshop: yard.address('stranger') }],
     ['WorkshopSignatureInvalid', { workshop: yard.address('otherWorkshop') }],
-    ['WorkshopSignatureInvalid', { kind: repair! }],
+    ['WorkshopSignatureInvalid', { kind: repair }],
     ['WorkshopSignatureInvalid', { odometerKm: service.odometerKm + 1 }],
     ['WorkshopSignatureInvalid', { reportDigest: evidence }],
     ['ReportDigestZero', { reportDigest: zero }],
@@ -377,7 +377,7 @@ test('a copy of the book is checked by its head alone', async (t) => {
   await yard.send('owner', 'offerTruck', [truck, yard.address('buyer')]);
   await yard.send('buyer', 'acceptTruck', [truck]);
   await yard.send('workshop', 'closeTicket', [ticketId, await yard.inspection(), '0x']);
-  await yard.send('workshop', 'addService', [truck, await yard.service({ kind: refrigeration! }), '0x']);
+  await yard.send('workshop', 'addService', [truck, await yard.service({ kind: refrigeration }), '0x']);
   const logs = await yard.fleet.queryFilter('EntryAdded', 0);
   const parsed = logs.map((log) => yard.fleet.interface.parseLog(log)!.args);
   const entries = parsed.map((args) => (args['entry'] as { toObject(): Entry }).toObject());
