@@ -6,6 +6,7 @@ export * from './cbor.ts';
 export * from './channel.ts';
 export * from './checkpoint.ts';
 export * from './crypto.ts';
+export * from './cumulative.ts';
 export * from './demonstration-clock.ts';
 export * from './enrolment.ts';
 export * from './envelope.ts';

@@ -101,4 +101,10 @@ interface IEvidence {
     error SampleInFuture(uint256 sampleAt, uint256 nowAt);
     /// @notice The run is shorter than the terms. Seconds.
     error RunTooShort(uint256 durationSec, uint32 excursionSecMin);
+    /// @notice Cumulative evidence has no runs, or too many for one transaction.
+    error RunCountOutOfRange(uint256 got, uint256 max);
+    /// @notice A run of cumulative evidence does not start after the one before it ended. Unix seconds.
+    error RunsNotInOrder(uint256 runIndex, uint256 startedAt, uint256 endedBeforeAt);
+    /// @notice The runs of cumulative evidence are shorter in all than the terms. Seconds.
+    error CumulativeTooShort(uint256 durationSec, uint32 cumulativeSecMin);
 }

@@ -73,7 +73,8 @@ export class Parties {
     const DeviceRegistry = await chain.deploy(deployer, 'DeviceRegistry');
     const AccessManager = await chain.deploy(deployer, 'AccessManager', [deployer.address]);
     const Fleet = await chain.deploy(deployer, 'Fleet', [AccessManager.address]);
-    const Agreements = await chain.deploy(deployer, 'Agreements');
+    const CryptletRegistry = await chain.deploy(deployer, 'CryptletRegistry');
+    const Agreements = await chain.deploy(deployer, 'Agreements', [CryptletRegistry.address]);
     const parts = [AccessManager, Agreements, DeviceRegistry, Fleet].map(({ address }) => address);
     const Shipments = await chain.deploy(deployer, 'Shipments', parts);
     const manage = (method: string, args: readonly unknown[]) => chain.sendAs(deployer, AccessManager, method, args);

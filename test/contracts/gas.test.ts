@@ -8,6 +8,7 @@ import { deploy, send } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence, claimFor, hex } from './fixture.ts';
 import { excursionOf, Market, price, truck } from './market.ts';
+import { closeTicket, report } from './truck-book.ts';
 
 const gasFile = new URL('../../../contracts/gas.json', import.meta.url);
 
@@ -97,11 +98,10 @@ async function measureEvidence(market: Market, gas: Record<string, number>): Pro
     snapshots.push(await market.chain.snapshot());
   }
   await market.report(orderId, excursionOf(new VoyageDevice(1)));
-  const digest = `0x${'11'.repeat(32)}`;
-  gas['closeTicket'] = Number((await market.send('workshop', 'fleet', 'closeTicket', [1n, digest])).gasUsed);
+  gas['closeTicket'] = Number((await closeTicket(market, 1n)).gasUsed);
   const { deployer } = market.parties;
   const admin = await deployer.getAddress();
   await send(market.contracts.manager, 'grantRole', [1n, admin, 0], { by: deployer });
-  const opened = await market.send('deployer', 'fleet', 'openTicket', [truck, 1n, digest]);
+  const opened = await market.send('deployer', 'fleet', 'openTicket', [truck, 1n, report]);
   gas['openTicket'] = Number(opened.gasUsed);
 }

@@ -78,6 +78,7 @@ export type World = {
 };
 
 const price = 1_000_000n;
+export const pallets = 24;
 const truck = `0x${Buffer.from('TRUCK-7').toString('hex').padEnd(64, '0')}`;
 const reporterRole = 1;
 
@@ -90,7 +91,8 @@ export async function makeWorld(seed = 1, anvilArgs: readonly string[] = []): Pr
   const DeviceRegistry = await chain.deploy(deployer, 'DeviceRegistry');
   const manager = await chain.deploy(deployer, 'AccessManager', [deployer.address]);
   const Fleet = await chain.deploy(deployer, 'Fleet', [manager.address]);
-  const Agreements = await chain.deploy(deployer, 'Agreements');
+  const CryptletRegistry = await chain.deploy(deployer, 'CryptletRegistry');
+  const Agreements = await chain.deploy(deployer, 'Agreements', [CryptletRegistry.address]);
   const parts = [manager, Agreements, DeviceRegistry, Fleet].map(({ address }) => address);
   const Shipments = await chain.deploy(deployer, 'Shipments', parts);
   const role = [Fleet.address, [chain.selector(Fleet, 'openTicket')], reporterRole];
@@ -142,7 +144,7 @@ export async function placeAndAccept({ anvil: { chain }, contracts }: World): Pr
   await chain.sendAs(chain.account(0), contracts.TestToken, 'mint', [buyer!.address, price]);
   await chain.sendAs(buyer!, contracts.TestToken, 'approve', [contracts.Shipments.address, price]);
   const parties = { buyer: buyer!, carrier: carrier!, suppliers: [supplier!, next!] };
-  const goods = { token: contracts.TestToken.address, price, quantity: 24, limit: terms };
+  const goods = { token: contracts.TestToken.address, price, quantity: pallets, limit: terms };
   const agreementId = await agree(chain, contracts.Agreements, { ...goods, ...parties });
   const placed = await chain.sendAs(buyer!, contracts.Shipments, 'place', [agreementId]);
   const orderId = idOf(placed.events.find(({ name }) => name === 'OrderPlaced')?.args['orderId']);

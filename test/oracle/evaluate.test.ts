@@ -16,9 +16,9 @@ import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import {
   evaluate,
   initialState,
+  limitOf,
   type EvaluationState,
   type Finding,
-  limitOf,
   type OrderUnderWatch,
 } from '@coldproof/oracle/evaluate';
 import { evidenceJson, parseEvidence, prove } from '@coldproof/oracle/prove';
@@ -169,6 +169,25 @@ t.test('what the rule finds, the verifier accepts; one sample less, it does not'
     }
   }
   t.ok(proofs > 20, `${proofs} proofs`);
+  t.end();
+});
+
+t.test('what begins after delivery is no part of the transit', (t) => {
+  const device = new VoyageDevice(3);
+  const warm = [0, 900].map((fromSec) =>
+    open(device, [regularSeries(channel, dispatchedAtSec + fromSec, new Array<number>(15).fill(900))]),
+  );
+  const findings = (deliveredAtSec: number) => {
+    let state = initialState(order);
+    return warm.flatMap((batch) => {
+      const step = evaluate({ ...order, deliveredAtSec }, state, batch);
+      state = step.state;
+      return step.findings.filter(({ run }) => run !== undefined);
+    });
+  };
+  t.equal(findings(0).length, 1);
+  t.equal(findings(dispatchedAtSec + 900).length, 1, 'a batch that begins in the very second is');
+  t.equal(findings(dispatchedAtSec + 899).length, 0);
   t.end();
 });
 

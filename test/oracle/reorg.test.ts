@@ -5,7 +5,7 @@ import { bytesToHex } from '@coldproof/wire';
 import { openChain } from '@coldproof/oracle/chain';
 import { evidenceArgument, parseEvidence } from '@coldproof/oracle/prove';
 import type { EvidenceRecord } from '@coldproof/oracle/store-outbox';
-import { countEvents, dispatchOrder, makeWorld, orderState, placeAndAccept, readOrder } from './anvil.ts';
+import { countEvents, dispatchOrder, makeWorld, orderState, pallets, placeAndAccept, readOrder } from './anvil.ts';
 import { FaultyRpc } from './faulty-rpc.ts';
 import { seeded } from '../helpers/seed.ts';
 import { makeFolder, startOracle, until, warmVoyage } from './oracle-fixture.ts';
@@ -140,9 +140,20 @@ t.test('what the contract refuses for ever is fatal, and nothing is signed', asy
   await chain.sendAs(chain.account(4), contracts.DeviceRegistry, 'revoke', revocation);
   t.match(await fate(), { state: 'fatal', reason: /^DeviceNotValid\(/ });
   await chain.request('evm_revert', [made.snapshot]);
-  await chain.sendAs(chain.account(1), contracts.Shipments, 'deliver', [made.orderId]);
+  await chain.sendAs(chain.account(1), contracts.Shipments, 'deliver', [made.orderId, pallets]);
+  await chain.sendAs(chain.account(1), contracts.Shipments, 'settle', [made.orderId]);
   t.match(await fate(), { state: 'fatal', reason: /^OrderStateNot\(/ });
   t.equal(await countEvents(made.world, 'OrderCancelled'), 0);
+});
+
+t.test('what happened on the way still ends a delivered order', async (t) => {
+  const made = await scene(t, 8);
+  const { chain } = made.world.anvil;
+  await chain.sendAs(chain.account(1), made.world.contracts.Shipments, 'deliver', [made.orderId, pallets]);
+  const life = new Life(made.world, made.folder);
+  await roundsUntil(life, made.orderId, 'confirmed');
+  await cancelledOnce(t, made, 'after delivery');
+  life.close();
 });
 
 t.test('samples ahead of the chain wait for its clock', async (t) => {
