@@ -14,9 +14,9 @@ import {
 } from '@coldproof/wire';
 import type { Chain } from './chain.ts';
 import type { Clock } from './clock.ts';
-import { evaluate, initialState, limitOf, type EvaluationState, type Finding } from './evaluate.ts';
+import { evaluate, initialState, limitOf, type EvaluationState, type Finding, type RunLocation } from './evaluate.ts';
 import type { Log } from './log-line.ts';
-import { evidenceArgument, evidenceJson, prove } from './prove.ts';
+import { evidenceJson, proofArgument, prove } from './prove.ts';
 import type { Order } from './store-chain.ts';
 import type { EvaluationRow } from './store-evaluation.ts';
 import type { EvidenceRecord } from './store-outbox.ts';
@@ -110,28 +110,31 @@ export class Findings {
   }
 
   /** The action that a finding asks for, if any. Rule and verifier should agree; if not, a log line says so. */
-  #act(order: Order, { run, channel }: Finding): { id: string; evidence: string } | undefined {
-    if (run === undefined) return undefined;
+  #act(order: Order, { rule, channel, runs }: Finding): { id: string; evidence: string } | undefined {
+    if (runs === undefined) return undefined;
     const { store, chain, crypto, log } = this.#deps;
     const { orderId } = order;
     const device = store.chain.device(order.device);
     assert(device !== undefined, `the device of order ${orderId}, in the log, is in the registry`);
-    const count = run.lastSequence - run.firstSequence + 1;
-    const stored = store.log.envelopes(hexToBytes(order.device), run.firstSequence, count);
-    const batches = stored.map(({ envelope }) => this.#open(envelope));
-    const proved = prove(limitOf(order, channel), run, batches, hexToBytes(device.publicKey), crypto);
+    const located = runs.map((location) => ({ location, batches: this.#batchesOf(order, location) }));
+    const proved = prove(rule, limitOf(order, channel), located, hexToBytes(device.publicKey), crypto);
     if (!proved.ok) {
-      log('error', 'proof-refused', { orderId, reason: proved.reason, detail: proved.detail });
+      log('error', 'proof-refused', { orderId, rule, reason: proved.reason, detail: proved.detail });
       return undefined;
     }
-    const { evidence, excursion } = proved.value;
+    const { method, excursion } = proved.value;
     const digest = bytesToHex(proved.value.digest);
-    const calldata = chain.encode('Shipments', 'reportExcursion', [orderId, evidenceArgument(evidence)]);
-    const record: EvidenceRecord = { digest, calldata, excursion, evidence: evidenceJson(evidence) };
-    log('info', 'excursion-proved', { orderId, evidence: digest, ...excursion });
+    const calldata = chain.encode('Shipments', method, [orderId, proofArgument(proved.value)]);
+    const record: EvidenceRecord = { digest, calldata, excursion, runs: proved.value.runs.map(evidenceJson) };
+    log('info', `${rule}-proved`, { orderId, evidence: digest, ...excursion });
     // The same batches may hold another run, and another dispatch may make another run of the same samples.
-    const id = `${orderId}@${order.judgedFromSec}:${digest}:${run.skip}`;
+    const id = `${orderId}@${order.judgedFromSec}:${digest}:${runs[0]!.skip}`;
     return { id, evidence: JSON.stringify(record) };
+  }
+
+  #batchesOf({ device }: Order, { firstSequence, lastSequence }: RunLocation): OpenEnvelope[] {
+    const stored = this.#deps.store.log.envelopes(hexToBytes(device), firstSequence, lastSequence - firstSequence + 1);
+    return stored.map(({ envelope }) => this.#open(envelope));
   }
 
   /** What the log holds was verified before it was stored. */
@@ -143,9 +146,9 @@ export class Findings {
     return opened.value;
   }
 
-  #say({ orderId }: Order, { rule, channel, openedAtSec, closedAtSec, detail, run }: Finding, log: Log): void {
+  #say({ orderId }: Order, { rule, channel, openedAtSec, closedAtSec, detail, runs }: Finding, log: Log): void {
     // An excursion's growth, batch by batch, is state and not a decision.
-    if (rule === 'excursion' && run === undefined && closedAtSec === undefined) return;
+    if (rule === 'excursion' && runs === undefined && closedAtSec === undefined) return;
     const event = closedAtSec === undefined ? 'finding-opened' : 'finding-closed';
     log('info', event, { orderId, rule, channel, openedAtSec, closedAtSec, ...detail });
   }

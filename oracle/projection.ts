@@ -40,6 +40,7 @@ export function readOrder(orderId: string, view: ChainValue, termsView: ChainVal
       lowerLimitCentiC: limit.number('lowerLimitCentiC'),
       upperLimitCentiC: limit.number('upperLimitCentiC'),
       excursionSecMin: limit.number('excursionSecMin'),
+      cumulativeSecMin: limit.number('cumulativeSecMin'),
       sampleGapSecMax,
     })),
   };

@@ -1,5 +1,5 @@
 /** SQL of what the chain said, as far as it is known now: events by block; orders and devices as their views were. */
-import type { ExcursionTerms } from '@coldproof/wire';
+import type { Limit } from './evaluate.ts';
 import type { Database } from './store.ts';
 
 /** States of Shipments.sol. */
@@ -44,7 +44,7 @@ export type Order = {
   /** In the token's smallest unit. */
   readonly price: string;
   /** One for each channel that the terms limit. */
-  readonly limits: readonly ExcursionTerms[];
+  readonly limits: readonly Limit[];
 };
 
 export type Device = {

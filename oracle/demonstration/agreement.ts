@@ -1,9 +1,9 @@
 /** What the parties of the demonstration sign before anything is placed: the terms, and how each of them agrees. */
 import { randomBytes } from 'node:crypto';
-import type { ExcursionTerms } from '@coldproof/wire';
 import type { Address } from '../chain-abi.ts';
 import type { Signatory, Transmitter } from '../chain-account.ts';
 import type { DeployedContract, DevelopmentChain } from '../development-chain.ts';
+import type { Limit } from '../evaluate.ts';
 
 export type Offer = {
   readonly token: Address;
@@ -15,7 +15,7 @@ export type Offer = {
   readonly carrier: Signatory & Transmitter;
   /** In the order in which they are asked. */
   readonly suppliers: readonly Signatory[];
-  readonly limit: ExcursionTerms;
+  readonly limit: Limit;
 };
 
 const nobody = `0x${'00'.repeat(20)}`;
@@ -30,7 +30,7 @@ export function termsOf({ token, price, quantity, buyer, carrier, suppliers, lim
   return {
     ...{ token, price, quantity, buyer: buyer.address, consignee: buyer.address, carrier: carrier.address },
     suppliers: suppliers.map(({ address }) => address),
-    limits: [{ ...allowance, cumulativeSecMin: 0 }],
+    limits: [allowance],
     sampleGapSecMax,
     ...{ dispatchSecMax: 2 * daySec, transitSecMax: 7 * daySec, claimSecMax: daySec },
     ...{ consequence: 0, reorderCountMax: suppliers.length - 1 },

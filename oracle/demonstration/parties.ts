@@ -43,6 +43,8 @@ export const terms = {
   upperLimitCentiC: 800,
   /** A run at or beyond a limit counts from here on. */
   excursionSecMin: 900,
+  /** And so do several shorter ones that last this long together. */
+  cumulativeSecMin: 3_600,
   /** Samples come each minute; one may be missing. */
   sampleGapSecMax: 150,
   price: 48_000_000_000n,

@@ -6,14 +6,8 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Interface } from 'ethers';
 import { loadArtifact } from '@coldproof/contracts';
-import {
-  bytesToHex,
-  cargoProbe,
-  encodeEnrolment,
-  enrolmentPreimage,
-  hexToBytes,
-  type ExcursionTerms,
-} from '@coldproof/wire';
+import { bytesToHex, cargoProbe, encodeEnrolment, enrolmentPreimage, hexToBytes } from '@coldproof/wire';
+import type { Limit } from '@coldproof/oracle/evaluate';
 import type { ChainStruct, ChainValue } from '@coldproof/oracle/chain-abi';
 import { agree } from '@coldproof/oracle/demonstration/agreement';
 import { DevelopmentChain, type DeployedContract } from '@coldproof/oracle/development-chain';
@@ -27,7 +21,8 @@ export const terms = {
   upperLimitCentiC: 800,
   excursionSecMin: 900,
   sampleGapSecMax: 150,
-} as const satisfies ExcursionTerms;
+  cumulativeSecMin: 0,
+} as const satisfies Limit;
 
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');

@@ -83,8 +83,8 @@ t.test('somebody else reports first: the action is over, with nothing sent', asy
   const made = await scene(t, 3);
   const { chain } = made.world.anvil;
   const life = new Life(made.world, made.folder);
-  const { evidence } = JSON.parse(life.store.outbox.ofOrder(made.orderId)[0]!.evidence) as EvidenceRecord;
-  const argument = evidenceArgument(parseEvidence(evidence as Parameters<typeof parseEvidence>[0]));
+  const { runs } = JSON.parse(life.store.outbox.ofOrder(made.orderId)[0]!.evidence) as EvidenceRecord;
+  const argument = evidenceArgument(parseEvidence(runs[0] as Parameters<typeof parseEvidence>[0]));
   await chain.sendAs(chain.account(7), made.world.contracts.Shipments, 'reportExcursion', [made.orderId, argument]);
   await roundsUntil(life, made.orderId, 'superseded');
   t.equal(life.store.outbox.nonceMax(), undefined);
@@ -106,8 +106,8 @@ t.test('superseded while in the mempool: the revert is understood, the nonce is 
   await life.round();
   t.equal(stateOf(life, made.orderId), 'unconfirmed');
   const action = life.store.outbox.ofOrder(made.orderId)[0]!;
-  const { evidence } = JSON.parse(action.evidence) as EvidenceRecord;
-  const argument = evidenceArgument(parseEvidence(evidence as Parameters<typeof parseEvidence>[0]));
+  const { runs } = JSON.parse(action.evidence) as EvidenceRecord;
+  const argument = evidenceArgument(parseEvidence(runs[0] as Parameters<typeof parseEvidence>[0]));
   // Account 7 pays far more, so a block takes it first.
   const calldata = life.chain.encode('Shipments', 'reportExcursion', [made.orderId, argument]);
   const transaction = { to: made.world.contracts.Shipments.address, calldata, nonce: 0, gasMax: 3_000_000n };
