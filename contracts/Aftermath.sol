@@ -7,13 +7,13 @@ import {ICargoCover} from "./interfaces/ICargoCover.sol";
 import {IFleet} from "./interfaces/IFleet.sol";
 import {IShipments} from "./interfaces/IShipments.sol";
 
-/// @notice What others are asked to do once a fact has ended an order or set it aside: the truck's repair, and the cover.
-/// Whatever they do, the fact's consequence stands, and anyone may ask them again.
+/// @notice What others are asked to do once a fact has ended an order or set it aside: the truck's repair, and the
+/// cover. Whatever they do, the fact's consequence stands, and anyone may ask them again.
 abstract contract Aftermath is OrderBook {
     /// Twice what Fleet.openTicket takes on cold storage, the AccessManager's answer included (gas.json).
-    uint256 private constant REPAIR_GAS = 250_000;
+    uint256 private constant REPAIR_GAS = 200_000;
     /// Likewise of CargoCover.onExcursion.
-    uint256 private constant COVER_GAS = 200_000;
+    uint256 private constant COVER_GAS = 150_000;
 
     /// @inheritdoc IShipments
     function requestRepair(uint256 orderId) external nonReentrant returns (uint256 ticketId) {
@@ -55,9 +55,14 @@ abstract contract Aftermath is OrderBook {
     }
 
     /// A low-level call, because `try` would revert on an answer that does not decode; with gas of its own, so that a
-    /// target that burns it all does not stop the rest; and with a floor, so that a caller cannot make it fail by sending
-    /// too little (EIP-150 hands on at most 63/64). `answer` is the first word of what came back, 0 when there is none.
-    function _tryCall(address target, uint256 gas_, bytes memory request) private returns (bool isDone, uint256 answer) {
+    /// target that burns it all does not stop the rest; and with a floor, so that a caller cannot make it fail by
+    /// sending too little (EIP-150 hands on at most 63/64). `answer` is the first word of what came back, 0 when there
+    /// is none.
+    function _tryCall(
+        address target,
+        uint256 gas_,
+        bytes memory request
+    ) private returns (bool isDone, uint256 answer) {
         uint256 gasLeft = gasleft();
         uint256 gasNeeded = (gas_ * 64) / 63 + 3_000;
         if (gasLeft < gasNeeded) revert GasTooLow(gasLeft, gasNeeded);

@@ -6,8 +6,8 @@ import {Aftermath} from "./Aftermath.sol";
 import {IAgreements} from "./interfaces/IAgreements.sol";
 import {IShipments} from "./interfaces/IShipments.sol";
 
-/// @notice Cancelling an order and replacing it: at once, or, when the breaker has tripped, after two approvers or three
-/// days. Approvers can only hasten; nobody can deny a fact.
+/// @notice Cancelling an order and replacing it: at once, or, when the breaker has tripped, after two approvers or
+/// three days. Approvers can only hasten; nobody can deny a fact.
 abstract contract Cancellation is Aftermath, AccessManaged {
     /// Times of 32 bits in a word.
     uint256 private constant BREAKER_COUNT_MAX = 8;
@@ -22,8 +22,8 @@ abstract contract Cancellation is Aftermath, AccessManaged {
     /// @inheritdoc IShipments
     Breaker public breaker = Breaker({countMax: 8, windowSec: 1 days});
 
-    /// When the last eight orders of a carrier were cancelled at once, Unix seconds, 32 bits each, the newest lowest. By
-    /// carrier, so that nobody trips another's.
+    /// When the last eight orders of a carrier were cancelled at once, Unix seconds, 32 bits each, the newest lowest.
+    /// By carrier, so that nobody trips another's.
     mapping(address carrier => uint256) private _cancelledAt;
 
     /// @inheritdoc IShipments
@@ -84,8 +84,8 @@ abstract contract Cancellation is Aftermath, AccessManaged {
         (replacementId, replacement) = _open(record.agreementId);
         replacement.supplierIndex = uint8(next);
         replacement.reorderCount = record.reorderCount + 1;
-        replacement.replacementOf = uint64(orderId);
-        record.replacementId = uint64(replacementId);
+        replacement.replacementOf = uint48(orderId);
+        record.replacementId = uint48(replacementId);
         emit OrderReplaced(orderId, replacementId, terms.suppliers[next]);
     }
 

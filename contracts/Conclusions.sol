@@ -7,8 +7,8 @@ import {Quarantine} from "./Quarantine.sol";
 import {IAgreements} from "./interfaces/IAgreements.sol";
 import {IShipments} from "./interfaces/IShipments.sol";
 
-/// @notice From facts to what the terms make of them. A device's own evidence is judged here; other facts by the contracts
-/// that the terms name.
+/// @notice From facts to what the terms make of them. A device's own evidence is judged here; other facts by the
+/// contracts that the terms name.
 abstract contract Conclusions is Quarantine {
     /// What evidence is judged by, in one slot: a check reads it and the order's first two.
     struct Allowance {
@@ -127,8 +127,8 @@ abstract contract Conclusions is Quarantine {
         _requireDeviceValid(claim.device, excursion.startedAt, uint256(excursion.startedAt) + excursion.durationSec);
     }
 
-    /// What the order's evidence about a channel must prove: outside the limits, after the dispatch or the last release,
-    /// until now or the delivery.
+    /// What the order's evidence about a channel must prove: outside the limits, after the dispatch or the last
+    /// release, until now or the delivery.
     function _claimOf(
         Record storage record,
         uint8 channel

@@ -14,26 +14,27 @@ import {IShipments} from "./interfaces/IShipments.sol";
 abstract contract OrderBook is IShipments, ReentrancyGuardTransient {
     using SafeERC20 for IERC20;
 
-    /// What an Order is kept as. The first slot has all that evidence and deadlines are judged by.
+    /// What an Order is kept as. The first slot has all that a new order and a check of evidence touch, but for the
+    /// device.
     struct Record {
         OrderState state;
-        Cause cause;
         uint8 supplierIndex;
         uint8 reorderCount;
-        uint64 agreementId;
+        uint48 agreementId;
+        uint48 replacementOf;
         uint32 placedAt;
         uint32 dispatchedAt;
         uint32 judgedFrom;
         uint32 deliveredAt;
-        uint32 suspendedAt;
         bytes32 device;
         bytes32 truck;
         bytes32 evidenceDigest;
-        uint64 replacementId;
-        uint64 replacementOf;
-        uint64 ticketId;
-        uint32 postponedUntil;
+        Cause cause;
         bool isCoverRequested;
+        uint48 replacementId;
+        uint64 ticketId;
+        uint32 suspendedAt;
+        uint32 postponedUntil;
         address approver;
     }
 
@@ -108,7 +109,7 @@ abstract contract OrderBook is IShipments, ReentrancyGuardTransient {
     }
 
     /// A new order under an agreement, placed now.
-    function _open(uint64 agreementId) internal returns (uint256 orderId, Record storage record) {
+    function _open(uint48 agreementId) internal returns (uint256 orderId, Record storage record) {
         orderId = ++orderCount;
         record = _orders[orderId];
         record.state = OrderState.Placed;

@@ -16,9 +16,9 @@ import {IReconciliation} from "./interfaces/IReconciliation.sol";
 import {IShipments} from "./interfaces/IShipments.sol";
 
 /// @title Orders of refrigerated goods
-/// @notice IShipments is the document of this contract. Here are the moves of an order's ordinary life; the contracts that
-/// it is made of have the others: OrderBook the records and the money, Aftermath repair and cover, Cancellation the
-/// replacement and the breaker, Quarantine the disposal, Conclusions the evidence.
+/// @notice IShipments is the document of this contract. Here are the moves of an order's ordinary life; the contracts
+/// that it is made of have the others: OrderBook the records and the money, Aftermath repair and cover, Cancellation
+/// the replacement and the breaker, Quarantine the disposal, Conclusions the evidence.
 /// @dev Roles of the AccessManager: guardians pause, approvers approve held orders, risk officers set the breaker.
 contract Shipments is Conclusions, EIP712, Pausable {
     using SafeERC20 for IERC20;
@@ -40,7 +40,7 @@ contract Shipments is Conclusions, EIP712, Pausable {
         IAgreements.Terms memory terms = agreements.termsOf(agreementId);
         _requireCaller(terms.buyer);
         if (orderOf[agreementId] != 0) revert AgreementAlreadyPlaced(agreementId, orderOf[agreementId]);
-        (orderId, ) = _open(uint64(agreementId));
+        (orderId, ) = _open(uint48(agreementId));
         orderOf[agreementId] = orderId;
         _allow(agreementId, terms);
         emit OrderPlaced(orderId, agreementId, msg.sender, terms.suppliers[0], terms.token, terms.price);

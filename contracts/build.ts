@@ -25,7 +25,7 @@ const settings = {
   evmVersion: 'prague',
   // Without it the compiler runs out of stack. More runs than 1,000 save some 400 gas on a report (gas.json).
   viaIR: true,
-  optimizer: { enabled: true, runs: 200 },
+  optimizer: { enabled: true, runs: 700 },
   outputSelection: { '*': { '*': ['abi', 'evm.bytecode.object', 'evm.deployedBytecode.object'] } },
 };
 

@@ -5,9 +5,9 @@ import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {ICryptletRegistry} from "./ICryptletRegistry.sol";
 
 /// @title What the parties to a shipment have agreed on
-/// @notice An agreement binds a party only by that party's own signature (EIP-712, domain "Coldproof" version "1"; of an
-/// account or, by ERC-1271, of a contract), and only on this chain and in this contract. It is kept as code, which nothing
-/// can change.
+/// @notice An agreement binds a party only by that party's own signature (EIP-712, domain "Coldproof" version "1"; of
+/// an account or, by ERC-1271, of a contract), and only on this chain and in this contract. It is kept as code, which
+/// nothing can change.
 interface IAgreements {
     /// @notice What a fact that breaks the terms does to an order.
     enum Consequence {
@@ -24,9 +24,11 @@ interface IAgreements {
         /// Centi-degrees Celsius.
         int16 lowerLimitCentiC;
         int16 upperLimitCentiC;
-        /// One run outside the limits breaks the terms when it lasts this long, seconds from its first to its last sample.
+        /// One run outside the limits breaks the terms when it lasts this long, seconds from its first to its last
+        /// sample.
         uint32 excursionSecMin;
-        /// All runs outside the limits break the terms when they last this long together, seconds; 0 for no such allowance.
+        /// All runs outside the limits break the terms when they last this long together, seconds; 0 for no such
+        /// allowance.
         uint32 cumulativeSecMin;
     }
 

@@ -7,8 +7,9 @@ import {IShipments} from "./IShipments.sol";
 /// @title Parametric cover of a cargo
 /// @notice An insurer signs a quote for one order; the buyer takes it before dispatch, and pays the premium. The payout
 /// is set aside from the insurer's capital at that moment. A proved excursion (continuous or cumulative) makes it the
-/// buyer's, whatever the goods came to; when the order ends without one it is the insurer's again. Silence and attested
-/// facts are not covered. A policy is for its order alone: a replacement is another risk, for another quote.
+/// buyer's, whatever the goods came to; when the order ends without one it is the insurer's again. The premium is the
+/// insurer's from the start. Silence and attested facts are not covered. A policy is for its order alone: a replacement
+/// is another risk, for another quote.
 /// @dev Each account has one credit per token: an insurer's capital and a buyer's payouts alike. For every token that
 /// delivers what it is asked for, this contract's balance is the sum of all credits and all that is reserved. Tokens
 /// whose balances change by themselves are not for it.
@@ -58,6 +59,8 @@ interface ICargoCover {
     event PolicyReleased(uint256 indexed orderId, address indexed insurer, uint256 payout);
 
     error CallerNot(address caller, address want);
+    /// @notice There is no contract at this address.
+    error TokenInvalid(IERC20 token);
     /// @notice The quote is for somebody who does not buy this order.
     error BuyerNot(uint256 orderId, address got, address want);
     /// @notice The order is neither placed nor accepted: it is too late for cover, or too early.
@@ -90,11 +93,11 @@ interface ICargoCover {
     /// @param signature EIP-712 of the quote by the insurer, an account or a contract (ERC-1271)
     function take(Quote calldata quote, bytes calldata signature) external;
 
-    /// @notice A fact has ended or quarantined an order. From Shipments alone, once the order says so. Does nothing when
-    /// there is nothing to pay; makes no call but to Shipments' own order().
+    /// @notice A fact has ended or quarantined an order. From Shipments alone, once the order says so. Does nothing
+    /// when there is nothing to pay; makes no call but to Shipments' own order().
     function onExcursion(uint256 orderId, bytes32 evidenceDigest) external;
 
-    /// @notice Pays out by what Shipments says of the order, by anyone: when onExcursion did not come or did not succeed.
+    /// @notice Pays out by what Shipments says of the order, by anyone: when onExcursion did not come, or failed.
     function settleClaim(uint256 orderId) external;
 
     /// @notice Frees the payout of an order that has ended without a proved excursion, by anyone.

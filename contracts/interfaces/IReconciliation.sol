@@ -7,10 +7,10 @@ import {IShipments} from "./IShipments.sol";
 /// @notice Buyer, supplier and carrier each submit their own copy of the order, one commitment for each field. Orders
 /// whose terms name this contract are dispatched when all three are there and equal. It holds no money and traps none:
 /// an order that is never reconciled is never dispatched, and is refunded after its deadline.
-/// @dev A commitment is any 32 bytes that two parties with the same value make the same: the value itself, or, to keep it
-/// from others, keccak256(abi.encode(orderId, field, value, salt)) with one random salt of 32 bytes that the three share
-/// among themselves (with a salt for each party nothing would be equal; without one, prices are easily guessed). To
-/// submit a copy of somebody else's commitment is to agree to it unread.
+/// @dev A commitment is any 32 bytes that parties with the same value make the same: the value itself, or, to keep it
+/// from others, keccak256(abi.encode(orderId, field, value, salt)) with one random salt of 32 bytes that only the three
+/// know. With a salt for each party nothing would be equal; without one, prices are easily guessed. Who
+/// submits a copy of somebody else's commitment agrees to it unread.
 interface IReconciliation {
     enum Field {
         Token,

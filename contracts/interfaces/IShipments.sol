@@ -9,8 +9,8 @@ import {IFleet} from "./IFleet.sol";
 
 /// @title Orders of refrigerated goods, from escrow to settlement or a fact that ends them
 /// @notice STATES.md draws the state machine. Money is held in the order's token, in its smallest unit; it is only ever
-/// credited, and each party withdraws its own credit. Nobody, no role either, can move it otherwise. Every state that is
-/// not final is left by anyone's call once its deadline has passed. Times are Unix seconds.
+/// credited, and each party withdraws its own credit. Nobody, no role either, can move it otherwise. Every state that
+/// is not final is left by anyone's call once its deadline has passed. Times are Unix seconds.
 interface IShipments is IEvidence {
     enum OrderState {
         /// There is no such order.
@@ -191,8 +191,8 @@ interface IShipments is IEvidence {
     error ApproverNotDistinct(uint256 orderId, address approver);
     error BreakerOutOfRange(uint8 countMax, uint32 windowSec);
 
-    /// @notice Places the order of an agreement, once, and pays its price into escrow; by the buyer, who has approved the
-    /// price. Not while paused.
+    /// @notice Places the order of an agreement, once, and pays its price into escrow; by the buyer, who has approved
+    /// the price. Not while paused.
     /// @return orderId from 1
     function place(uint256 agreementId) external returns (uint256 orderId);
 
@@ -206,8 +206,8 @@ interface IShipments is IEvidence {
     /// @notice Takes the order back before any supplier has accepted it, by the buyer.
     function cancel(uint256 orderId) external;
 
-    /// @notice Ends what has waited too long, by anyone: an order not dispatched or not delivered in time is refunded, one
-    /// in quarantine without a decision is rejected.
+    /// @notice Ends what has waited too long, by anyone: an order not dispatched or not delivered in time is refunded,
+    /// one in quarantine without a decision is rejected.
     function expire(uint256 orderId) external;
 
     /// @notice Sends the goods off, by the carrier, with a device and a truck that are its own, until the dispatch
@@ -218,11 +218,12 @@ interface IShipments is IEvidence {
     /// @param quantity what arrived, in the terms' unit
     function deliver(uint256 orderId, uint64 quantity) external;
 
-    /// @notice Likewise, by anyone with the consignee's signature over digestDelivery: the driver hands over against it.
+    /// @notice Likewise, by anyone with the consignee's signature over digestDelivery: the driver hands over against
+    /// it.
     function deliverSigned(uint256 orderId, uint64 quantity, bytes calldata signature) external;
 
-    /// @notice Credits the price of a delivered order to its supplier: by the buyer at any time, by anyone after the claim
-    /// window.
+    /// @notice Credits the price of a delivered order to its supplier: by the buyer at any time, by anyone after the
+    /// claim window.
     function settle(uint256 orderId) external;
 
     /// @notice Pays the caller's whole credit in a token out to the caller.
@@ -235,8 +236,8 @@ interface IShipments is IEvidence {
         ExcursionEvidence calldata evidence
     ) external view returns (Excursion memory);
 
-    /// @notice Applies the terms' consequence to an order in transit or delivered, by anyone with evidence of an excursion
-    /// of the transit; and asks for the truck's repair and the cover.
+    /// @notice Applies the terms' consequence to an order in transit or delivered, by anyone with evidence of an
+    /// excursion of the transit; and asks for the truck's repair and the cover.
     /// @return replacementId 0 when there is no replacement (now, or at all)
     function reportExcursion(
         uint256 orderId,
@@ -253,8 +254,8 @@ interface IShipments is IEvidence {
     /// @notice Likewise, by a fact that the terms' monitor (Silence) or disputes contract (Attested) has established.
     function conclude(uint256 orderId, bytes32 factDigest, Cause cause) external returns (uint256 replacementId);
 
-    /// @notice Keeps a fact's time to be disputed: nobody but the buyer settles before `until`, which moves only forward
-    /// and counts at most 30 days beyond the claim window. By the terms' disputes contract.
+    /// @notice Keeps a fact's time to be disputed: nobody but the buyer settles before `until`, which moves only
+    /// forward and counts at most 30 days beyond the claim window. By the terms' disputes contract.
     /// @param until Unix seconds
     function postpone(uint256 orderId, uint32 until) external;
 
@@ -268,8 +269,8 @@ interface IShipments is IEvidence {
         bytes32 reasonDigest
     ) external returns (uint256 replacementId);
 
-    /// @notice Approves the cancellation of a held order, by two approvers, the second of whom applies it. For authorised
-    /// approvers only.
+    /// @notice Approves the cancellation of a held order, by two approvers, the second of whom applies it. For
+    /// authorised approvers only.
     function approveHeld(uint256 orderId) external returns (uint256 replacementId);
 
     /// @notice Applies it three days after the order was held, by anyone.
@@ -298,8 +299,8 @@ interface IShipments is IEvidence {
     /// @notice All that is known of an order; zeros for one that does not exist.
     function order(uint256 orderId) external view returns (Order memory);
 
-    /// @notice The last second of what the order's state waits for, Unix seconds; after it anyone may make the move that
-    /// ends the wait. 0 for no order and in a final state.
+    /// @notice The last second of what the order's state waits for, Unix seconds; after it anyone may make the move
+    /// that ends the wait. 0 for no order and in a final state.
     function deadlineOf(uint256 orderId) external view returns (uint256);
 
     /// @notice Orders so far, replacements included; their ids are 1 to this.
@@ -314,7 +315,8 @@ interface IShipments is IEvidence {
     /// @notice Identity of evidence, free of signatures: keccak256(channel ‖ SHA-256 of each batch).
     function digestEvidence(ExcursionEvidence calldata evidence) external view returns (bytes32);
 
-    /// @notice What the consignee signs: EIP-712, domain "Coldproof" version "1", Delivery(uint256 orderId,uint64 quantity).
+    /// @notice What the consignee signs: EIP-712, domain "Coldproof" version "1", Delivery(uint256 orderId,uint64
+    /// quantity).
     function digestDelivery(uint256 orderId, uint64 quantity) external view returns (bytes32);
 
     function agreements() external view returns (IAgreements);

@@ -73,12 +73,15 @@ async function measureCommerce(market: Market, gas: Record<string, number>): Pro
   const device = new VoyageDevice(1);
   gas['enrol'] = Number((await market.enrol(device)).gasUsed);
   gas['registerTruck'] = Number((await market.registerTruck()).gasUsed);
+  const terms = market.terms();
+  const signed = [terms, await market.sign(terms)];
+  gas['agree'] = Number((await market.send('stranger', 'agreements', 'agree', signed)).gasUsed);
   await market.fund(price);
-  gas['place'] = Number((await market.send('buyer', 'shipments', 'place', [market.terms()])).gasUsed);
+  gas['place'] = Number((await market.send('buyer', 'shipments', 'place', [1n])).gasUsed);
   gas['accept'] = Number((await market.send('supplier', 'shipments', 'accept', [1n])).gasUsed);
   gas['dispatchOrder'] = Number((await market.dispatch(1n, device)).gasUsed);
-  gas['deliver'] = Number((await market.send('buyer', 'shipments', 'deliver', [1n])).gasUsed);
-  gas['settle'] = Number((await market.send('stranger', 'shipments', 'settle', [1n])).gasUsed);
+  gas['deliver'] = Number((await market.deliver(1n)).gasUsed);
+  gas['settle'] = Number((await market.send('buyer', 'shipments', 'settle', [1n])).gasUsed);
   const token = market.contracts.token.target;
   gas['withdraw'] = Number((await market.send('supplier', 'shipments', 'withdraw', [token])).gasUsed);
   gas['revoke'] = Number((await market.send('carrier', 'registry', 'revoke', [hex(device.device), 1n])).gasUsed);

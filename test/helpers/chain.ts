@@ -25,12 +25,13 @@ export type HardFork = 'osaka' | 'prague';
 
 const chainId = 31_337;
 const startedMsMax = 20_000;
+const accountCount = 16;
 
 export type Chain = {
   readonly url: string;
   readonly chainId: number;
   readonly provider: JsonRpcProvider;
-  /** Account `index` of anvil's ten, unlocked and rich. */
+  /** Account `index` of anvil's, unlocked and rich. */
   account(index: number): Promise<JsonRpcSigner>;
   /** Unix seconds of the latest block. */
   nowSec(): Promise<number>;
@@ -49,6 +50,7 @@ export async function startChain({
   startSec,
 }: { hardFork?: HardFork; startSec?: number } = {}): Promise<Chain> {
   const args = ['--host', '127.0.0.1', '--port', '0', '--hardfork', hardFork, '--chain-id', String(chainId)];
+  args.push('--accounts', String(accountCount));
   if (startSec !== undefined) args.push('--timestamp', String(startSec));
   const child = spawn(anvilBinary(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
   // A test that crashes before its teardown leaves no chain behind.
@@ -139,12 +141,14 @@ export type Deployment = {
   readonly manager: Contract;
   readonly registry: Contract;
   readonly fleet: Contract;
+  readonly cryptlets: Contract;
+  readonly agreements: Contract;
   readonly shipments: Contract;
   readonly token: Contract;
 };
 
-/** AccessManager's role of those who may open repair tickets: the Shipments contract alone. 0 is its admin role. */
-export const reporterRole = 1n;
+/** Roles of the AccessManager, which has 0 for its admin. Shipments alone reports to the Fleet. */
+export const roles = { reporter: 1n, guardian: 2n, approver: 3n, risk: 6n } as const;
 
 /** All contracts, wired as in a real deployment, by account 0. `fleetName` and `tokenName` put a hostile one in. */
 export async function deployAll(
@@ -155,12 +159,21 @@ export async function deployAll(
   const manager = await deploy(deployer, 'AccessManager', [deployer.address]);
   const registry = await deploy(deployer, 'DeviceRegistry');
   const fleet = await deploy(deployer, fleetName, [manager.target]);
-  const shipments = await deploy(deployer, 'Shipments', [registry.target, fleet.target]);
+  const cryptlets = await deploy(deployer, 'CryptletRegistry');
+  const agreements = await deploy(deployer, 'Agreements', [cryptlets.target]);
+  const parts = [manager.target, agreements.target, registry.target, fleet.target];
+  const shipments = await deploy(deployer, 'Shipments', parts);
   const token = await deploy(deployer, tokenName);
-  const openTicket = fleet.interface.getFunction('openTicket')!.selector;
-  await send(manager, 'setTargetFunctionRole', [fleet.target, [openTicket], reporterRole]);
-  await send(manager, 'grantRole', [reporterRole, shipments.target, 0]);
-  return { manager, registry, fleet, shipments, token };
+  const restrict = (target: Contract, methods: readonly string[], role: bigint): Promise<Sent> => {
+    const selectors = methods.map((each) => target.interface.getFunction(each)!.selector);
+    return send(manager, 'setTargetFunctionRole', [target.target, selectors, role]);
+  };
+  await restrict(fleet, ['openTicket'], roles.reporter);
+  await restrict(shipments, ['pause', 'unpause'], roles.guardian);
+  await restrict(shipments, ['approveHeld'], roles.approver);
+  await restrict(shipments, ['setBreaker'], roles.risk);
+  await send(manager, 'grantRole', [roles.reporter, shipments.target, 0]);
+  return { manager, registry, fleet, cryptlets, agreements, shipments, token };
 }
 
 export type Sent = {
