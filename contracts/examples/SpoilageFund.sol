@@ -139,7 +139,7 @@ contract SpoilageFund is CryptletConsumer, ReentrancyGuardTransient {
         if (meanCentiC > limitCentiC) _credit(report.subject);
     }
 
-    /// Measured: 60,000 at most. What `_apply` gets must not depend on who transmits.
+    /// Three times what it takes. What `_apply` gets must not depend on who transmits.
     function _applyGas() internal pure override returns (uint256) {
         return 100_000;
     }
