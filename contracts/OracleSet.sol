@@ -3,6 +3,7 @@ pragma solidity ^0.8.28;
 
 import {AccessManaged} from "@openzeppelin/contracts/access/manager/AccessManaged.sol";
 import {EIP712} from "@openzeppelin/contracts/utils/cryptography/EIP712.sol";
+import {Inscription} from "./Inscription.sol";
 import {IOracleSet} from "./interfaces/IOracleSet.sol";
 import {Quorum} from "./Quorum.sol";
 
@@ -13,9 +14,9 @@ contract OracleSet is IOracleSet, AccessManaged, EIP712 {
     uint8 private constant FAULTY_COUNT_LEAST = 1;
     uint8 private constant FAULTY_COUNT_MOST = 10;
 
-    Config private _config;
-    /// The latest configuration, by its count, that an address signs in. Its former ones need no clearing.
-    mapping(address signer => uint32) private _configOf;
+    /// The present Config, ABI-encoded: all of it is read at the price of one account, however many the signers are.
+    Inscription private _inscription;
+    uint32 private _count;
 
     /// @dev With its first signers, so that there is no set without any.
     constructor(
@@ -34,8 +35,9 @@ contract OracleSet is IOracleSet, AccessManaged, EIP712 {
     /// @inheritdoc IOracleSet
     function verify(Report calldata report, bytes[] calldata signatures) external view returns (bytes32 digest) {
         if (block.timestamp > report.deadline) revert ReportExpired(report.deadline, block.timestamp);
-        digest = _hashTypedDataV4(Quorum.hashReport(_config.digest, report));
-        Quorum.verify(digest, signatures, _config.f, _configOf, _config.count);
+        Config memory present = config();
+        digest = _hashTypedDataV4(Quorum.hashReport(present.digest, report));
+        Quorum.verify(digest, signatures, present.signers, present.f);
     }
 
     /// @inheritdoc IOracleSet
@@ -45,23 +47,24 @@ contract OracleSet is IOracleSet, AccessManaged, EIP712 {
         bytes32 root,
         bytes[] calldata signatures
     ) external view returns (bytes32 digest) {
-        digest = digestCheckpoint(origin, size, root);
-        Quorum.verify(digest, signatures, _config.f, _configOf, _config.count);
+        Config memory present = config();
+        digest = _hashTypedDataV4(Quorum.hashCheckpoint(present.digest, origin, size, root));
+        Quorum.verify(digest, signatures, present.signers, present.f);
     }
 
     /// @inheritdoc IOracleSet
     function digestReport(Report calldata report) external view returns (bytes32) {
-        return _hashTypedDataV4(Quorum.hashReport(_config.digest, report));
+        return _hashTypedDataV4(Quorum.hashReport(config().digest, report));
     }
 
     /// @inheritdoc IOracleSet
-    function config() external view returns (Config memory) {
-        return _config;
+    function digestCheckpoint(bytes32 origin, uint64 size, bytes32 root) external view returns (bytes32) {
+        return _hashTypedDataV4(Quorum.hashCheckpoint(config().digest, origin, size, root));
     }
 
     /// @inheritdoc IOracleSet
-    function digestCheckpoint(bytes32 origin, uint64 size, bytes32 root) public view returns (bytes32) {
-        return _hashTypedDataV4(Quorum.hashCheckpoint(_config.digest, origin, size, root));
+    function config() public view returns (Config memory) {
+        return abi.decode(address(_inscription).code, (Config));
     }
 
     function _configure(address[] memory signers, uint8 f) private {
@@ -69,14 +72,14 @@ contract OracleSet is IOracleSet, AccessManaged, EIP712 {
             revert FaultyCountOutOfRange(f, FAULTY_COUNT_LEAST, FAULTY_COUNT_MOST);
         }
         if (signers.length != 3 * uint256(f) + 1) revert SignerCountNot(signers.length, 3 * uint256(f) + 1);
-        uint32 count = _config.count + 1;
+        address signerBefore;
         for (uint256 i = 0; i < signers.length; ++i) {
-            address signer = signers[i];
-            if (signer == address(0) || _configOf[signer] == count) revert SignerInvalid(i, signer);
-            _configOf[signer] = count;
+            if (signers[i] <= signerBefore) revert SignerInvalid(i, signers[i]);
+            signerBefore = signers[i];
         }
+        uint32 count = ++_count;
         bytes32 digest = Quorum.digestConfig(address(this), count, signers, f);
-        _config = Config({digest: digest, count: count, f: f, signers: signers});
+        _inscription = new Inscription(abi.encode(Config({digest: digest, count: count, f: f, signers: signers})));
         emit OraclesConfigured(digest, count, f, signers);
     }
 }

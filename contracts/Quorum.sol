@@ -52,25 +52,27 @@ library Quorum {
         return keccak256(abi.encode(CHECKPOINT_TYPE, config, origin, size, root));
     }
 
-    /// @notice Reverts with the reason unless exactly f + 1 signers signed the digest.
-    /// @param configOf the number of the configuration that an address signs in
-    /// @param config the present one's
-    function verify(
-        bytes32 digest,
-        bytes[] calldata signatures,
-        uint256 f,
-        mapping(address signer => uint32) storage configOf,
-        uint32 config
-    ) internal view {
+    /// @notice Reverts with the reason unless exactly f + 1 of the signers signed the digest.
+    /// @param signers ascending, as the signatures' are: one walk over both finds them
+    function verify(bytes32 digest, bytes[] calldata signatures, address[] memory signers, uint256 f) internal pure {
         uint256 count = signatures.length;
         if (count != f + 1) revert IQuorum.SignatureCountNot(count, f + 1);
-        address signerBefore;
+        uint256 next;
         for (uint256 i = 0; i < count; ++i) {
             address signer = _recover(digest, signatures[i], i);
-            if (configOf[signer] != config) revert IQuorum.SignerUnknown(i, signer);
-            if (signer <= signerBefore) revert IQuorum.SignersNotAscending(i, signer, signerBefore);
-            signerBefore = signer;
+            uint256 before = next;
+            while (next < signers.length && signers[next] != signer) ++next;
+            if (next == signers.length) _refuse(signers, i, signer, before);
+            ++next;
         }
+    }
+
+    /// Not among the signers after the one before: among the others, or not at all.
+    function _refuse(address[] memory signers, uint256 index, address signer, uint256 before) private pure {
+        for (uint256 i = 0; i < before; ++i) {
+            if (signers[i] == signer) revert IQuorum.SignersNotAscending(index, signer, signers[before - 1]);
+        }
+        revert IQuorum.SignerUnknown(index, signer);
     }
 
     function _recover(bytes32 digest, bytes calldata signature, uint256 index) private pure returns (address signer) {

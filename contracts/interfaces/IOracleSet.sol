@@ -14,7 +14,7 @@ interface IOracleSet is IQuorum {
         uint32 count;
         /// Signers that may be faulty; f + 1 make a quorum.
         uint8 f;
-        /// 3f + 1, all different.
+        /// 3f + 1, ascending.
         address[] signers;
     }
 
@@ -24,11 +24,11 @@ interface IOracleSet is IQuorum {
     error FaultyCountOutOfRange(uint8 got, uint8 least, uint8 most);
     /// @notice `want` is 3f + 1.
     error SignerCountNot(uint256 got, uint256 want);
-    /// @notice The zero address, or one that stands in the list before.
+    /// @notice The zero address, or not greater than the one before.
     error SignerInvalid(uint256 index, address signer);
 
     /// @notice Replaces the signers, by the consortium (a role of the AccessManager, which may impose a delay).
-    /// @param signers 3f + 1, all different, in any order
+    /// @param signers 3f + 1, ascending, so that each is there once
     /// @param f 1 to 10
     function configure(address[] calldata signers, uint8 f) external;
 

@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { AbiCoder, keccak256 } from 'ethers';
 import { addressOf, call, deploy, refusal, send, startChain, type Chain } from '../helpers/chain.ts';
 import { startSec } from './fixture.ts';
-import { addressesOf, oracleKeys, OracleSigners, type Report } from './oracle-signers.ts';
+import { addressesOf, inOrder, oracleKeys, OracleSigners, type Report } from './oracle-signers.ts';
 
 const consortiumRole = 4n;
 const zero = `0x${'00'.repeat(20)}`;
@@ -37,7 +37,7 @@ t.test('the first configuration comes with the contract', async (t) => {
 t.test('a rotation ends what was signed before it, and every former signer', async (t) => {
   const oracles = await opened(t);
   const next = oracleKeys(7, 'next');
-  const overlapping = [oracles.keys[0]!, ...next.slice(1)];
+  const overlapping = inOrder([oracles.keys[0]!, ...next.slice(1)]);
   const old = await oracles.sign(report);
   await call(oracles.contract, 'verify', [report, old]);
   const signers = addressesOf(overlapping);
@@ -68,7 +68,9 @@ t.test('no configuration but 3f + 1 different signers, 1 <= f <= 10', async (t) 
     ['one too many', 'SignerCountNot', all.slice(0, 5), 1, [5n, 4n]],
     ['32 for f = 10', 'SignerCountNot', all.slice(0, 32), 10, [32n, 31n]],
     ['zero', 'SignerInvalid', [...four.slice(1), zero], 1, [3n, zero]],
-    ['a duplicate', 'SignerInvalid', [...four.slice(0, 3), four[1]!], 1, [3n, four[1]]],
+    ['not ascending', 'SignerInvalid', [...four].reverse(), 1, [1n, four[2]]],
+    ['a duplicate', 'SignerInvalid', [four[0]!, four[1]!, four[1]!, four[3]!], 1, [2n, four[1]]],
+    ['a duplicate apart', 'SignerInvalid', [...four.slice(0, 3), four[1]!], 1, [3n, four[1]]],
   ];
   const deployer = await oracles.chain.account(0);
   for (const [name, reason, signers, f, args] of rows) {
