@@ -9,8 +9,8 @@ import {ISilence} from "./interfaces/ISilence.sol";
 
 /// @title Devices that have fallen silent
 /// @notice ISilence is the document of this contract.
-/// @dev It holds no state of its own about the end of an order: a breach is what Shipments has concluded from it, so that
-/// neither can be ahead of the other.
+/// @dev It holds no state of its own about the end of an order: a breach is what Shipments has concluded from it, so
+/// that neither can be ahead of the other.
 contract Silence is ISilence {
     /// What came before the order's judgedFrom counts no more, so a released order starts anew without being told.
     struct Record {
@@ -120,7 +120,8 @@ contract Silence is ISilence {
         return Watch(State.Unmonitored, seenAt, record.unmonitoredAt, challengeUntil);
     }
 
-    /// Reverts with the reason when the batch is no sign of life of a device that is to be believed. Returns its digest.
+    /// Reverts with the reason when the batch is no sign of life of a device that is to be believed. Returns its
+    /// digest.
     function _verify(
         uint256 orderId,
         bytes32 device,

@@ -5,10 +5,10 @@ import {IHeartbeat} from "./IHeartbeat.sol";
 import {IShipments} from "./IShipments.sol";
 
 /// @title Devices that have fallen silent
-/// @notice A reading that is not there cannot be signed, so silence is proved by absence: who says that a device is silent
-/// is right unless anyone shows, in time, what the device signed. Any batch of the device's is a sign of life. Terms name
-/// this contract as their monitor. STATES.md draws the states. Times are Unix seconds; a deadline's own second still
-/// belongs to the time before.
+/// @notice A reading that is not there cannot be signed, so silence is proved by absence: who says that a device is
+/// silent is right unless anyone shows, in time, what the device signed. Any batch of the device's is a sign of life.
+/// Terms name this contract as their monitor. STATES.md draws the states. Times are Unix seconds; a deadline's own
+/// second still belongs to the time before.
 interface ISilence is IHeartbeat {
     enum State {
         /// Not watched: not in transit, or its terms name another monitor or none.
@@ -23,12 +23,13 @@ interface ISilence is IHeartbeat {
 
     struct Watch {
         State state;
-        /// The last sign of life that was proved here; the dispatch, or the last release, where that is later. 0 when not
-        /// watched.
+        /// The last sign of life that was proved here; the dispatch, or the last release, where that is later. 0 when
+        /// not watched.
         uint32 seenAt;
         /// When the device was reported as silent; 0 while it is not.
         uint32 unmonitoredAt;
-        /// The last second in which nobody may report the silence (Monitored), or of the challenge (Unmonitored); else 0.
+        /// The last second in which nobody may report the silence (Monitored), or of the challenge (Unmonitored); else
+        /// 0.
         uint256 deadlineAt;
     }
 
@@ -80,8 +81,8 @@ interface ISilence is IHeartbeat {
     /// @notice Says that the device has been silent for longer than the terms allow, by anyone. The challenge begins.
     function reportSilence(uint256 orderId) external;
 
-    /// @notice Shows, by anyone and until the challenge is over, a batch of the device that ends within the terms' silence
-    /// before the report, or after it. The order is monitored again.
+    /// @notice Shows, by anyone and until the challenge is over, a batch of the device that ends within the terms'
+    /// silence before the report, or after it. The order is monitored again.
     function disprove(uint256 orderId, HeartbeatProof calldata proof) external;
 
     /// @notice Applies the terms' consequence once the challenge is over, by anyone.
