@@ -5,9 +5,10 @@ import {IOracleSet} from "./IOracleSet.sol";
 import {IQuorum} from "./IQuorum.sol";
 
 /// @title Heads of append-only logs, kept on chain
-/// @notice Anyone brings a head that a quorum of oracles signed, with the proof that the log only grew since the last one:
-/// the chain checks it by itself, so that no quorum can rewrite what is anchored. From then on, that a batch is in the log
-/// is a fact that a contract can ask for. Logs are RFC 9162 trees whose leaves are batch digests (wire/WIRE.md).
+/// @notice Anyone brings a head that a quorum of oracles signed, with the proof that the log only grew since the last
+/// one: the chain checks it by itself, so that no quorum can rewrite what is anchored. From then on, that a batch is in
+/// the log is a fact that a contract can ask for. Logs are RFC 9162 trees whose leaves are batch digests
+/// (wire/WIRE.md).
 /// @dev Every head is kept, for one new slot each. A proof against a head so stays good for ever, whatever is anchored
 /// while its transaction is on the way.
 interface IAnchorLog is IQuorum {
@@ -24,8 +25,8 @@ interface IAnchorLog is IQuorum {
 
     /// @notice A head moves only forward: `got` leaves are no more than the `anchored` ones.
     error HeadNotLarger(bytes32 origin, uint64 got, uint64 anchored);
-    /// @notice The path does not show that the tree of `anchored` leaves is a prefix of the new one (RFC 9162 §2.1.4.2), or
-    /// there is a path where nothing is anchored yet.
+    /// @notice The path does not show that the tree of `anchored` leaves is a prefix of the new one (RFC 9162
+    /// §2.1.4.2), or there is a path where nothing is anchored yet.
     error HeadInconsistent(bytes32 origin, uint64 got, bytes32 gotRoot, uint64 anchored, bytes32 anchoredRoot);
     /// @notice No head of this size is anchored.
     error HeadUnknown(bytes32 origin, uint64 size);
@@ -50,8 +51,8 @@ interface IAnchorLog is IQuorum {
     /// @notice The root of the head with `size` leaves; zero when no such head is anchored.
     function rootOf(bytes32 origin, uint64 size) external view returns (bytes32);
 
-    /// @notice Whether a batch is leaf `index` of the log, by the head of `size` leaves, which need not be the last one.
-    /// Reverts with HeadUnknown when that is not anchored.
+    /// @notice Whether a batch is leaf `index` of the log, by the head of `size` leaves, which need not be the last
+    /// one. Reverts with HeadUnknown when that is not anchored.
     /// @param digest the batch's, which is hashed as a leaf here
     /// @param path RFC 9162 inclusion proof, from the leaf up
     function verifyInclusion(

@@ -1,6 +1,6 @@
 /**
- * A log of any size: its older leaves are known by the hashes of their tiles of 1,024 only, as a log keeps them that has
- * been compacted, and the newer ones one by one. Its proofs are those of the whole tree.
+ * A log of any size: its older leaves are known by the hashes of their tiles of 1,024 only, as a compacted log keeps
+ * them, and the newer ones one by one. Its proofs are those of the whole tree.
  */
 import {
   largestPowerOfTwoBelow,
