@@ -2,6 +2,7 @@
  * What the people around the order do on the chain: buyer, two suppliers, carrier, workshop. Amounts are in the
  * smallest unit of the demonstration's token, which has six decimals.
  */
+import type { ArtifactName, EventOf, MethodOf } from '@coldproof/contracts';
 import { channels } from '@coldproof/wire';
 import type { ChainReceipt } from '../chain.ts';
 import type { ChainStruct, ChainValue } from '../chain-abi.ts';
@@ -19,9 +20,9 @@ const odometerKm = 184_200;
 const accountIndex = { deployer: 0, buyer: 1, supplier: 2, nextSupplier: 3, carrier: 4, workshop: 5 } as const;
 export type PartyName = keyof typeof accountIndex;
 
-export type Contracts = Readonly<
-  Record<'TestToken' | 'DeviceRegistry' | 'Agreements' | 'Fleet' | 'Shipments', DeployedContract>
->;
+export type Contracts = {
+  readonly [Name in 'TestToken' | 'DeviceRegistry' | 'Agreements' | 'Fleet' | 'Shipments']: DeployedContract<Name>;
+};
 
 /** What the story needs of an order; ids are 0 when there is none. */
 export type Order = {
@@ -79,8 +80,9 @@ export class Parties {
     const Agreements = await chain.deploy(deployer, 'Agreements', [CryptletRegistry.address]);
     const parts = [AccessManager, Agreements, DeviceRegistry, Fleet].map(({ address }) => address);
     const Shipments = await chain.deploy(deployer, 'Shipments', parts);
-    const manage = (method: string, args: readonly unknown[]) => chain.sendAs(deployer, AccessManager, method, args);
-    const allow = async (method: string, role: number, account: string) => {
+    const manage = (method: MethodOf<'AccessManager'>, args: readonly unknown[]) =>
+      chain.sendAs(deployer, AccessManager, method, args);
+    const allow = async (method: MethodOf<'Fleet'>, role: number, account: string) => {
       await manage('setTargetFunctionRole', [Fleet.address, [chain.selector(Fleet, method)], role]);
       await manage('grantRole', [role, account, 0]);
     };
@@ -173,7 +175,12 @@ export class Parties {
     };
   }
 
-  #send(party: PartyName, contract: keyof Contracts, method: string, args: readonly unknown[]): Promise<ChainReceipt> {
+  #send<Name extends keyof Contracts>(
+    party: PartyName,
+    contract: Name,
+    method: MethodOf<Name>,
+    args: readonly unknown[],
+  ): Promise<ChainReceipt> {
     return this.#chain.sendAs(this.#chain.account(accountIndex[party]), this.contracts[contract], method, args);
   }
 }
@@ -183,7 +190,7 @@ function truckIdOf(truck: string): string {
   return `0x${Buffer.from(truck, 'utf8').toString('hex').padEnd(64, '0')}`;
 }
 
-function eventOf(receipt: ChainReceipt, name: string): ChainStruct {
+function eventOf(receipt: ChainReceipt, name: EventOf<ArtifactName>): ChainStruct {
   const found = receipt.events.find((event) => event.name === name);
   if (found === undefined) throw new Error(`${receipt.transactionHash}: no event ${name}`);
   return found.args;

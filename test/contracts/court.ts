@@ -1,7 +1,8 @@
 /** Disputes over a double of Shipments, with everyone who has a say in it. */
 import type { Test } from 'tap';
 import { id, type Contract } from 'ethers';
-import { addressOf, call, deploy, send, type Sent } from '../helpers/chain.ts';
+import type { MethodOf } from '@coldproof/contracts';
+import { addressOf, call, deploy, send, type Sent, type TokenName } from '../helpers/chain.ts';
 import { bond, OrderBench, partyNames, type PartyName } from './order-double.ts';
 
 export const states = ['None', 'Asserted', 'Disputed', 'Upheld', 'Rejected', 'Lapsed'] as const;
@@ -20,7 +21,7 @@ export class Court {
     this.disputes = disputes;
   }
 
-  static async open(t: Test, tokenName?: string): Promise<Court> {
+  static async open(t: Test, tokenName?: TokenName): Promise<Court> {
     const bench = await OrderBench.open(tokenName);
     t.teardown(() => bench.chain.stop());
     const args = [bench.oracles.contract.target, bench.double.target];
@@ -32,7 +33,7 @@ export class Court {
     return new Court(bench, disputes);
   }
 
-  send(by: PartyName, method: string, args: readonly unknown[] = []): Promise<Sent> {
+  send(by: PartyName, method: MethodOf<'Disputes'>, args: readonly unknown[] = []): Promise<Sent> {
     return send(this.disputes, method, args, { by: this.bench.parties[by] });
   }
 

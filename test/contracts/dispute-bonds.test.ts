@@ -1,6 +1,7 @@
 /** Where each bond of a dispute ends, to the unit and to the second, also when token, order or party is hostile. */
 import t from 'tap';
 import { id, ZeroHash } from 'ethers';
+import type { MethodOf } from '@coldproof/contracts';
 import { call, send } from '../helpers/chain.ts';
 import { Court, orderId, reason, type State } from './court.ts';
 import { bond, orderState, orderStateNames, refusalOf, type PartyName } from './order-double.ts';
@@ -71,7 +72,7 @@ t.test('an order that ended otherwise gives the bonds back at once, and takes no
       if (isDisputed) await court.send('supplier', 'dispute', [1n]);
       else await court.passLiveness(1n);
       await court.bench.setState(orderId, state);
-      const moves: [PartyName, string, unknown[]][] = isDisputed
+      const moves: [PartyName, MethodOf<'Disputes'>, unknown[]][] = isDisputed
         ? [
             ['arbiter', 'arbitrate', [1n, true, reason]],
             ['arbiter', 'arbitrate', [1n, false, reason]],
@@ -95,7 +96,7 @@ t.test('an order that ended otherwise gives the bonds back at once, and takes no
 t.test('each limit belongs to the time before, to the second', async (t) => {
   const court = await Court.open(t);
   const { chain } = court.bench;
-  type Row = readonly [State, 'disputableUntil' | 'closesAt', PartyName, string, unknown[], string];
+  type Row = readonly [State, 'disputableUntil' | 'closesAt', PartyName, MethodOf<'Disputes'>, unknown[], string];
   const before: Row[] = [
     ['Asserted', 'disputableUntil', 'buyer', 'dispute', [1n], 'LivenessPassed'],
     ['Disputed', 'closesAt', 'arbiter', 'arbitrate', [1n, true, reason], 'ArbitrationPassed'],

@@ -10,6 +10,7 @@ import {
   type Chain,
   type RevertError,
   type Sent,
+  type TokenName,
 } from '../helpers/chain.ts';
 import { startSec } from './fixture.ts';
 import { OracleSigners, type Report } from './oracle-signers.ts';
@@ -80,7 +81,7 @@ export class OrderBench {
     ({ double: this.double, oracles: this.oracles, token: this.token } = contracts);
   }
 
-  static async open(tokenName = 'TestToken'): Promise<OrderBench> {
+  static async open(tokenName: TokenName = 'TestToken'): Promise<OrderBench> {
     const chain = await startChain({ startSec });
     const signers = await Promise.all(partyNames.map((_, index) => chain.account(index)));
     const parties = Object.fromEntries(partyNames.map((name, i) => [name, signers[i]!])) as Record<

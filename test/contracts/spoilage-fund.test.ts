@@ -1,7 +1,8 @@
 /** The worked example: a fund that pays on proved facts and on attested ones, and never more than it has. */
 import t, { type Test } from 'tap';
 import { AbiCoder, encodeBytes32String, id, ZeroAddress, type Contract } from 'ethers';
-import { addressOf, call, deploy, refusal, send, type Sent } from '../helpers/chain.ts';
+import type { MethodOf } from '@coldproof/contracts';
+import { addressOf, call, deploy, refusal, send, type Sent, type TokenName } from '../helpers/chain.ts';
 import {
   cryptlet,
   OrderBench,
@@ -30,7 +31,7 @@ class Cooperative {
   }
 
   /** The deployer is the cooperative, the supplier the farm; two reliefs are in the fund, and order 1 is accepted. */
-  static async open(t: Test, tokenName?: string): Promise<Cooperative> {
+  static async open(t: Test, tokenName?: TokenName): Promise<Cooperative> {
     const bench = await OrderBench.open(tokenName);
     t.teardown(() => bench.chain.stop());
     const registry = await deploy(bench.parties.deployer, 'CryptletRegistry');
@@ -44,7 +45,7 @@ class Cooperative {
     return cooperative;
   }
 
-  send(by: PartyName, method: string, args: readonly unknown[] = []): Promise<Sent> {
+  send(by: PartyName, method: MethodOf<'SpoilageFund'>, args: readonly unknown[] = []): Promise<Sent> {
     return send(this.fund, method, args, { by: this.bench.parties[by] });
   }
 

@@ -1,5 +1,6 @@
 /** The Silence contract over scripted orders, with a real registry, and a device that an order travels with. */
 import { ZeroAddress, ZeroHash, type Contract, type JsonRpcSigner } from 'ethers';
+import type { MethodOf } from '@coldproof/contracts';
 import { encodeEnrolment, enrolmentPreimage, hexToBytes, type Heartbeat } from '@coldproof/wire';
 import { addressOf, call, deploy, send, startChain, type Chain, type Sent } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
@@ -120,7 +121,7 @@ export class Watchtower {
   }
 
   /** By a stranger: each of these moves is anyone's. */
-  async #send(method: string, args: readonly unknown[], atSec: number): Promise<Sent> {
+  async #send(method: MethodOf<'Silence'>, args: readonly unknown[], atSec: number): Promise<Sent> {
     await this.chain.setNextTime(atSec);
     return send(this.silence, method, args, { by: await this.chain.account(6) });
   }
