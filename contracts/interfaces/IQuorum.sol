@@ -8,9 +8,10 @@ pragma solidity ^0.8.28;
 /// unknown. A quorum is exactly f + 1 signatures, ordered by their signers' addresses, ascending: one of the signers is
 /// honest.
 interface IQuorum {
-    /// @notice What a cryptlet found out, for one contract to act on. EIP-712: Report(bytes32 config,bytes32
-    /// cryptlet,address consumer,uint256 subject,uint64 sequence,uint32 deadline, bytes payload), without the line
-    /// break.
+    /// @notice What a cryptlet found out, for one contract to act on.
+    /// @dev Its EIP-712 type begins with the configuration (one line, broken here for want of room):
+    /// Report(bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,
+    /// uint64 sequence,uint32 deadline,bytes payload)
     struct Report {
         /// Digest of the program that made it (ICryptletRegistry).
         bytes32 cryptlet;
