@@ -49,12 +49,12 @@ abstract contract CryptletConsumer is ICryptletConsumer {
         return _sequences[cryptlet][subject];
     }
 
-    /// @dev What the report does. It is for this contract, new, bound and signed. `msg.sender` is this contract: whoever
-    /// transmits is nobody in particular.
+    /// @dev What the report does. It is for this contract, new, bound and signed. `msg.sender` is this contract:
+    /// whoever transmits is nobody in particular.
     function _apply(Report calldata report, bytes32 digest) internal virtual;
 
-    /// @dev Gas for `_apply`, all that it gets and no less, whatever the transmitter sends: too little would let anybody
-    /// use a report up without its effect.
+    /// @dev Gas for `_apply`, all that it gets and no less, whatever the transmitter sends: too little would let
+    /// anybody use a report up without its effect.
     function _applyGas() internal view virtual returns (uint256) {
         return 200_000;
     }
@@ -64,7 +64,8 @@ abstract contract CryptletConsumer is ICryptletConsumer {
         return _agreements.isBound(shipments.order(report.subject).agreementId, report.cryptlet);
     }
 
-    /// @dev Reverts unless the last fact that ended the order, or set it aside, was proved: by its device, or by silence.
+    /// @dev Reverts unless the last fact that ended the order, or set it aside, was proved: by its device, or by
+    /// silence.
     function _requireProved(uint256 orderId) internal view returns (IShipments.Order memory order) {
         order = shipments.order(orderId);
         if (order.cause == IShipments.Cause.None || order.cause == IShipments.Cause.Attested) {
@@ -72,8 +73,8 @@ abstract contract CryptletConsumer is ICryptletConsumer {
         }
     }
 
-    /// @dev Reverts with the reason unless the evidence proves an excursion that would end the order, which is in transit
-    /// or delivered. What is proved depends on nobody's word.
+    /// @dev Reverts with the reason unless the evidence proves an excursion that would end the order, which is in
+    /// transit or delivered. What is proved depends on nobody's word.
     function _requireProved(
         uint256 orderId,
         IEvidence.ExcursionEvidence calldata evidence
@@ -91,8 +92,8 @@ abstract contract CryptletConsumer is ICryptletConsumer {
         _sequences[report.cryptlet][report.subject] = report.sequence;
     }
 
-    /// A call of its own, so that a revert undoes what `_apply` did and not the use of the report; with a floor, because
-    /// EIP-150 hands on at most 63/64; and the reason is cut, because it may be somebody else's.
+    /// A call of its own, so that a revert undoes what `_apply` did and not the use of the report; with a floor,
+    /// because EIP-150 hands on at most 63/64; and the reason is cut, because it may be somebody else's.
     function _tryApply(
         Report calldata report,
         bytes32 digest

@@ -10,8 +10,8 @@ import {IOracleSet} from "../interfaces/IOracleSet.sol";
 import {IShipments} from "../interfaces/IShipments.sol";
 
 /// @title A farm cooperative's fund against spoilage: the example to read before you write a contract of your own
-/// @notice The cooperative takes a member's order into the fund before it leaves, and the fund sets a fixed relief aside
-/// for it. When the goods spoil on the road, the relief is the farm's, on either of two grounds:
+/// @notice The cooperative takes a member's order into the fund before it leaves, and the fund sets a fixed relief
+/// aside for it. When the goods spoil on the road, the relief is the farm's, on either of two grounds:
 ///
 /// - proved: the truck's own device proved it, and Shipments cancelled the order. Nobody is asked, anybody may claim;
 /// - attested: a quorum of oracles signed what a cryptlet worked out, here that the mean kinetic temperature of the

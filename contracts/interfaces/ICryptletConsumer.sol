@@ -6,8 +6,8 @@ import {IQuorum} from "./IQuorum.sol";
 import {IShipments} from "./IShipments.sol";
 
 /// @title A contract that acts on what cryptlets report
-/// @notice Anybody transmits a report: the signatures on it decide. Each is used once, in the order of its sequence, also
-/// when acting on it failed: what was refused today is not brought up again tomorrow.
+/// @notice Anybody transmits a report: the signatures on it decide. Each is used once, in the order of its sequence,
+/// also when acting on it failed: what was refused today is not brought up again tomorrow.
 interface ICryptletConsumer is IQuorum {
     /// @notice The report `digest` (EIP-712) had its effect.
     event ReportApplied(bytes32 indexed cryptlet, uint256 indexed subject, uint64 sequence, bytes32 digest);
@@ -27,9 +27,9 @@ interface ICryptletConsumer is IQuorum {
     /// @notice No device and no silence proved what the order's record says; an attested fact is none of those.
     error FactNotProved(uint256 orderId, IShipments.Cause cause);
 
-    /// @notice Uses up a report, by anybody: ReportApplied or ReportFailed says how it went. Reverts, and leaves the report
-    /// as it was, when it is not for this contract, of no bound cryptlet, not new, or not signed by a quorum, and when the
-    /// gas is short.
+    /// @notice Uses up a report, by anybody: ReportApplied or ReportFailed says how it went. Reverts, and leaves the
+    /// report as it was, when it is not for this contract, of no bound cryptlet, not new, or not signed by a quorum,
+    /// and when the gas is short.
     function transmit(Report calldata report, bytes[] calldata signatures) external;
 
     /// @notice Acts on a report; by this contract itself, so that a failure undoes this and no more.

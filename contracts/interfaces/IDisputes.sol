@@ -6,11 +6,11 @@ import {ICryptletConsumer} from "./ICryptletConsumer.sol";
 import {IShipments} from "./IShipments.sol";
 
 /// @title Facts about orders that oracles attest, and what a party may say against them
-/// @notice A device's own evidence needs none of this: it decides at once, by itself (IShipments.reportExcursion). What a
-/// quorum only attests is asserted here with a bond, can be disputed with an equal one, and is then decided by the arbiter
-/// that the parties named. STATES.md draws the state machine. Times are Unix seconds; a limit's own second belongs to the
-/// time before. Bonds are in the order's token and its smallest unit, and are only ever credited; each account withdraws
-/// its own credit. When the order ends otherwise, by evidence for one, everybody's bond comes back.
+/// @notice A device's own evidence needs none of this: it decides at once, by itself (IShipments.reportExcursion). What
+/// a quorum only attests is asserted here with a bond, can be disputed with an equal one, and is then decided by the
+/// arbiter that the parties named. STATES.md draws the state machine. Times are Unix seconds; a limit's own second
+/// belongs to the time before. Bonds are in the order's token and its smallest unit, and are only ever credited; each
+/// account withdraws its own credit. When the order ends otherwise, by evidence for one, everybody's bond comes back.
 interface IDisputes is ICryptletConsumer {
     enum AssertionState {
         /// There is no such assertion.
@@ -85,11 +85,12 @@ interface IDisputes is ICryptletConsumer {
     /// @notice Asserts what a report says, by anybody who pays the bond (approved before): that the order which is its
     /// subject breaks its terms. The payload holds the grounds, for the parties and the arbiter to read. Settlement by
     /// others than the buyer waits until all is decided.
-    /// @dev All or nothing: a report that cannot be asserted now is not used up. If it were, anybody without a bond could
-    /// use up another's. FactAsserted stands in for ReportApplied.
+    /// @dev All or nothing: a report that cannot be asserted now is not used up. If it were, anybody without a bond
+    /// could use up another's. FactAsserted stands in for ReportApplied.
     function transmit(Report calldata report, bytes[] calldata signatures) external;
 
-    /// @notice Disputes an assertion, by the order's buyer, supplier or carrier, with a bond as large (approved before).
+    /// @notice Disputes an assertion, by the order's buyer, supplier or carrier, with a bond as large (approved
+    /// before).
     function dispute(uint256 assertionId) external;
 
     /// @notice Applies the terms' consequence to the order when nobody has disputed in time, by anyone.
@@ -104,7 +105,8 @@ interface IDisputes is ICryptletConsumer {
         bytes32 reasonDigest
     ) external returns (uint256 replacementId);
 
-    /// @notice Ends what has lost its object or its time, by anyone: the order is no longer open, or closesAt has passed.
+    /// @notice Ends what has lost its object or its time, by anyone: the order is no longer open, or closesAt has
+    /// passed.
     function lapse(uint256 assertionId) external;
 
     /// @notice Pays the caller's whole credit in a token out to the caller.

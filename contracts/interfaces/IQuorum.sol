@@ -3,13 +3,15 @@ pragma solidity ^0.8.28;
 
 /// @title What a quorum of oracles signs, and every reason to refuse it
 /// @notice Signatures are 65 bytes r ‖ s ‖ v of secp256k1, s in the lower half, over EIP-712 digests under the domain
-/// (name "Coldproof", version "1", the chain's id, the OracleSet). Each message carries the set's config digest, so that
-/// it dies with the configuration that it was signed under; its signatures then recover to signers that are unknown.
-/// A quorum is exactly f + 1 signatures, ordered by their signers' addresses, ascending: one of the signers is honest.
+/// (name "Coldproof", version "1", the chain's id, the OracleSet). Each message carries the set's config digest, so
+/// that it dies with the configuration that it was signed under; its signatures then recover to signers that are
+/// unknown. A quorum is exactly f + 1 signatures, ordered by their signers' addresses, ascending: one of the signers is
+/// honest.
 interface IQuorum {
     /// @notice What a cryptlet found out, for one contract to act on.
-    /// EIP-712: Report(bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,uint64 sequence,uint32 deadline,
-    /// bytes payload), without the line break.
+    /// @dev Its EIP-712 type begins with the configuration (one line, broken here for want of room):
+    /// Report(bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,
+    /// uint64 sequence,uint32 deadline,bytes payload)
     struct Report {
         /// Digest of the program that made it (ICryptletRegistry).
         bytes32 cryptlet;

@@ -5,8 +5,8 @@ import {IAgreements} from "../interfaces/IAgreements.sol";
 import {IDeviceRegistry} from "../interfaces/IDeviceRegistry.sol";
 import {IShipments} from "../interfaces/IShipments.sol";
 
-/// @notice Stands in for Shipments, its Agreements and its DeviceRegistry: orders are in whatever state a test puts them,
-/// and what is asked of them is noted.
+/// @notice Stands in for Shipments, its Agreements and its DeviceRegistry: orders are in whatever state a test puts
+/// them, and what is asked of them is noted.
 contract OrderDouble {
     struct Conclusion {
         address by;

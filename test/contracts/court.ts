@@ -55,16 +55,13 @@ export class Court {
     return call(this.disputes, 'creditOf', args) as Promise<bigint>;
   }
 
-  /** By credits and by live bonds; it must hold just that. */
+  /** By credits and by the live bonds of the one order; it must hold just that. */
   async owed(): Promise<bigint> {
-    let sum = 0n;
-    for (const party of partyNames) sum += await this.credit(party);
-    const count = (await call(this.disputes, 'assertionCount')) as bigint;
-    for (let assertionId = 1n; assertionId <= count; assertionId++) {
-      const state = await this.state(assertionId);
-      sum += state === 'Asserted' ? bond : state === 'Disputed' ? 2n * bond : 0n;
-    }
-    return sum;
+    const latest = (await call(this.disputes, 'latestOf', [orderId])) as bigint;
+    const state = await this.state(latest);
+    const credits = await Promise.all(partyNames.map((party) => this.credit(party)));
+    const live = state === 'Asserted' ? bond : state === 'Disputed' ? 2n * bond : 0n;
+    return credits.reduce((sum, each) => sum + each, live);
   }
 
   held(): Promise<bigint> {

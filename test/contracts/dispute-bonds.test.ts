@@ -3,8 +3,17 @@ import t from 'tap';
 import { id, ZeroHash } from 'ethers';
 import type { MethodOf } from '@coldproof/contracts';
 import { call, send } from '../helpers/chain.ts';
+import { seeded } from '../helpers/seed.ts';
 import { Court, orderId, reason, type State } from './court.ts';
-import { bond, orderState, orderStateNames, refusalOf, type PartyName } from './order-double.ts';
+import {
+  bond,
+  livenessSec,
+  orderState,
+  orderStateNames,
+  arbitrationSec,
+  refusalOf,
+  type PartyName,
+} from './order-double.ts';
 
 const attested = 4n;
 
@@ -204,4 +213,38 @@ t.test('a token that freezes stops its own holders and no decision', async (t) =
   t.equal(await court.state(1n), 'Upheld');
   t.match((await refusalOf(court.send('asserter', 'withdraw', [court.bench.token.target])))[0], /unknown/);
   t.same(await credits(court), [2n * bond, 0n], 'still credited');
+});
+
+t.test('bonds are conserved under any sequence of moves by anybody', async (t) => {
+  const random = seeded(t, 20_260_101);
+  const court = await Court.open(t);
+  const { chain } = court.bench;
+  const moves = ['transmit', 'dispute', 'conclude', 'arbitrate', 'lapse', 'withdraw', 'order', 'time'] as const;
+  const actors = ['asserter', 'buyer', 'supplier', 'carrier', 'stranger'] as const;
+  const made = new Map<string, number>();
+  for (let i = 0; i < 300; i++) {
+    const move = random.pick(moves);
+    const by = random.pick(actors);
+    const latest = (await call(court.disputes, 'latestOf', [orderId])) as bigint;
+    const before = await court.state(latest);
+    const run: Record<(typeof moves)[number], () => Promise<unknown>> = {
+      transmit: () => court.transmit(by),
+      dispute: () => court.send(by, 'dispute', [latest]),
+      conclude: () => court.send(by, 'conclude', [latest]),
+      arbitrate: () => court.send('arbiter', 'arbitrate', [latest, random.next() < 0.5, reason]),
+      lapse: () => court.send(by, 'lapse', [latest]),
+      withdraw: () => court.send(by, 'withdraw', [court.bench.token.target]),
+      order: () => court.bench.setState(orderId, random.next() < 0.7 ? 'InTransit' : random.pick(orderStateNames)),
+      time: async () =>
+        chain.mineAt((await chain.nowSec()) + random.integer(1, random.next() < 0.5 ? livenessSec : arbitrationSec)),
+    };
+    const [refused] = await refusalOf(run[move]());
+    if (refused === undefined) made.set(move, (made.get(move) ?? 0) + 1);
+    const after = await court.state(latest);
+    const isFinal = before === 'Upheld' || before === 'Rejected' || before === 'Lapsed';
+    if (isFinal && after !== before) t.fail(`move ${i}, ${move} by ${by}: ${before} became ${after}`);
+    const [held, owed] = [await court.held(), await court.owed()];
+    if (held !== owed) t.fail(`move ${i}, ${move} by ${by}: holds ${held}, owes ${owed}`);
+  }
+  for (const move of moves) t.ok((made.get(move) ?? 0) > 0, `${move} went through ${made.get(move) ?? 0} times`);
 });
