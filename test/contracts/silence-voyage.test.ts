@@ -1,42 +1,28 @@
 /** Silence over the real contracts: what it does to the order, the money, the truck and the parties. */
 import t, { type Test } from 'tap';
-import type { Contract } from 'ethers';
-import { addressOf, call, deploy, refusal, send, type Sent } from '../helpers/chain.ts';
-import type { VoyageDevice } from '../helpers/voyage-device.ts';
+import { addressOf, call, deploy, refusal, send } from '../helpers/chain.ts';
 import { dispatchedAtSec, hex } from './fixture.ts';
-import { excursionOf, Market, quantity, truck } from './market.ts';
+import { excursionOf, quantity, truck, type Market } from './market.ts';
 import { abiHeartbeat, sealHeartbeat } from './signs-of-life.ts';
+import {
+  at,
+  breach,
+  challengeSecMax,
+  openVoyage,
+  sailedSec,
+  silenceSecMax,
+  type SilentVoyage,
+} from './silent-voyage.ts';
 import { causes, consequences, dispositions, type Terms } from './terms.ts';
-
-const silenceSecMax = 6 * 3_600;
-const challengeSecMax = 12 * 3_600;
-/** Market.sail leaves the clock here. */
-const sailedSec = dispatchedAtSec + 86_400;
-
-type Voyage = { market: Market; silence: Contract; orderId: bigint; device: VoyageDevice };
 
 async function sail(
   t: Test,
-  changesFor: (market: Market) => Partial<Terms> = () => ({}),
-  fleetName = 'Fleet',
-): Promise<Voyage> {
-  const market = await Market.open({ fleetName });
-  t.teardown(() => market.stop());
-  const silence = await deploy(market.parties.deployer, 'Silence', [market.contracts.shipments.target]);
-  const watched = { monitor: addressOf(silence), silenceSecMax, challengeSecMax };
-  return { market, silence, ...(await market.sail(1, { silence: watched, ...changesFor(market) })) };
-}
-
-/** By a stranger, at this time. */
-async function at({ market, silence }: Voyage, timeSec: number, method: string, args: unknown[]): Promise<Sent> {
-  await market.chain.setNextTime(timeSec);
-  return send(silence, method, args, { by: market.parties.stranger });
-}
-
-/** Reports at this time and declares the breach as soon as may be. */
-async function breach(voyage: Voyage, reportedSec: number): Promise<Sent> {
-  await at(voyage, reportedSec, 'reportSilence', [voyage.orderId]);
-  return at(voyage, reportedSec + challengeSecMax + 1, 'declareBreach', [voyage.orderId]);
+  changesFor?: (market: Market) => Partial<Terms>,
+  fleetName?: string,
+): Promise<SilentVoyage> {
+  const voyage = await openVoyage(changesFor, fleetName);
+  t.teardown(() => voyage.market.stop());
+  return voyage;
 }
 
 async function conserved(t: Test, market: Market): Promise<void> {
