@@ -26,12 +26,13 @@ export type HardFork = 'osaka' | 'prague';
 
 const chainId = 31_337;
 const startedMsMax = 20_000;
+const accountCount = 16;
 
 export type Chain = {
   readonly url: string;
   readonly chainId: number;
   readonly provider: JsonRpcProvider;
-  /** Account `index` of anvil's ten, unlocked and rich. */
+  /** Account `index` of anvil's, unlocked and rich. */
   account(index: number): Promise<JsonRpcSigner>;
   /** Unix seconds of the latest block. */
   nowSec(): Promise<number>;
@@ -50,6 +51,7 @@ export async function startChain({
   startSec,
 }: { hardFork?: HardFork; startSec?: number } = {}): Promise<Chain> {
   const args = ['--host', '127.0.0.1', '--port', '0', '--hardfork', hardFork, '--chain-id', String(chainId)];
+  args.push('--accounts', String(accountCount));
   if (startSec !== undefined) args.push('--timestamp', String(startSec));
   // Contracts with marks in them are larger than a chain takes.
   if (coverageFolder !== undefined) args.push('--disable-code-size-limit', '--gas-limit', '1000000000');
@@ -158,13 +160,15 @@ export type DeploymentNames = {
   manager: 'AccessManager';
   registry: 'DeviceRegistry';
   fleet: FleetName;
+  cryptlets: 'CryptletRegistry';
+  agreements: 'Agreements';
   shipments: 'Shipments';
   token: TokenName;
 };
 export type Deployment = { readonly [Key in keyof DeploymentNames]: Deployed<DeploymentNames[Key]> };
 
-/** AccessManager's role of those who may open repair tickets: the Shipments contract alone. 0 is its admin role. */
-export const reporterRole = 1n;
+/** Roles of the AccessManager, which has 0 for its admin. Shipments alone reports to the Fleet. */
+export const roles = { reporter: 1n, guardian: 2n, approver: 3n, risk: 6n } as const;
 
 /** All contracts, wired as in a real deployment, by account 0. `fleetName` and `tokenName` put a hostile one in. */
 export async function deployAll(
@@ -175,12 +179,21 @@ export async function deployAll(
   const manager = await deploy(deployer, 'AccessManager', [deployer.address]);
   const registry = await deploy(deployer, 'DeviceRegistry');
   const fleet = await deploy(deployer, fleetName, [manager.target]);
-  const shipments = await deploy(deployer, 'Shipments', [registry.target, fleet.target]);
+  const cryptlets = await deploy(deployer, 'CryptletRegistry');
+  const agreements = await deploy(deployer, 'Agreements', [cryptlets.target]);
+  const parts = [manager.target, agreements.target, registry.target, fleet.target];
+  const shipments = await deploy(deployer, 'Shipments', parts);
   const token = await deploy(deployer, tokenName);
-  const openTicket = fleet.interface.getFunction('openTicket')!.selector;
-  await send(manager, 'setTargetFunctionRole', [fleet.target, [openTicket], reporterRole]);
-  await send(manager, 'grantRole', [reporterRole, shipments.target, 0]);
-  return { manager, registry, fleet, shipments, token };
+  const restrict = (target: Contract, methods: readonly string[], role: bigint): Promise<Sent> => {
+    const selectors = methods.map((each) => target.interface.getFunction(each)!.selector);
+    return send(manager, 'setTargetFunctionRole', [target.target, selectors, role]);
+  };
+  await restrict(fleet, ['openTicket'], roles.reporter);
+  await restrict(shipments, ['pause', 'unpause'], roles.guardian);
+  await restrict(shipments, ['approveHeld'], roles.approver);
+  await restrict(shipments, ['setBreaker'], roles.risk);
+  await send(manager, 'grantRole', [roles.reporter, shipments.target, 0]);
+  return { manager, registry, fleet, cryptlets, agreements, shipments, token };
 }
 
 export type Sent<Name extends ArtifactName = ArtifactName> = {
