@@ -89,11 +89,13 @@ function compileStale(
   return written;
 }
 
-function artifactOf({ name, abi, creationCode, deployedBytes }: Compiled, isStrict: boolean): Artifact {
+function artifactOf(compiled: Compiled, isStrict: boolean): Artifact {
+  const { name, abi, creationCode, deployedCode, immutables } = compiled;
+  const deployedBytes = deployedCode.length / 2;
   if (isStrict && deployedBytes > deployedBytesMax) {
     throw new BuildError(`${name}: expected <= ${deployedBytesMax} deployed bytes, got ${deployedBytes}`);
   }
-  return { abi, bytecode: `0x${creationCode}`, deployedBytes };
+  return { abi, bytecode: `0x${creationCode}`, deployedBytes, deployedCode: `0x${deployedCode}`, immutables };
 }
 
 /** Throws when two sources have a contract of one name: one artifact would hide the other. */
