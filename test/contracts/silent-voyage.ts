@@ -1,6 +1,7 @@
 /** An order in transit whose terms name a Silence contract as their monitor, over the real contracts. */
 import type { Contract } from 'ethers';
-import { addressOf, deploy, send, type Sent } from '../helpers/chain.ts';
+import type { MethodOf } from '@coldproof/contracts';
+import { addressOf, deploy, send, type FleetName, type Sent } from '../helpers/chain.ts';
 import type { VoyageDevice } from '../helpers/voyage-device.ts';
 import { dispatchedAtSec } from './fixture.ts';
 import { Market } from './market.ts';
@@ -15,7 +16,7 @@ export type SilentVoyage = { market: Market; silence: Contract; orderId: bigint;
 
 export async function openVoyage(
   changesFor: (market: Market) => Partial<Terms> = () => ({}),
-  fleetName = 'Fleet',
+  fleetName: FleetName = 'Fleet',
 ): Promise<SilentVoyage> {
   const market = await Market.open({ fleetName });
   const silence = await deploy(market.parties.deployer, 'Silence', [market.contracts.shipments.target]);
@@ -27,7 +28,7 @@ export async function openVoyage(
 export async function at(
   { market, silence }: SilentVoyage,
   timeSec: number,
-  method: string,
+  method: MethodOf<'Silence'>,
   args: readonly unknown[],
 ): Promise<Sent> {
   await market.chain.setNextTime(timeSec);
