@@ -145,7 +145,7 @@ export function addressOf(contract: Contract): string {
   return contract.target;
 }
 
-export type FleetName = 'Fleet' | 'MoodyFleet';
+export type FleetName = 'Fleet' | 'MoodyFleet' | 'RelapsingFleet';
 export type TokenName = 'TestToken' | 'FalseToken' | 'FeeToken' | 'FrozenToken' | 'ReentrantToken';
 
 /** The artifacts that each contract of a deployment may be of. */
