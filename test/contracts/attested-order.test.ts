@@ -1,6 +1,7 @@
 /** Attested facts on whole orders: the real Shipments, Agreements, Fleet, and what becomes of everybody's money. */
 import t, { type Test } from 'tap';
 import { encodeBytes32String, id, type Contract } from 'ethers';
+import type { MethodOf } from '@coldproof/contracts';
 import { addressOf, call, deploy, send, type Sent } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence, dispatchedAtSec, makeEvidence } from './fixture.ts';
@@ -61,7 +62,7 @@ class Tribunal {
     return this.oracles.digestReport(report);
   }
 
-  send(by: PartyName, method: string, args: readonly unknown[]): Promise<Sent> {
+  send(by: PartyName, method: MethodOf<'Disputes'>, args: readonly unknown[]): Promise<Sent> {
     return send(this.disputes, method, args, { by: this.market.parties[by] });
   }
 
