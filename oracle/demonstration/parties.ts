@@ -2,6 +2,7 @@
  * What the people around the order do on the chain: buyer, two suppliers, carrier. Amounts are in the
  * smallest unit of the demonstration's token, which has six decimals.
  */
+import type { ArtifactName, EventOf, MethodOf } from '@coldproof/contracts';
 import { parseChannel } from '@coldproof/wire';
 import type { ChainReceipt } from '../chain.ts';
 import type { ChainStruct, ChainValue } from '../chain-abi.ts';
@@ -18,7 +19,9 @@ const odometerKm = 214_530;
 const accountIndex = { deployer: 0, buyer: 1, supplier: 2, nextSupplier: 3, carrier: 4 } as const;
 export type PartyName = keyof typeof accountIndex;
 
-export type Contracts = Readonly<Record<'TestToken' | 'DeviceRegistry' | 'Fleet' | 'Shipments', DeployedContract>>;
+export type Contracts = {
+  readonly [Name in 'TestToken' | 'DeviceRegistry' | 'Fleet' | 'Shipments']: DeployedContract<Name>;
+};
 
 /** What the story needs of an order; ids are 0 when there is none. */
 export type Order = {
@@ -154,7 +157,12 @@ export class Parties {
     return { ...rest, ...parties, channel: parseChannel(channel) };
   }
 
-  #send(party: PartyName, contract: keyof Contracts, method: string, args: readonly unknown[]): Promise<ChainReceipt> {
+  #send<Name extends keyof Contracts>(
+    party: PartyName,
+    contract: Name,
+    method: MethodOf<Name>,
+    args: readonly unknown[],
+  ): Promise<ChainReceipt> {
     return this.#chain.sendAs(this.#chain.account(accountIndex[party]), this.contracts[contract], method, args);
   }
 }
@@ -164,7 +172,7 @@ function truckIdOf(truck: string): string {
   return `0x${Buffer.from(truck, 'utf8').toString('hex').padEnd(64, '0')}`;
 }
 
-function eventOf(receipt: ChainReceipt, name: string): ChainStruct {
+function eventOf(receipt: ChainReceipt, name: EventOf<ArtifactName>): ChainStruct {
   const found = receipt.events.find((event) => event.name === name);
   if (found === undefined) throw new Error(`${receipt.transactionHash}: no event ${name}`);
   return found.args;

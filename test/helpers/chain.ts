@@ -6,19 +6,21 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import { dirname, join } from 'node:path';
 import {
   Contract,
   ContractFactory,
-  isError,
   JsonRpcProvider,
   Network,
   type Interface,
   type InterfaceAbi,
   type JsonRpcSigner,
+  type Provider,
+  type TransactionReceipt,
 } from 'ethers';
-import { loadArtifact } from '@coldproof/contracts';
+import { loadArtifact, type ArtifactName, type EventOf, type MethodOf } from '@coldproof/contracts';
 
 /** Osaka has the P-256 precompile of EIP-7951; on Prague the contracts fall back to Solidity. */
 export type HardFork = 'osaka' | 'prague';
@@ -26,6 +28,7 @@ export type HardFork = 'osaka' | 'prague';
 const chainId = 31_337;
 const startedMsMax = 20_000;
 const accountCount = 16;
+const receiptPollMs = 5;
 
 export type Chain = {
   readonly url: string;
@@ -118,16 +121,24 @@ function listeningPort(child: ChildProcessByStdio<null, Readable, null>): Promis
   });
 }
 
+declare const artifact: unique symbol;
+/** A contract of a known artifact: the names of its methods and events are checked by the compiler. */
+export type Deployed<Name extends ArtifactName = ArtifactName> = Contract & { readonly [artifact]?: Name };
+
 /** ABI entries are JSON to us, and typed by ethers when it reads them. */
-export function abiOf(name: string): InterfaceAbi {
+export function abiOf(name: ArtifactName): InterfaceAbi {
   return loadArtifact(name).abi;
 }
 
 /** Deploys an artifact and waits until it stands. */
-export async function deploy(by: JsonRpcSigner, name: string, args: readonly unknown[] = []): Promise<Contract> {
+export async function deploy<Name extends ArtifactName>(
+  by: JsonRpcSigner,
+  name: Name,
+  args: readonly unknown[] = [],
+): Promise<Deployed<Name>> {
   const { bytecode } = loadArtifact(name);
   const deployed = await new ContractFactory(abiOf(name), bytecode, by).deploy(...args);
-  await deployed.waitForDeployment();
+  await receiptOf(by.provider, deployed.deploymentTransaction()!.hash);
   return new Contract(await deployed.getAddress(), abiOf(name), by);
 }
 
@@ -137,15 +148,20 @@ export function addressOf(contract: Contract): string {
   return contract.target;
 }
 
-export type Deployment = {
-  readonly manager: Contract;
-  readonly registry: Contract;
-  readonly fleet: Contract;
-  readonly cryptlets: Contract;
-  readonly agreements: Contract;
-  readonly shipments: Contract;
-  readonly token: Contract;
+export type FleetName = 'Fleet' | 'MoodyFleet';
+export type TokenName = 'TestToken' | 'FalseToken' | 'FeeToken' | 'FrozenToken' | 'ReentrantToken';
+
+/** The artifacts that each contract of a deployment may be of. */
+export type DeploymentNames = {
+  manager: 'AccessManager';
+  registry: 'DeviceRegistry';
+  fleet: FleetName;
+  cryptlets: 'CryptletRegistry';
+  agreements: 'Agreements';
+  shipments: 'Shipments';
+  token: TokenName;
 };
+export type Deployment = { readonly [Key in keyof DeploymentNames]: Deployed<DeploymentNames[Key]> };
 
 /** Roles of the AccessManager, which has 0 for its admin. Shipments alone reports to the Fleet. */
 export const roles = { reporter: 1n, guardian: 2n, approver: 3n, risk: 6n } as const;
@@ -153,7 +169,7 @@ export const roles = { reporter: 1n, guardian: 2n, approver: 3n, risk: 6n } as c
 /** All contracts, wired as in a real deployment, by account 0. `fleetName` and `tokenName` put a hostile one in. */
 export async function deployAll(
   chain: Chain,
-  { fleetName = 'Fleet', tokenName = 'TestToken' }: { fleetName?: string; tokenName?: string } = {},
+  { fleetName = 'Fleet', tokenName = 'TestToken' }: { fleetName?: FleetName; tokenName?: TokenName } = {},
 ): Promise<Deployment> {
   const deployer = await chain.account(0);
   const manager = await deploy(deployer, 'AccessManager', [deployer.address]);
@@ -176,29 +192,33 @@ export async function deployAll(
   return { manager, registry, fleet, cryptlets, agreements, shipments, token };
 }
 
-export type Sent = {
+export type Sent<Name extends ArtifactName = ArtifactName> = {
   readonly hash: string;
   readonly gasUsed: bigint;
   /** Events of the called contract, by name, in order. */
-  readonly events: readonly { readonly name: string; readonly args: Record<string, unknown> }[];
+  readonly events: readonly { readonly name: EventOf<Name>; readonly args: Record<string, unknown> }[];
 };
 
 /** Sends a transaction and waits until it is mined. Throws the revert as `RevertError`. */
-export async function send(
-  contract: Contract,
-  method: string,
+export async function send<Name extends ArtifactName>(
+  contract: Deployed<Name>,
+  method: MethodOf<Name>,
   args: readonly unknown[] = [],
   { by, gasLimit }: { by?: JsonRpcSigner; gasLimit?: bigint } = {},
-): Promise<Sent> {
+): Promise<Sent<Name>> {
   const runner = by ?? (contract.runner as JsonRpcSigner);
   try {
     const data = contract.interface.encodeFunctionData(method, args);
     const transaction = { to: contract.target, data, ...(gasLimit === undefined ? {} : { gasLimit }) };
     const response = await runner.sendTransaction(transaction);
-    const receipt = (await response.wait())!;
+    const receipt = await receiptOf(runner.provider, response.hash);
+    // With a gas limit of the caller's nothing is estimated first, and a receipt has no reason.
+    if (receipt.status === 0) throw new RevertError('(mined as reverted)', []);
     const events = receipt.logs.flatMap((log) => {
       const parsed = log.address === contract.target ? contract.interface.parseLog(log) : null;
-      return parsed === null ? [] : [{ name: parsed.name, args: parsed.args.toObject() as Record<string, unknown> }];
+      return parsed === null
+        ? []
+        : [{ name: parsed.name as EventOf<Name>, args: parsed.args.toObject() as Record<string, unknown> }];
     });
     return { hash: receipt.hash, gasUsed: receipt.gasUsed, events };
   } catch (error) {
@@ -206,10 +226,19 @@ export async function send(
   }
 }
 
+/** Asks until it is there: ethers' own wait() is for a new block, and a chain gone back to a snapshot may have none. */
+async function receiptOf(provider: Provider, hash: string): Promise<TransactionReceipt> {
+  for (;;) {
+    const receipt = await provider.getTransactionReceipt(hash);
+    if (receipt !== null) return receipt;
+    await wait(receiptPollMs);
+  }
+}
+
 /** Calls without a transaction, from `by`. Throws the revert as `RevertError`. */
-export async function call(
-  contract: Contract,
-  method: string,
+export async function call<Name extends ArtifactName>(
+  contract: Deployed<Name>,
+  method: MethodOf<Name>,
   args: readonly unknown[] = [],
   { by }: { by?: JsonRpcSigner } = {},
 ): Promise<unknown> {
@@ -249,12 +278,7 @@ export async function refusal(promise: Promise<unknown>): Promise<RevertError | 
 
 function readRevert(abi: Interface, error: unknown): RevertError | undefined {
   const bytes = revertBytes(error);
-  if (bytes === undefined) {
-    // With a gas limit of the caller's nothing is estimated first: the transaction is mined, and its receipt has no
-    // reason.
-    const isMined = isError(error, 'CALL_EXCEPTION') && error.receipt != null;
-    return isMined ? new RevertError('(mined as reverted)', []) : undefined;
-  }
+  if (bytes === undefined) return undefined;
   if (bytes === '0x') return new RevertError('(no reason)', []);
   const parsed = abi.parseError(bytes);
   return parsed === null

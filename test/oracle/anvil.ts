@@ -70,7 +70,9 @@ export class Anvil {
 
 export type World = {
   readonly anvil: Anvil;
-  readonly contracts: Readonly<Record<'TestToken' | 'DeviceRegistry' | 'Fleet' | 'Shipments', DeployedContract>>;
+  readonly contracts: {
+    readonly [Name in 'TestToken' | 'DeviceRegistry' | 'Fleet' | 'Shipments']: DeployedContract<Name>;
+  };
   readonly device: VoyageDevice;
 };
 
