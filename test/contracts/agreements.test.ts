@@ -46,7 +46,11 @@ t.test('what all have signed is agreed on, by whoever brings it', async (t) => {
     { name: 'AgreementMade', args: { agreementId: 1n, digest, buyer: terms.buyer, carrier: terms.carrier } },
   ]);
   const kept = (await market.call('agreements', 'termsOf', [1n])) as { toArray(deep: boolean): unknown[] };
-  t.equal(await market.call('agreements', 'digestTerms', [kept.toArray(true)]), digest, 'and it is kept as it was signed');
+  t.equal(
+    await market.call('agreements', 'digestTerms', [kept.toArray(true)]),
+    digest,
+    'and it is kept as it was signed',
+  );
   t.equal(await market.call('agreements', 'agreementCount'), 1n);
   t.match(await limitOf(market, limit.channel), {
     channel: BigInt(limit.channel),
