@@ -29,10 +29,11 @@ export type Compiled = {
 /** What the author of a contract has to mend; its message is all that need be shown. */
 export class BuildError extends Error {}
 
-type Message = { severity: string; formattedMessage: string; errorCode?: string; sourceLocation?: { file: string } };
+type Message = { severity: string; formattedMessage: string; sourceLocation?: { file: string } };
 type Code = { object: string };
 type Output = {
   errors?: Message[];
+  sources?: Record<string, { ast: unknown }>;
   contracts?: Record<string, Record<string, { abi: AbiEntry[]; evm: { bytecode: Code; deployedBytecode: Code } }>>;
 };
 
@@ -84,17 +85,21 @@ export function closureOf(names: readonly string[], sources: Sources): Sources {
   return Object.fromEntries([...reached].sort().map((name) => [name, sources[name]!]));
 }
 
-/**
- * Compiles the contracts of `names` alone. Throws on any warning in our own sources: there are none to live with, but
- * for those whose code is in `tolerated`.
- */
+/** The syntax tree of each source, in solc's JSON form. Names are not resolved in it, types not known. */
+export function parse(sources: Sources): Readonly<Record<string, unknown>> {
+  const outputSelection = { '*': { '': ['ast'] } };
+  const { sources: parsed = {} } = runSolc(sources, true, { stopAfter: 'parsing', outputSelection });
+  return Object.fromEntries(Object.entries(parsed).map(([name, { ast }]) => [name, ast]));
+}
+
+/** Compiles the contracts of `names` alone. Throws on any warning in our own sources: there are none to live with. */
 export function compile(
   names: readonly string[],
   sources: Sources,
-  { runs, tolerated = [] }: { runs: number; tolerated?: readonly string[] },
+  { runs, isStrict }: { runs: number; isStrict: boolean },
 ): Compiled[] {
   const wanted = ['abi', 'evm.bytecode.object', 'evm.deployedBytecode.object'];
-  const { contracts = {} } = runSolc(closureOf(names, sources), tolerated, {
+  const { contracts = {} } = runSolc(closureOf(names, sources), isStrict, {
     ...settings,
     optimizer: { enabled: true, runs },
     outputSelection: Object.fromEntries(names.map((name) => [name, { '*': wanted }])),
@@ -110,14 +115,14 @@ export function compile(
   );
 }
 
-function runSolc(sources: Sources, tolerated: readonly string[], solcSettings: object): Output {
+function runSolc(sources: Sources, isStrict: boolean, solcSettings: object): Output {
   const solc = require('solc') as { compile(input: string): string };
   const content = Object.fromEntries(Object.entries(sources).map(([name, content]) => [name, { content }]));
   const input = JSON.stringify({ language: 'Solidity', sources: content, settings: solcSettings });
   const output = JSON.parse(solc.compile(input)) as Output;
   const ours = (output.errors ?? []).filter(
-    ({ severity, errorCode = '', sourceLocation }) =>
-      severity === 'error' || !(tolerated.includes(errorCode) || sourceLocation?.file.startsWith('@') === true),
+    ({ severity, sourceLocation }) =>
+      severity === 'error' || (isStrict && sourceLocation?.file.startsWith('@') !== true),
   );
   if (ours.length > 0) throw new BuildError(ours.map((each) => each.formattedMessage).join('\n'));
   return output;

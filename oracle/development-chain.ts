@@ -5,7 +5,7 @@
 import type { ArtifactName, MethodOf } from '@coldproof/contracts';
 import { openRpc, readReceipt, type ChainReceipt } from './chain.ts';
 import { Abi, type Address, type ChainEvent, type ChainValue } from './chain-abi.ts';
-import { accountOfKey, accountOfPhrase, type Transmitter } from './chain-account.ts';
+import { accountOfKey, accountOfPhrase, type Signatory, type Transmitter } from './chain-account.ts';
 import { OperatingError } from './operating-error.ts';
 
 /** The phrase that anvil and its like hand out money to when nothing else is asked for. Worthless anywhere else. */
@@ -48,7 +48,7 @@ export class DevelopmentChain {
   }
 
   /** Account `index` of the development phrase, which has money from the start. */
-  account(index: number): Transmitter {
+  account(index: number): Transmitter & Signatory {
     return accountOfPhrase(developmentPhrase, index);
   }
 

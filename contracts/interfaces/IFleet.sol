@@ -5,8 +5,7 @@ pragma solidity ^0.8.28;
 /// @notice A truck with an open repair ticket is locked: it is dispatched with nothing until a registered workshop that
 /// is not its owner has signed a pre-trip inspection for each open ticket. All that happens to a truck is an entry of
 /// its book. Entries are events; the contract keeps their count and a running digest, `bookHead`, by which anybody can
-/// check a copy of the book: bookHead = keccak256(abi.encode(bookHead before, entry)), and an empty book's is the truck's
-/// id.
+/// check a copy of the book: keccak256(abi.encode(bookHead before, entry)), from the truck's id on.
 interface IFleet {
     enum EntryKind {
         Registration,

@@ -21,6 +21,7 @@ import {
   type TransactionReceipt,
 } from 'ethers';
 import { loadArtifact, type ArtifactName, type EventOf, type MethodOf } from '@coldproof/contracts';
+import { coverageFolder, TracedProvider } from './traced-provider.ts';
 
 /** Osaka has the P-256 precompile of EIP-7951; on Prague the contracts fall back to Solidity. */
 export type HardFork = 'osaka' | 'prague';
@@ -55,13 +56,19 @@ export async function startChain({
   const args = ['--host', '127.0.0.1', '--port', '0', '--hardfork', hardFork, '--chain-id', String(chainId)];
   args.push('--accounts', String(accountCount));
   if (startSec !== undefined) args.push('--timestamp', String(startSec));
+  // Contracts with marks in them are larger than a chain takes.
+  if (coverageFolder !== undefined) args.push('--disable-code-size-limit', '--gas-limit', '1000000000');
   const child = spawn(anvilBinary(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
   // A test that crashes before its teardown leaves no chain behind.
   const kill = (): boolean => child.kill('SIGKILL');
   process.once('exit', kill);
   const url = `http://127.0.0.1:${await listeningPort(child)}`;
   const network = Network.from(chainId);
-  const provider = new JsonRpcProvider(url, network, { cacheTimeout: -1, batchMaxCount: 1, staticNetwork: network });
+  const options = { cacheTimeout: -1, batchMaxCount: 1, staticNetwork: network };
+  const provider =
+    coverageFolder === undefined
+      ? new JsonRpcProvider(url, network, options)
+      : new TracedProvider(coverageFolder, url, network, options);
   provider.pollingInterval = 50;
   const nowSec = async (): Promise<number> => (await provider.getBlock('latest'))!.timestamp;
   return {
@@ -148,7 +155,7 @@ export function addressOf(contract: Contract): string {
   return contract.target;
 }
 
-export type FleetName = 'Fleet' | 'MoodyFleet';
+export type FleetName = 'Fleet' | 'MoodyFleet' | 'RelapsingFleet';
 export type TokenName = 'TestToken' | 'FalseToken' | 'FeeToken' | 'FrozenToken' | 'ReentrantToken';
 
 /** The artifacts that each contract of a deployment may be of. */
