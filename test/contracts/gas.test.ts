@@ -10,6 +10,7 @@ import { abiEvidence, claimFor, hex } from './fixture.ts';
 import { measure as measureAnchor } from './gas-anchor.ts';
 import { measure as measureOracles } from './gas-oracles.ts';
 import { measure as measureOrders } from './gas-orders.ts';
+import { measure as measurePeers } from './gas-peers.ts';
 import { measure as measureSilence } from './gas-silence.ts';
 import { excursionOf, Market, price, truck } from './market.ts';
 import { closeTicket, report } from './truck-book.ts';
@@ -40,7 +41,7 @@ t.test('gas of each named case', async (t) => {
   await measureLibrary(market, gas);
   await measureEvidence(market, gas);
   await measureFallback(t, gas);
-  for (const measure of [measureOrders, measureSilence, measureOracles, measureAnchor]) {
+  for (const measure of [measureOrders, measureSilence, measureOracles, measureAnchor, measurePeers]) {
     for (const [name, each] of Object.entries(await measure())) gas[name] = Number(each);
   }
   if (process.env['UPDATE_GAS'] === '1') writeFileSync(gasFile, `${JSON.stringify(gas, null, 2)}\n`);
