@@ -35,6 +35,17 @@ library Inclusion {
         return sn == 0 && node == root;
     }
 
+    /// @notice SHA-256(0x00 ‖ data) of a leaf of 32 bytes, in memory behind the free pointer, which stays where it is.
+    function leafHash(bytes32 data) internal view returns (bytes32) {
+        uint256 cursor;
+        assembly ("memory-safe") {
+            cursor := mload(0x40)
+            mstore8(cursor, 0x00)
+            mstore(add(cursor, 1), data)
+        }
+        return Sha256.digest(cursor, 33);
+    }
+
     /// @notice SHA-256(0x01 ‖ left ‖ right), in memory behind the free pointer, which stays where it is.
     function nodeHash(bytes32 left, bytes32 right) internal view returns (bytes32) {
         uint256 cursor;

@@ -32,7 +32,7 @@ export type Config = KeyConfig & {
   readonly chain: {
     readonly rpcUrl: string;
     readonly chainId: number;
-    readonly contracts: { readonly DeviceRegistry: string; readonly Shipments: string; readonly Fleet: string };
+    readonly contracts: Readonly<Record<'DeviceRegistry' | 'Agreements' | 'Shipments' | 'Fleet', string>>;
     readonly fromBlock: number;
     readonly pollMs: number;
     readonly feeWeiMax: bigint;
@@ -142,7 +142,12 @@ function checkChain(chain: Section): Config['chain'] {
   return {
     rpcUrl,
     chainId: chain.integer('chainId', { least: 1, most: Number.MAX_SAFE_INTEGER }),
-    contracts: { DeviceRegistry: address('DeviceRegistry'), Shipments: address('Shipments'), Fleet: address('Fleet') },
+    contracts: {
+      DeviceRegistry: address('DeviceRegistry'),
+      Agreements: address('Agreements'),
+      Shipments: address('Shipments'),
+      Fleet: address('Fleet'),
+    },
     fromBlock: chain.integer('fromBlock', { least: 0, most: Number.MAX_SAFE_INTEGER, fallback: 0 }),
     pollMs: chain.integer('pollMs', { least: 10, most: 3_600_000, fallback: 4_000 }),
     feeWeiMax: BigInt(chain.integer('feeCapGwei', { least: 1, most: 1_000_000, fallback: 200 })) * 1_000_000_000n,

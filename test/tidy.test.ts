@@ -124,7 +124,7 @@ t.test('one door for each heavy dependency', (t) => {
     serialport: /^(agent\/sensors\/modbus-port|firmware-sim\/device-modbus)\.ts$/,
     'modbus-serial': /^agent\/sensors\/modbus\.ts$/,
     mqtt: /^(agent\/(forward|link)|oracle\/receive|firmware-sim\/device-mqtt)\.ts$/,
-    solc: /^contracts\/build\.ts$/,
+    solc: /^contracts\/compiler\.ts$/,
     fastify: /^oracle\/(http|demonstration\/door)\.ts$/,
   };
   for (const file of source) {

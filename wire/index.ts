@@ -11,6 +11,7 @@ export * from './demonstration-clock.ts';
 export * from './enrolment.ts';
 export * from './envelope.ts';
 export * from './evidence.ts';
+export * from './heartbeat.ts';
 export * from './limits.ts';
 export * from './merkle.ts';
 export * from './preimage.ts';

@@ -1,12 +1,12 @@
 /** Tokens that call back, take a fee, lie or freeze: none moves another's money in a cover. */
 import t, { type Test } from 'tap';
-import { addressOf, call, deploy, refusal, send } from '../helpers/chain.ts';
+import { addressOf, call, deploy, refusal, send, type TokenName } from '../helpers/chain.ts';
 import { capital, Insurance, orderId, payout, premium } from './insurance.ts';
 
 /** The selector of OpenZeppelin's ReentrancyGuardReentrantCall(). */
 const reentrantCall = '0x3ee5aeb5';
 
-async function opened(t: Test, tokenName: string): Promise<Insurance> {
+async function opened(t: Test, tokenName: TokenName): Promise<Insurance> {
   const insurance = await Insurance.open(tokenName);
   t.teardown(() => insurance.chain.stop());
   return insurance;

@@ -196,7 +196,7 @@ test('a payout comes once, by whichever way comes first', async (t) => {
   await insurance.report();
   const after = async (state: State, cause: Cause): Promise<void> => {
     await insurance.setOrder({ state, cause });
-    for (const method of ['settleClaim', 'release']) {
+    for (const method of ['settleClaim', 'release'] as const) {
       const refused = await refusal(insurance.send('buyer', method, [orderId]));
       t.equal(refused?.reason, 'PolicyNotActive', `${method} after ${state}`);
       t.same(refused?.args, [orderId, 2n]);
@@ -235,7 +235,7 @@ test('only Shipments reports, and an order without a policy is no fault', async 
   await insurance.setOrder({ state: 'Cancelled', cause: 'Excursion' });
   await insurance.report();
   t.equal(await insurance.policyState(), 'None');
-  for (const method of ['settleClaim', 'release']) {
+  for (const method of ['settleClaim', 'release'] as const) {
     t.equal((await refusal(insurance.send('buyer', method, [orderId])))?.reason, 'PolicyNotActive', method);
   }
 });

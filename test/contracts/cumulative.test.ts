@@ -185,7 +185,7 @@ for (const hardFork of ['osaka', 'prague'] as const) {
   t.test(`each case has its own verdict, on ${hardFork}`, async (t) => {
     const chain = await startChain({ hardFork });
     t.teardown(() => chain.stop());
-    const probe = await deploy(await chain.account(0), 'EvidenceProbe');
+    const probe = await deploy(await chain.account(0), 'ProofProbe');
     for (const { name, want, runs, claim: changes, cumulativeSecMin = 0 } of cases) {
       const claim = claimFor(device, changes);
       const wire = wireVerdict(runs, claim, cumulativeSecMin);
@@ -204,7 +204,7 @@ for (const hardFork of ['osaka', 'prague'] as const) {
 t.test('the name is of the kind and of just these samples, whatever the signatures', async (t) => {
   const chain = await startChain();
   t.teardown(() => chain.stop());
-  const probe = await deploy(await chain.account(0), 'EvidenceProbe');
+  const probe = await deploy(await chain.account(0), 'ProofProbe');
   const digest = async (runs: readonly Evidence[]): Promise<string> => {
     const got = (await call(probe, 'digestCumulative', [runs.map(abiEvidence)])) as string;
     t.equal(got, hex(digestCumulative(runs)), 'as in wire');
@@ -232,7 +232,7 @@ t.test('the name is of the kind and of just these samples, whatever the signatur
 t.test(`${mutantCount} random sets of runs get one verdict from both`, async (t) => {
   const chain = await startChain();
   t.teardown(() => chain.stop());
-  const probe = await deploy(await chain.account(0), 'EvidenceProbe');
+  const probe = await deploy(await chain.account(0), 'ProofProbe');
   const random = seeded(t, 20_261_121);
   const batches = [hour, nextHour, seal(Array<number>(30).fill(190), dispatchedAtSec + 3_600)];
   const counts = new Map<string, number>();

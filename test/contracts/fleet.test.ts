@@ -1,6 +1,7 @@
 /** A truck's maintenance book: who may write what in it, when a truck is locked, and how a copy is checked. */
 import t, { type Test } from 'tap';
 import type { Contract, JsonRpcSigner } from 'ethers';
+import type { MethodOf } from '@coldproof/contracts';
 import { addressOf, call, deploy, refusal, send, startChain, type Chain, type Sent } from '../helpers/chain.ts';
 import { startSec } from './fixture.ts';
 import {
@@ -77,11 +78,11 @@ class Yard {
     return this.parties[name].address;
   }
 
-  send(by: Name, method: string, args: readonly unknown[]): Promise<Sent> {
+  send(by: Name, method: MethodOf<'Fleet'>, args: readonly unknown[]): Promise<Sent> {
     return send(this.fleet, method, args, { by: this.parties[by] });
   }
 
-  async refused(by: Name, method: string, args: readonly unknown[]): Promise<string | undefined> {
+  async refused(by: Name, method: MethodOf<'Fleet'>, args: readonly unknown[]): Promise<string | undefined> {
     return (await refusal(this.send(by, method, args)))?.reason;
   }
 

@@ -1,12 +1,12 @@
 /** Tokens that call back, take a fee, answer false or freeze: none of them costs another party anything. */
 import { id } from 'ethers';
 import t, { type Test } from 'tap';
-import { addressOf, call, deploy, refusal, send } from '../helpers/chain.ts';
+import { addressOf, call, deploy, refusal, send, type TokenName } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence } from './fixture.ts';
 import { excursionOf, Market, price } from './market.ts';
 
-async function opened(t: Test, tokenName: string): Promise<Market> {
+async function opened(t: Test, tokenName: TokenName): Promise<Market> {
   const market = await Market.open({ tokenName });
   t.teardown(() => market.stop());
   return market;

@@ -1,6 +1,7 @@
 /** An insurer, a buyer and a cover over orders that the test sets. After each step the cover's money is counted. */
 import { TypedDataEncoder, type Contract, type JsonRpcSigner, type TypedDataDomain } from 'ethers';
-import { addressOf, call, deploy, send, startChain, type Chain, type Sent } from '../helpers/chain.ts';
+import type { MethodOf } from '@coldproof/contracts';
+import { addressOf, call, deploy, send, startChain, type Chain, type Sent, type TokenName } from '../helpers/chain.ts';
 import { startSec } from './fixture.ts';
 import { OrdersDouble, type OrderView } from './orders-double.ts';
 
@@ -57,7 +58,7 @@ export class Insurance {
   }
 
   /** The order is placed; the insurer and the buyer have the token, and have approved all that they have. */
-  static async open(tokenName = 'TestToken'): Promise<Insurance> {
+  static async open(tokenName: TokenName = 'TestToken'): Promise<Insurance> {
     const chain = await startChain({ startSec });
     const signers = await Promise.all(partyNames.map((_, index) => chain.account(index)));
     const parties = Object.fromEntries(partyNames.map((name, i) => [name, signers[i]!])) as Record<
@@ -84,7 +85,7 @@ export class Insurance {
     return this.orders.set(id, { buyer: this.address('buyer'), evidenceDigest: evidence, ...changes });
   }
 
-  send(by: PartyName, method: string, args: readonly unknown[]): Promise<Sent> {
+  send(by: PartyName, method: MethodOf<'CargoCover'>, args: readonly unknown[]): Promise<Sent> {
     return send(this.cover, method, args, { by: this.parties[by] });
   }
 
@@ -147,7 +148,7 @@ export class Insurance {
     const accounts = [...partyNames.map((name) => this.address(name)), addressOf(this.token)];
     let owed = 0n;
     for (const account of accounts) {
-      for (const view of ['creditOf', 'reservedOf']) {
+      for (const view of ['creditOf', 'reservedOf'] as const) {
         owed += (await call(this.cover, view, [account, this.token.target])) as bigint;
       }
     }

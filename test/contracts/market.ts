@@ -1,5 +1,6 @@
 /** Everyone around an order, on a chain of their own: each with an account, a device in a container, and a truck. */
 import { encodeBytes32String, toBeHex, type JsonRpcSigner } from 'ethers';
+import type { MethodOf } from '@coldproof/contracts';
 import { encodeEnrolment, enrolmentPreimage, hexToBytes, type Evidence } from '@coldproof/wire';
 import {
   addressOf,
@@ -10,8 +11,11 @@ import {
   startChain,
   type Chain,
   type Deployment,
+  type DeploymentNames,
+  type FleetName,
   type HardFork,
   type Sent,
+  type TokenName,
 } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence, dispatchedAtSec, hex, makeEvidence, startSec } from './fixture.ts';
@@ -95,7 +99,7 @@ export class Market {
   static async open({
     hardFork = 'osaka',
     ...hostile
-  }: { hardFork?: HardFork; fleetName?: string; tokenName?: string } = {}): Promise<Market> {
+  }: { hardFork?: HardFork; fleetName?: FleetName; tokenName?: TokenName } = {}): Promise<Market> {
     const chain = await startChain({ hardFork, startSec });
     const contracts = await deployAll(chain, hostile);
     const signers = await Promise.all(partyNames.map((_, index) => chain.account(index)));
@@ -144,9 +148,9 @@ export class Market {
   sign(terms: Terms): Promise<string[]> {
     const domain = domainOf(addressOf(this.contracts.agreements), this.chain.chainId);
     return Promise.all(
-      [terms.buyer, terms.carrier, ...terms.suppliers].map((party) => {
+      [terms.buyer, terms.carrier, ...terms.suppliers].map(async (party) => {
         const signer = Object.values(this.parties).find(({ address }) => address === party);
-        return signer === undefined ? '0x' : signer.signTypedData(domain, termsTypes, terms);
+        return (await signer?.signTypedData(domain, termsTypes, terms)) ?? '0x';
       }),
     );
   }
@@ -222,18 +226,22 @@ export class Market {
     return this.send(by, 'shipments', 'reportExcursion', [orderId, abiEvidence(evidence)]);
   }
 
-  send(
+  send<Key extends keyof Deployment>(
     by: PartyName,
-    contract: keyof Deployment,
-    method: string,
+    contract: Key,
+    method: MethodOf<DeploymentNames[Key]>,
     args: readonly unknown[] = [],
     gasLimit?: bigint,
-  ): Promise<Sent> {
+  ): Promise<Sent<DeploymentNames[Key]>> {
     const options = { by: this.parties[by], ...(gasLimit === undefined ? {} : { gasLimit }) };
     return send(this.contracts[contract], method, args, options);
   }
 
-  call(contract: keyof Deployment, method: string, args: readonly unknown[] = []): Promise<unknown> {
+  call<Key extends keyof Deployment>(
+    contract: Key,
+    method: MethodOf<DeploymentNames[Key]>,
+    args: readonly unknown[] = [],
+  ): Promise<unknown> {
     return call(this.contracts[contract], method, args);
   }
 

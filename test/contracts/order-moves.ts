@@ -1,5 +1,6 @@
 /** Each move of an order, who makes it, and where it leads: contracts/STATES.md in TypeScript. */
 import { encodeBytes32String, id } from 'ethers';
+import type { MethodOf } from '@coldproof/contracts';
 import type { Sent } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence, dispatchedAtSec, hex } from './fixture.ts';
@@ -28,7 +29,7 @@ export const reasonDigest = id('reason');
 
 const evidence = abiEvidence(excursionOf(new VoyageDevice(1)));
 const call =
-  (method: string, ...args: readonly unknown[]) =>
+  (method: MethodOf<'Shipments'>, ...args: readonly unknown[]) =>
   (market: Market, orderId: bigint, by: PartyName): Promise<Sent> =>
     market.send(by, 'shipments', method, [orderId, ...args]);
 
@@ -178,7 +179,7 @@ export async function trip(market: Market): Promise<void> {
 
 /** Brings an order into a state. In InTransit and Delivered the device's evidence is an hour old. */
 export async function reach(market: Market, state: OrderState, mode: Mode): Promise<bigint> {
-  const by = (party: PartyName, method: string, ...args: unknown[]): Promise<Sent> =>
+  const by = (party: PartyName, method: MethodOf<'Shipments'>, ...args: unknown[]): Promise<Sent> =>
     market.send(party, 'shipments', method, [orderId, ...args]);
   if (state === 'None') return 99n;
   const orderId = await market.place(wholeTerms(market, mode));

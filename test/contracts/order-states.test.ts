@@ -146,7 +146,7 @@ t.test('an agreement is placed by its buyer, once, and not in a pause', async (t
 
 t.test('only guardians pause and unpause', async (t) => {
   const market = await opened(t);
-  for (const method of ['pause', 'unpause']) {
+  for (const method of ['pause', 'unpause'] as const) {
     for (const party of everybody.filter((each) => each !== 'guardian')) {
       const refused = await refusal(market.send(party, 'shipments', method));
       t.equal(refused?.reason, 'AccessManagedUnauthorized', `${method} by ${party}`);

@@ -36,7 +36,7 @@ for (const hardFork of ['osaka', 'prague'] as const) {
     const { events } = await market.report(orderId, evidence([4, 12]));
     t.same(
       events.map(({ name }) => name),
-      ['OrderCancelled', 'OrderReplaced', 'RepairRequested'],
+      ['ExcursionProved', 'OrderCancelled', 'OrderReplaced', 'RepairRequested'],
     );
     t.match(events[0]!.args, { startedAt: BigInt(dispatchedAtSec), durationSec: 900n, peakCentiC: 825n });
     const cancelled = await market.order(orderId);
@@ -135,7 +135,7 @@ for (const [index, mood] of moods.entries()) {
     const { events } = await market.report(orderId, evidence());
     t.same(
       events.map(({ name }) => name),
-      ['OrderCancelled', 'OrderReplaced', 'RepairRequestFailed'],
+      ['ExcursionProved', 'OrderCancelled', 'OrderReplaced', 'RepairRequestFailed'],
     );
     t.match(await market.order(orderId), { state: 'Cancelled', replacementId: 2n, ticketId: 0n });
     t.equal(await market.held(), await market.owed());

@@ -18,7 +18,8 @@ import {
   type InterfaceAbi,
   type JsonRpcSigner,
 } from 'ethers';
-import { loadArtifact } from '@coldproof/contracts';
+import { loadArtifact, type ArtifactName, type EventOf, type MethodOf } from '@coldproof/contracts';
+import { coverageFolder, TracedProvider } from './traced-provider.ts';
 
 /** Osaka has the P-256 precompile of EIP-7951; on Prague the contracts fall back to Solidity. */
 export type HardFork = 'osaka' | 'prague';
@@ -52,13 +53,19 @@ export async function startChain({
   const args = ['--host', '127.0.0.1', '--port', '0', '--hardfork', hardFork, '--chain-id', String(chainId)];
   args.push('--accounts', String(accountCount));
   if (startSec !== undefined) args.push('--timestamp', String(startSec));
+  // Contracts with marks in them are larger than a chain takes.
+  if (coverageFolder !== undefined) args.push('--disable-code-size-limit', '--gas-limit', '1000000000');
   const child = spawn(anvilBinary(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
   // A test that crashes before its teardown leaves no chain behind.
   const kill = (): boolean => child.kill('SIGKILL');
   process.once('exit', kill);
   const url = `http://127.0.0.1:${await listeningPort(child)}`;
   const network = Network.from(chainId);
-  const provider = new JsonRpcProvider(url, network, { cacheTimeout: -1, batchMaxCount: 1, staticNetwork: network });
+  const options = { cacheTimeout: -1, batchMaxCount: 1, staticNetwork: network };
+  const provider =
+    coverageFolder === undefined
+      ? new JsonRpcProvider(url, network, options)
+      : new TracedProvider(coverageFolder, url, network, options);
   provider.pollingInterval = 50;
   const nowSec = async (): Promise<number> => (await provider.getBlock('latest'))!.timestamp;
   return {
@@ -118,13 +125,21 @@ function listeningPort(child: ChildProcessByStdio<null, Readable, null>): Promis
   });
 }
 
+declare const artifact: unique symbol;
+/** A contract of a known artifact: the names of its methods and events are checked by the compiler. */
+export type Deployed<Name extends ArtifactName = ArtifactName> = Contract & { readonly [artifact]?: Name };
+
 /** ABI entries are JSON to us, and typed by ethers when it reads them. */
-export function abiOf(name: string): InterfaceAbi {
+export function abiOf(name: ArtifactName): InterfaceAbi {
   return loadArtifact(name).abi;
 }
 
 /** Deploys an artifact and waits until it stands. */
-export async function deploy(by: JsonRpcSigner, name: string, args: readonly unknown[] = []): Promise<Contract> {
+export async function deploy<Name extends ArtifactName>(
+  by: JsonRpcSigner,
+  name: Name,
+  args: readonly unknown[] = [],
+): Promise<Deployed<Name>> {
   const { bytecode } = loadArtifact(name);
   const deployed = await new ContractFactory(abiOf(name), bytecode, by).deploy(...args);
   await deployed.waitForDeployment();
@@ -137,15 +152,20 @@ export function addressOf(contract: Contract): string {
   return contract.target;
 }
 
-export type Deployment = {
-  readonly manager: Contract;
-  readonly registry: Contract;
-  readonly fleet: Contract;
-  readonly cryptlets: Contract;
-  readonly agreements: Contract;
-  readonly shipments: Contract;
-  readonly token: Contract;
+export type FleetName = 'Fleet' | 'MoodyFleet' | 'RelapsingFleet';
+export type TokenName = 'TestToken' | 'FalseToken' | 'FeeToken' | 'FrozenToken' | 'ReentrantToken';
+
+/** The artifacts that each contract of a deployment may be of. */
+export type DeploymentNames = {
+  manager: 'AccessManager';
+  registry: 'DeviceRegistry';
+  fleet: FleetName;
+  cryptlets: 'CryptletRegistry';
+  agreements: 'Agreements';
+  shipments: 'Shipments';
+  token: TokenName;
 };
+export type Deployment = { readonly [Key in keyof DeploymentNames]: Deployed<DeploymentNames[Key]> };
 
 /** Roles of the AccessManager, which has 0 for its admin. Shipments alone reports to the Fleet. */
 export const roles = { reporter: 1n, guardian: 2n, approver: 3n, risk: 6n } as const;
@@ -153,7 +173,7 @@ export const roles = { reporter: 1n, guardian: 2n, approver: 3n, risk: 6n } as c
 /** All contracts, wired as in a real deployment, by account 0. `fleetName` and `tokenName` put a hostile one in. */
 export async function deployAll(
   chain: Chain,
-  { fleetName = 'Fleet', tokenName = 'TestToken' }: { fleetName?: string; tokenName?: string } = {},
+  { fleetName = 'Fleet', tokenName = 'TestToken' }: { fleetName?: FleetName; tokenName?: TokenName } = {},
 ): Promise<Deployment> {
   const deployer = await chain.account(0);
   const manager = await deploy(deployer, 'AccessManager', [deployer.address]);
@@ -176,20 +196,20 @@ export async function deployAll(
   return { manager, registry, fleet, cryptlets, agreements, shipments, token };
 }
 
-export type Sent = {
+export type Sent<Name extends ArtifactName = ArtifactName> = {
   readonly hash: string;
   readonly gasUsed: bigint;
   /** Events of the called contract, by name, in order. */
-  readonly events: readonly { readonly name: string; readonly args: Record<string, unknown> }[];
+  readonly events: readonly { readonly name: EventOf<Name>; readonly args: Record<string, unknown> }[];
 };
 
 /** Sends a transaction and waits until it is mined. Throws the revert as `RevertError`. */
-export async function send(
-  contract: Contract,
-  method: string,
+export async function send<Name extends ArtifactName>(
+  contract: Deployed<Name>,
+  method: MethodOf<Name>,
   args: readonly unknown[] = [],
   { by, gasLimit }: { by?: JsonRpcSigner; gasLimit?: bigint } = {},
-): Promise<Sent> {
+): Promise<Sent<Name>> {
   const runner = by ?? (contract.runner as JsonRpcSigner);
   try {
     const data = contract.interface.encodeFunctionData(method, args);
@@ -198,7 +218,9 @@ export async function send(
     const receipt = (await response.wait())!;
     const events = receipt.logs.flatMap((log) => {
       const parsed = log.address === contract.target ? contract.interface.parseLog(log) : null;
-      return parsed === null ? [] : [{ name: parsed.name, args: parsed.args.toObject() as Record<string, unknown> }];
+      return parsed === null
+        ? []
+        : [{ name: parsed.name as EventOf<Name>, args: parsed.args.toObject() as Record<string, unknown> }];
     });
     return { hash: receipt.hash, gasUsed: receipt.gasUsed, events };
   } catch (error) {
@@ -207,9 +229,9 @@ export async function send(
 }
 
 /** Calls without a transaction, from `by`. Throws the revert as `RevertError`. */
-export async function call(
-  contract: Contract,
-  method: string,
+export async function call<Name extends ArtifactName>(
+  contract: Deployed<Name>,
+  method: MethodOf<Name>,
   args: readonly unknown[] = [],
   { by }: { by?: JsonRpcSigner } = {},
 ): Promise<unknown> {

@@ -1,0 +1,11 @@
+/** What is kept of a compiled contract. */
+export type Artifact = {
+  /** Contract ABI in JSON, as ethers and others take it. */
+  readonly abi: readonly AbiEntry[];
+  /** Creation code, 0x and hex. */
+  readonly bytecode: string;
+  /** Size of the code on chain. */
+  readonly deployedBytes: number;
+};
+
+export type AbiEntry = { readonly type: string; readonly name?: string };
