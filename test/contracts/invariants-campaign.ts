@@ -1,5 +1,5 @@
 /**
- * npm run campaign:invariants -- RUNS SEED: as many runs of 100 random moves by hostile parties as one likes. Prints how
+ * npm run campaign:invariants -- RUNS SEED: any number of runs of 100 random moves by hostile parties. Prints how
  * often each move succeeded and each state was reached; fails when an invariant was broken, with the seed of the run.
  */
 import { availableParallelism } from 'node:os';

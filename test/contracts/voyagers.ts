@@ -77,7 +77,9 @@ export class Voyage {
   }
 
   /** A world with parties, trucks, devices and evidence. `shipmentsName` puts broken orders in. */
-  static async open({ shipmentsName = 'Shipments' } = {}): Promise<Voyage> {
+  static async open({
+    shipmentsName = 'Shipments',
+  }: { shipmentsName?: 'Shipments' | 'FaultyShipments' } = {}): Promise<Voyage> {
     const chain = await startChain({ startSec });
     const admin = await chain.account(0);
     const manager = await deploy(admin, 'AccessManager', [admin.address]);
