@@ -26,7 +26,7 @@ export class Narrator {
     const atMs = clock.voyageStartMs;
     this.#story.tell(atMs, 'buyer', `order ${orderId}: ${formatMoney(terms.price)} in escrow`);
     this.#story.add(
-      `${channelName(terms.channel)} stays within ${limits}, but for less than ${formatDuration(terms.excursionSecMin)}`,
+      `${channelName(terms.channel)} stays in ${limits}, but for less than ${formatDuration(terms.excursionSecMin)}`,
     );
     this.#story.tell(atMs, 'carrier', `${truck} departs with ${asset}, device ${shortened(device)}`);
   }

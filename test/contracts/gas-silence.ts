@@ -1,4 +1,5 @@
 /** Gas of the silence on Osaka, whole transactions, over the real contracts. */
+import type { MethodOf } from '@coldproof/contracts';
 import { abiHeartbeat, sealHeartbeat } from './signs-of-life.ts';
 import { at, challengeSecMax, openVoyage, sailedSec } from './silent-voyage.ts';
 
@@ -7,7 +8,7 @@ export async function measure(): Promise<Record<string, bigint>> {
   const { market, orderId, device } = voyage;
   try {
     let nowSec = sailedSec;
-    const used = async (method: string, args: readonly unknown[] = []): Promise<bigint> => {
+    const used = async (method: MethodOf<'Silence'>, args: readonly unknown[] = []): Promise<bigint> => {
       nowSec += 1;
       return (await at(voyage, nowSec, method, [orderId, ...args])).gasUsed;
     };

@@ -148,9 +148,9 @@ export class Market {
   sign(terms: Terms): Promise<string[]> {
     const domain = domainOf(addressOf(this.contracts.agreements), this.chain.chainId);
     return Promise.all(
-      [terms.buyer, terms.carrier, ...terms.suppliers].map((party) => {
+      [terms.buyer, terms.carrier, ...terms.suppliers].map(async (party) => {
         const signer = Object.values(this.parties).find(({ address }) => address === party);
-        return signer === undefined ? '0x' : signer.signTypedData(domain, termsTypes, terms);
+        return (await signer?.signTypedData(domain, termsTypes, terms)) ?? '0x';
       }),
     );
   }

@@ -1,5 +1,6 @@
 /** Each wait of an order ends, to the second, and then anybody ends it. */
 import t, { type Test } from 'tap';
+import type { MethodOf } from '@coldproof/contracts';
 import { refusal } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { hex } from './fixture.ts';
@@ -18,7 +19,7 @@ async function opened(t: Test, mode: Mode = 'reorder'): Promise<Market> {
 type Field = 'placedAt' | 'judgedFrom' | 'deliveredAt' | 'suspendedAt';
 
 /** What a state waits for, from when on, for how long, and what anyone's call makes of it then. */
-const waits: readonly [OrderState, Mode, Field, number, string, OrderState][] = [
+const waits: readonly [OrderState, Mode, Field, number, MethodOf<'Shipments'>, OrderState][] = [
   ['Placed', 'reorder', 'placedAt', 7 * daySec, 'expire', 'Refunded'],
   ['Accepted', 'reorder', 'placedAt', 7 * daySec, 'expire', 'Refunded'],
   ['InTransit', 'reorder', 'judgedFrom', 14 * daySec, 'expire', 'Refunded'],
@@ -44,7 +45,7 @@ for (const [state, mode, since, secMax, method, to] of waits) {
   });
 }
 
-const lastSeconds: readonly [OrderState, PartyName, string, readonly unknown[], OrderState][] = [
+const lastSeconds: readonly [OrderState, PartyName, MethodOf<'Shipments'>, readonly unknown[], OrderState][] = [
   ['Placed', 'supplier', 'accept', [], 'Accepted'],
   ['Accepted', 'carrier', 'dispatchOrder', [hex(new VoyageDevice(1).device), truck], 'InTransit'],
 ];
@@ -55,7 +56,7 @@ for (const [state, by, method, args, to] of lastSeconds) {
     const orderId = await reach(market, state, 'reorder');
     const deadline = Number(await market.call('shipments', 'deadlineOf', [orderId]));
     const snapshot = await market.chain.snapshot();
-    await market.chain.mineAt(deadline);
+    await market.chain.mineAt(deadline + 1);
     const late = await refusal(market.send(by, 'shipments', method, [orderId, ...args]));
     t.equal(late?.reason, 'DeadlinePassed', 'a second after it');
     t.same(late?.args.slice(0, 2), [orderId, BigInt(deadline)]);
@@ -131,6 +132,7 @@ t.test('with no claim window anybody settles from the second after the delivery 
   const { deliveredAt } = await market.order(orderId);
   const early = await refusal(market.call('shipments', 'settle', [orderId]));
   t.same([early?.reason, early?.args], ['DeadlineNotPassed', [orderId, deliveredAt, deliveredAt]]);
+  await market.chain.mineAt(Number(deliveredAt) + 1);
   await market.send('stranger', 'shipments', 'settle', [orderId]);
   t.equal(await market.state(orderId), 'Settled');
 });

@@ -1,6 +1,6 @@
 /** Silence over the real contracts: what it does to the order, the money, the truck and the parties. */
 import t, { type Test } from 'tap';
-import { addressOf, call, deploy, refusal, send } from '../helpers/chain.ts';
+import { addressOf, call, deploy, refusal, send, type Deployed, type FleetName } from '../helpers/chain.ts';
 import { dispatchedAtSec, hex } from './fixture.ts';
 import { excursionOf, quantity, truck, type Market } from './market.ts';
 import { abiHeartbeat, sealHeartbeat } from './signs-of-life.ts';
@@ -18,7 +18,7 @@ import { causes, consequences, dispositions, type Terms } from './terms.ts';
 async function sail(
   t: Test,
   changesFor?: (market: Market) => Partial<Terms>,
-  fleetName?: string,
+  fleetName?: FleetName,
 ): Promise<SilentVoyage> {
   const voyage = await openVoyage(changesFor, fleetName);
   t.teardown(() => voyage.market.stop());
@@ -124,9 +124,10 @@ t.test('a breach with too little gas is none', async (t) => {
 t.test('a Fleet that declares the breach again, from within', async (t) => {
   const voyage = await sail(t, undefined, 'RelapsingFleet');
   const { market, silence } = voyage;
-  await send(market.contracts.fleet, 'setSilence', [silence.target]);
+  const fleet = market.contracts.fleet as Deployed<'RelapsingFleet'>;
+  await send(fleet, 'setSilence', [silence.target]);
   await breach(voyage, sailedSec + 1);
-  const refused = await call(market.contracts.fleet, 'refusal');
+  const refused = await call(fleet, 'refusal');
   t.equal(refused, silence.interface.getError('OrderNotInTransit')!.selector, 'finds the order ended');
   t.equal(await market.call('shipments', 'orderCount'), 2n, 'and replaced once');
   t.equal(await market.call('fleet', 'isLocked', [truck]), true, 'with one repair');
