@@ -7,7 +7,7 @@ import { openChain, openRpc, type Chain } from '../chain.ts';
 import { OperatingError } from '../operating-error.ts';
 
 const minedMsMax = 10 * 60_000;
-const pollMs = 200;
+const pollMs = 50;
 
 export class Ledger {
   readonly account: Address;

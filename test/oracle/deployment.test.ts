@@ -10,9 +10,11 @@ import { fileURLToPath } from 'node:url';
 import { Contract, Wallet, type JsonRpcSigner } from 'ethers';
 import t, { type Test } from 'tap';
 import type { ArtifactName } from '@coldproof/contracts';
+import { readPlan } from '@coldproof/oracle/deployment/plan';
 import { abiOf, refusal, send, startChain, type Chain, type Deployed } from '../helpers/chain.ts';
 
 const main = fileURLToPath(new URL('../../../oracle/dist/deployment/main.js', import.meta.url));
+const guide = new URL('../../../contracts/DEPLOY.md', import.meta.url);
 const daySec = 86_400;
 
 /** Accounts of the chain, by who they are. */
@@ -263,6 +265,15 @@ t.test('where gas is free an account without money deploys', async (t) => {
   t.equal(code, 0, said);
   t.equal(await site.chain.provider.getBalance(site.deployer.address), 0n);
   t.equal(await site.nonce(), transactionCount);
+});
+
+t.test('the plan of DEPLOY.md is one', (t) => {
+  const [, plan] = /```yaml\n([\s\S]*?)```/.exec(readFileSync(guide, 'utf8'))!;
+  const folder = t.testdir({ 'plan.yaml': plan! });
+  const { chainId, holders } = readPlan(join(folder, 'plan.yaml'));
+  t.equal(chainId, 31_337);
+  t.same(Object.keys(holders), ['admin', 'guardian', 'approver', 'consortium', 'registrar', 'risk']);
+  t.end();
 });
 
 t.test('refused, with nothing sent', async (t) => {
