@@ -7,10 +7,10 @@ import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Artifact } from './artifact.ts';
+import { compileAll, jobsOf } from './compile-pool.ts';
 import {
   BuildError,
   closureOf,
-  compile,
   packageSources,
   settings,
   solcVersion,
@@ -38,7 +38,7 @@ export type BuildResult = {
 /** What was made of a source file: the digest of all that went into it, and the names of its artifacts. */
 type Built = { readonly digest: string; readonly artifacts: readonly string[] };
 
-export function buildArtifacts(folder: string, sources: Sources, options: BuildOptions): BuildResult {
+export async function buildArtifacts(folder: string, sources: Sources, options: BuildOptions): Promise<BuildResult> {
   mkdirSync(folder, { recursive: true });
   const digestsFile = join(folder, '.digests.json');
   const before = existsSync(digestsFile)
@@ -56,7 +56,7 @@ export function buildArtifacts(folder: string, sources: Sources, options: BuildO
   const tops = Object.keys(sources).filter((name) => !name.startsWith('@') || packageSources.includes(name));
   const built = Object.fromEntries(tops.filter(isCurrent).map((source) => [source, before[source]!]));
   const stale = tops.filter((source) => !(source in built));
-  for (const [source, artifacts] of compileStale(folder, stale, sources, options)) {
+  for (const [source, artifacts] of await compileStale(folder, stale, sources, options)) {
     built[source] = { digest: digestOf(source), artifacts };
   }
   requireDistinct(built);
@@ -68,23 +68,19 @@ export function buildArtifacts(folder: string, sources: Sources, options: BuildO
   return { names: names.sort(), compiledCount: stale.length, sourceCount: tops.length };
 }
 
-/** Those of one number of runs together: starting the compiler takes longer than most contracts. */
-function compileStale(
+async function compileStale(
   folder: string,
   stale: readonly string[],
   sources: Sources,
-  { runsOf, isStrict }: BuildOptions,
-): Map<string, string[]> {
+  options: BuildOptions,
+): Promise<Map<string, string[]>> {
   const written = new Map<string, string[]>(stale.map((source) => [source, []]));
-  for (const runs of new Set(stale.map(runsOf))) {
-    const names = stale.filter((source) => runsOf(source) === runs);
-    for (const each of compile(names, sources, { runs, isStrict })) {
-      // Interfaces and libraries of internal functions: there is nothing to deploy or to call.
-      if (each.creationCode === '' || !each.abi.some((entry) => entry.type === 'function')) continue;
-      const artifact = artifactOf(each, isStrict);
-      writeWhole(join(folder, `${each.name}.json`), `${JSON.stringify(artifact, null, 1)}\n`);
-      written.get(each.source)!.push(each.name);
-    }
+  for (const each of await compileAll(jobsOf(stale, sources, options))) {
+    // Interfaces and libraries of internal functions: there is nothing to deploy or to call.
+    if (each.creationCode === '' || !each.abi.some((entry) => entry.type === 'function')) continue;
+    const artifact = artifactOf(each, options.isStrict);
+    writeWhole(join(folder, `${each.name}.json`), `${JSON.stringify(artifact, null, 1)}\n`);
+    written.get(each.source)!.push(each.name);
   }
   return written;
 }

@@ -54,7 +54,7 @@ function readMarks(): Set<number> {
 }
 
 const { sources, places } = instrumentAll(readSources());
-const { compiledCount } = buildArtifacts(artifacts, sources, { runsOf: () => 1, isStrict: false });
+const { compiledCount } = await buildArtifacts(artifacts, sources, { runsOf: () => 1, isStrict: false });
 process.stdout.write(`coverage: ${compiledCount} sources compiled with ${places.size} marks\n`);
 rmSync(marks, { recursive: true, force: true });
 mkdirSync(marks, { recursive: true });
