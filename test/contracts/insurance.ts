@@ -24,7 +24,7 @@ export type Quote = {
   readonly validUntil: number;
 };
 
-const quoteTypes = {
+export const quoteTypes = {
   Quote: [
     { name: 'insurer', type: 'address' },
     { name: 'buyer', type: 'address' },
