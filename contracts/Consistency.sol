@@ -37,7 +37,8 @@ library Consistency {
             if (fn & 1 == 1 || fn == sn) {
                 fr = Inclusion.nodeHash(path[i], fr);
                 sr = Inclusion.nodeHash(path[i], sr);
-                while (fn & 1 == 0 && fn != 0) {
+                // Until fn is odd; it is not 0, since where it is even it is sn, which is not.
+                while (fn & 1 == 0) {
                     fn >>= 1;
                     sn >>= 1;
                 }

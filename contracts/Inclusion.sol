@@ -22,7 +22,8 @@ library Inclusion {
             if (sn == 0) return false;
             if (fn & 1 == 1 || fn == sn) {
                 node = nodeHash(path[i], node);
-                while (fn & 1 == 0 && fn != 0) {
+                // Until fn is odd; it is not 0, since where it is even it is sn, which is not.
+                while (fn & 1 == 0) {
                     fn >>= 1;
                     sn >>= 1;
                 }

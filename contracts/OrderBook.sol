@@ -70,31 +70,31 @@ abstract contract OrderBook is IShipments, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IShipments
-    function order(uint256 orderId) external view returns (Order memory view_) {
+    function order(uint256 orderId) external view returns (Order memory found) {
         Record storage record = _orders[orderId];
-        if (record.state == OrderState.None) return view_;
+        if (record.state == OrderState.None) return found;
         IAgreements.Terms memory terms = _termsOf(record);
-        view_.state = record.state;
-        view_.cause = record.cause;
-        view_.agreementId = record.agreementId;
-        view_.buyer = terms.buyer;
-        view_.supplier = terms.suppliers[record.supplierIndex];
-        view_.carrier = terms.carrier;
-        view_.device = record.device;
-        view_.truck = record.truck;
-        view_.placedAt = record.placedAt;
-        view_.dispatchedAt = record.dispatchedAt;
-        view_.judgedFrom = record.judgedFrom;
-        view_.deliveredAt = record.deliveredAt;
-        view_.suspendedAt = record.suspendedAt;
-        view_.postponedUntil = record.postponedUntil;
-        view_.reorderCount = record.reorderCount;
-        view_.replacementId = record.replacementId;
-        view_.replacementOf = record.replacementOf;
-        view_.evidenceDigest = record.evidenceDigest;
-        view_.ticketId = record.ticketId;
-        view_.isCoverRequested = record.isCoverRequested;
-        view_.approver = record.approver;
+        found.state = record.state;
+        found.cause = record.cause;
+        found.agreementId = record.agreementId;
+        found.buyer = terms.buyer;
+        found.supplier = terms.suppliers[record.supplierIndex];
+        found.carrier = terms.carrier;
+        found.device = record.device;
+        found.truck = record.truck;
+        found.placedAt = record.placedAt;
+        found.dispatchedAt = record.dispatchedAt;
+        found.judgedFrom = record.judgedFrom;
+        found.deliveredAt = record.deliveredAt;
+        found.suspendedAt = record.suspendedAt;
+        found.postponedUntil = record.postponedUntil;
+        found.reorderCount = record.reorderCount;
+        found.replacementId = record.replacementId;
+        found.replacementOf = record.replacementOf;
+        found.evidenceDigest = record.evidenceDigest;
+        found.ticketId = record.ticketId;
+        found.isCoverRequested = record.isCoverRequested;
+        found.approver = record.approver;
     }
 
     /// @inheritdoc IShipments

@@ -88,7 +88,7 @@ export function closureOf(names: readonly string[], sources: Sources): Sources {
 /** The syntax tree of each source, in solc's JSON form. Names are not resolved in it, types not known. */
 export function parse(sources: Sources): Readonly<Record<string, unknown>> {
   const outputSelection = { '*': { '': ['ast'] } };
-  const { sources: parsed = {} } = runSolc(sources, true, { stopAfter: 'parsing', outputSelection });
+  const { sources: parsed = {} } = runSolc(sources, false, { stopAfter: 'parsing', outputSelection });
   return Object.fromEntries(Object.entries(parsed).map(([name, { ast }]) => [name, ast]));
 }
 

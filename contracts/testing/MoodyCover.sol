@@ -13,7 +13,8 @@ contract MoodyCover {
 
     Mood public mood;
     uint256 public requestCount;
-    bytes public answer;
+    /// What its call back was answered with.
+    bytes4 public answer;
     bytes private _request;
 
     error BadMood();
@@ -31,7 +32,10 @@ contract MoodyCover {
             }
         }
         requestCount += 1;
-        if (mood == Mood.CallingBack) (, answer) = msg.sender.call(_request);
+        if (mood == Mood.CallingBack) {
+            (, bytes memory answered) = msg.sender.call(_request);
+            answer = bytes4(answered);
+        }
         if (mood != Mood.AnsweringTooMuch) return;
         assembly {
             return(0x00, 100000)

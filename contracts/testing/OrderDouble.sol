@@ -2,6 +2,7 @@
 pragma solidity ^0.8.28;
 
 import {IAgreements} from "../interfaces/IAgreements.sol";
+import {ICargoCover} from "../interfaces/ICargoCover.sol";
 import {IDeviceRegistry} from "../interfaces/IDeviceRegistry.sol";
 import {IShipments} from "../interfaces/IShipments.sol";
 
@@ -61,6 +62,11 @@ contract OrderDouble {
 
     function postpone(uint256 orderId, uint32 until) external {
         postponedUntilOf[orderId] = until;
+    }
+
+    /// @notice Tells the cover of a fact, as Shipments does.
+    function report(ICargoCover cover, uint256 orderId, bytes32 evidenceDigest) external {
+        cover.onExcursion(orderId, evidenceDigest);
     }
 
     function agreements() external view returns (IAgreements) {

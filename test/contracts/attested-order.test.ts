@@ -2,12 +2,12 @@
 import t, { type Test } from 'tap';
 import { encodeBytes32String, id, type Contract } from 'ethers';
 import type { MethodOf } from '@coldproof/contracts';
-import { addressOf, call, deploy, send, type Sent } from '../helpers/chain.ts';
+import { addressOf, call, deploy, send, type Deployed, type Sent } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence, dispatchedAtSec, makeEvidence } from './fixture.ts';
 import { excursionOf, Market, price, truck, type PartyName } from './market.ts';
 import { OracleSigners, type Report } from './oracle-signers.ts';
-import { arbitrationSec, bond, livenessSec, refusalOf } from './order-double.ts';
+import { arbitrationSec, bond, livenessSec, refusalOf } from './order-bench.ts';
 import { causes, consequences, type Terms } from './terms.ts';
 
 const cryptlet = id('a program');
@@ -17,10 +17,10 @@ const reason = id('a decision');
 class Tribunal {
   readonly market: Market;
   readonly oracles: OracleSigners;
-  readonly disputes: Contract;
+  readonly disputes: Deployed<'Disputes'>;
   orderId = 0n;
 
-  private constructor(market: Market, oracles: OracleSigners, disputes: Contract) {
+  private constructor(market: Market, oracles: OracleSigners, disputes: Deployed<'Disputes'>) {
     this.market = market;
     this.oracles = oracles;
     this.disputes = disputes;

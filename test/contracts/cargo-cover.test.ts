@@ -2,7 +2,7 @@
 import t, { type Test } from 'tap';
 import { addressOf, deploy, refusal, send } from '../helpers/chain.ts';
 import { capital, evidence, Insurance, orderId, partyNames, payout, premium, type Quote } from './insurance.ts';
-import { causes, nobody, states, type Cause, type State } from './orders-double.ts';
+import { causes, nobody, states, type Cause, type State } from './order-double.ts';
 
 const insurance = await Insurance.open();
 let snapshot = await insurance.chain.snapshot();

@@ -76,6 +76,13 @@ t.test('Consistency', async (t) => {
     t.equal(verdicts.filter(Boolean).length, (leavesMax * (leavesMax + 1)) / 2, 'and so does the contract');
   });
 
+  await t.test('a tree and itself', async (t) => {
+    const proof = makeProof(7, 7);
+    const proofs = [proof, { ...proof, secondRoot: log.root(8) }, { ...proof, path: [log.root(1)] }];
+    t.same(proofs.map(wireVerdict), [true, false, false]);
+    t.same(await contractVerdicts(probe, proofs), [true, false, false]);
+  });
+
   await t.test('a proof over a million leaves', async (t) => {
     const million = new SparseLog(990_000);
     const [first, second] = [990_000, 1_000_000];

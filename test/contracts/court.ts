@@ -3,7 +3,7 @@ import type { Test } from 'tap';
 import { id, type Contract } from 'ethers';
 import type { MethodOf } from '@coldproof/contracts';
 import { addressOf, call, deploy, send, type Sent, type TokenName } from '../helpers/chain.ts';
-import { bond, OrderBench, partyNames, type PartyName } from './order-double.ts';
+import { bond, OrderBench, partyNames, type PartyName } from './order-bench.ts';
 
 export const states = ['None', 'Asserted', 'Disputed', 'Upheld', 'Rejected', 'Lapsed'] as const;
 export type State = (typeof states)[number];

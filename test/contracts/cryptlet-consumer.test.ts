@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import { id, zeroPadBytes, type Contract } from 'ethers';
 import { call, deploy, send } from '../helpers/chain.ts';
 import { startSec } from './fixture.ts';
-import { cryptlet, OrderBench, refusalOf } from './order-double.ts';
+import { cryptlet, OrderBench, refusalOf } from './order-bench.ts';
 
 const moods = { storing: 0, reverting: 1, revertingLong: 2, burningAllGas: 3 };
 const other = id('another program');

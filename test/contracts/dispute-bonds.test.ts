@@ -5,15 +5,8 @@ import type { MethodOf } from '@coldproof/contracts';
 import { call, send } from '../helpers/chain.ts';
 import { seeded } from '../helpers/seed.ts';
 import { Court, orderId, reason, type State } from './court.ts';
-import {
-  bond,
-  livenessSec,
-  orderState,
-  orderStateNames,
-  arbitrationSec,
-  refusalOf,
-  type PartyName,
-} from './order-double.ts';
+import { bond, livenessSec, orderState, arbitrationSec, refusalOf, type PartyName } from './order-bench.ts';
+import { states as orderStates } from './order-double.ts';
 
 const attested = 4n;
 
@@ -73,7 +66,7 @@ t.test('a silent arbiter: each bond goes back, and nothing is concluded', async 
 
 t.test('an order that ended otherwise gives the bonds back at once, and takes no decision', async (t) => {
   const court = await Court.open(t);
-  const ended = orderStateNames.filter((each) => each !== 'InTransit' && each !== 'Delivered');
+  const ended = orderStates.filter((each) => each !== 'InTransit' && each !== 'Delivered');
   for (const state of ended) {
     for (const isDisputed of [false, true]) {
       const snapshot = await court.bench.chain.snapshot();
@@ -234,7 +227,7 @@ t.test('bonds are conserved under any sequence of moves by anybody', async (t) =
       arbitrate: () => court.send('arbiter', 'arbitrate', [latest, random.next() < 0.5, reason]),
       lapse: () => court.send(by, 'lapse', [latest]),
       withdraw: () => court.send(by, 'withdraw', [court.bench.token.target]),
-      order: () => court.bench.setState(orderId, random.next() < 0.7 ? 'InTransit' : random.pick(orderStateNames)),
+      order: () => court.bench.setState(orderId, random.next() < 0.7 ? 'InTransit' : random.pick(orderStates)),
       time: async () =>
         chain.mineAt((await chain.nowSec()) + random.integer(1, random.next() < 0.5 ? livenessSec : arbitrationSec)),
     };

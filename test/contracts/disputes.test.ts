@@ -10,11 +10,11 @@ import {
   cryptlet,
   livenessSec,
   orderState,
-  orderStateNames,
   partyNames,
   refusalOf,
   type PartyName,
-} from './order-double.ts';
+} from './order-bench.ts';
+import { states as orderStates } from './order-double.ts';
 
 type Move = {
   readonly by: PartyName;
@@ -137,7 +137,7 @@ t.test('what cannot be asserted now is not used up', async (t) => {
   const attempt = (by: PartyName = 'asserter') => refusalOf(bench.transmit(disputes, report, { by }));
   const broke = await attempt('stranger');
   t.equal(broke[0], '(unknown 0xfb8f41b2)', 'a stranger without a bond cannot use up the report of another');
-  for (const state of orderStateNames.filter((each) => each !== 'InTransit' && each !== 'Delivered')) {
+  for (const state of orderStates.filter((each) => each !== 'InTransit' && each !== 'Delivered')) {
     await bench.setState(orderId, state);
     t.same(await attempt(), ['OrderNotOpen', [orderId, BigInt(orderState(state))]], state);
   }

@@ -2,7 +2,7 @@
 import { id } from 'ethers';
 import { deploy, send } from '../helpers/chain.ts';
 import { addressesOf, oracleKeys } from './oracle-signers.ts';
-import { arbitrationSec, bond, cryptlet, livenessSec, OrderBench } from './order-double.ts';
+import { arbitrationSec, bond, cryptlet, livenessSec, OrderBench } from './order-bench.ts';
 
 export async function measure(): Promise<Record<string, bigint>> {
   const bench = await OrderBench.open();

@@ -3,7 +3,7 @@ import { TypedDataEncoder, type Contract, type JsonRpcSigner, type TypedDataDoma
 import type { MethodOf } from '@coldproof/contracts';
 import { addressOf, call, deploy, send, startChain, type Chain, type Sent, type TokenName } from '../helpers/chain.ts';
 import { startSec } from './fixture.ts';
-import { OrdersDouble, type OrderView } from './orders-double.ts';
+import { OrderDouble, type OrderView } from './order-double.ts';
 
 export const partyNames = ['deployer', 'insurer', 'buyer', 'otherInsurer', 'stranger'] as const;
 export type PartyName = (typeof partyNames)[number];
@@ -38,14 +38,14 @@ export const quoteTypes = {
 
 export class Insurance {
   readonly chain: Chain;
-  readonly orders: OrdersDouble;
+  readonly orders: OrderDouble;
   readonly cover: Contract;
   readonly token: Contract;
   readonly parties: Readonly<Record<PartyName, JsonRpcSigner>>;
 
   private constructor(
     chain: Chain,
-    orders: OrdersDouble,
+    orders: OrderDouble,
     cover: Contract,
     token: Contract,
     parties: Record<PartyName, JsonRpcSigner>,
@@ -65,7 +65,7 @@ export class Insurance {
       PartyName,
       JsonRpcSigner
     >;
-    const orders = await OrdersDouble.deploy(parties.deployer);
+    const orders = await OrderDouble.deploy(parties.deployer);
     const cover = await deploy(parties.deployer, 'CargoCover', [orders.address]);
     const token = await deploy(parties.deployer, tokenName);
     const insurance = new Insurance(chain, orders, cover, token, parties);

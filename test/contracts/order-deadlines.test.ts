@@ -56,7 +56,7 @@ for (const [state, by, method, args, to] of lastSeconds) {
     const orderId = await reach(market, state, 'reorder');
     const deadline = Number(await market.call('shipments', 'deadlineOf', [orderId]));
     const snapshot = await market.chain.snapshot();
-    await market.chain.mineAt(deadline);
+    await market.chain.mineAt(deadline + 1);
     const late = await refusal(market.send(by, 'shipments', method, [orderId, ...args]));
     t.equal(late?.reason, 'DeadlinePassed', 'a second after it');
     t.same(late?.args.slice(0, 2), [orderId, BigInt(deadline)]);
@@ -132,6 +132,7 @@ t.test('with no claim window anybody settles from the second after the delivery 
   const { deliveredAt } = await market.order(orderId);
   const early = await refusal(market.call('shipments', 'settle', [orderId]));
   t.same([early?.reason, early?.args], ['DeadlineNotPassed', [orderId, deliveredAt, deliveredAt]]);
+  await market.chain.mineAt(Number(deliveredAt) + 1);
   await market.send('stranger', 'shipments', 'settle', [orderId]);
   t.equal(await market.state(orderId), 'Settled');
 });

@@ -1,23 +1,9 @@
-/** Contracts that act on an order's facts, with a double in place of Shipments: orders are as a test puts them. */
-import { id, ZeroAddress, ZeroHash, type Contract, type JsonRpcSigner } from 'ethers';
-import {
-  addressOf,
-  call,
-  deploy,
-  refusal,
-  send,
-  startChain,
-  type Chain,
-  type RevertError,
-  type Sent,
-  type TokenName,
-} from '../helpers/chain.ts';
-import { startSec } from './fixture.ts';
-import { OracleSigners, type Report } from './oracle-signers.ts';
-import { plainTerms, type Terms } from './terms.ts';
+/** Orders in whatever state a test wants them: the double in Shipments' place. */
+import type { Contract, JsonRpcSigner } from 'ethers';
+import { addressOf, deploy, send, type Sent } from '../helpers/chain.ts';
 
-/** In the numbering of IShipments. */
-export const orderStateNames = [
+/** As IShipments numbers them. */
+export const states = [
   'None',
   'Placed',
   'Accepted',
@@ -29,157 +15,45 @@ export const orderStateNames = [
   'Quarantined',
   'Held',
 ] as const;
-export type OrderStateName = (typeof orderStateNames)[number];
-export const orderState = (name: OrderStateName): number => orderStateNames.indexOf(name);
+export type State = (typeof states)[number];
 
-export const partyNames = ['deployer', 'buyer', 'carrier', 'supplier', 'arbiter', 'asserter', 'stranger'] as const;
-export type PartyName = (typeof partyNames)[number];
+export const causes = ['None', 'Excursion', 'CumulativeExcursion', 'Silence', 'Attested'] as const;
+export type Cause = (typeof causes)[number];
 
-export const cryptlet = id('a program');
-export const bond = 500_000_000n;
-export const livenessSec = 7_200;
-export const arbitrationSec = 86_400;
+export const nobody = `0x${'00'.repeat(20)}`;
+const zero = `0x${'00'.repeat(32)}`;
 
-const emptyOrder = {
-  state: 0,
-  cause: 0,
-  agreementId: 1n,
-  buyer: ZeroAddress,
-  carrier: ZeroAddress,
-  supplier: ZeroAddress,
-  device: ZeroHash,
-  truck: ZeroHash,
-  placedAt: 0,
-  dispatchedAt: 0,
-  judgedFrom: 0,
-  deliveredAt: 0,
-  suspendedAt: 0,
-  postponedUntil: 0,
-  reorderCount: 0,
-  replacementId: 0n,
-  replacementOf: 0n,
-  evidenceDigest: ZeroHash,
-  ticketId: 0n,
-  isCoverRequested: false,
-  approver: ZeroAddress,
+export type OrderView = {
+  readonly state: State;
+  readonly cause: Cause;
+  readonly agreementId: bigint;
+  readonly buyer: string;
+  readonly supplier: string;
+  readonly carrier: string;
+  readonly evidenceDigest: string;
 };
 
-export class OrderBench {
-  readonly chain: Chain;
-  readonly double: Contract;
-  readonly oracles: OracleSigners;
-  readonly token: Contract;
-  readonly parties: Readonly<Record<PartyName, JsonRpcSigner>>;
+export class OrderDouble {
+  readonly contract: Contract;
 
-  private constructor(
-    chain: Chain,
-    parties: Record<PartyName, JsonRpcSigner>,
-    contracts: { double: Contract; oracles: OracleSigners; token: Contract },
-  ) {
-    this.chain = chain;
-    this.parties = parties;
-    ({ double: this.double, oracles: this.oracles, token: this.token } = contracts);
+  private constructor(contract: Contract) {
+    this.contract = contract;
   }
 
-  static async open(tokenName: TokenName = 'TestToken'): Promise<OrderBench> {
-    const chain = await startChain({ startSec });
-    const signers = await Promise.all(partyNames.map((_, index) => chain.account(index)));
-    const parties = Object.fromEntries(partyNames.map((name, i) => [name, signers[i]!])) as Record<
-      PartyName,
-      JsonRpcSigner
-    >;
-    const { deployer } = parties;
-    const double = await deploy(deployer, 'OrderDouble', [ZeroAddress]);
-    const oracles = await OracleSigners.deploy(chain, deployer);
-    return new OrderBench(chain, parties, { double, oracles, token: await deploy(deployer, tokenName) });
+  static async deploy(by: JsonRpcSigner): Promise<OrderDouble> {
+    return new OrderDouble(await deploy(by, 'OrderDouble', [nobody]));
   }
 
-  address(party: PartyName): string {
-    return this.parties[party].address;
+  get address(): string {
+    return addressOf(this.contract);
   }
 
-  /** An order in `state` under terms that name `disputes`. */
-  async put(
-    orderId: bigint,
-    state: OrderStateName,
-    {
-      disputes = ZeroAddress,
-      cause = 0,
-      agreementId = 1n,
-      attested = {},
-    }: {
-      disputes?: string;
-      cause?: number;
-      agreementId?: bigint;
-      attested?: Partial<Terms['attested']>;
-    } = {},
-  ): Promise<void> {
-    const [buyer, supplier, carrier] = [this.address('buyer'), this.address('supplier'), this.address('carrier')];
-    const terms: Terms = {
-      ...plainTerms,
-      token: addressOf(this.token),
-      price: 1n,
-      quantity: 1n,
-      ...{ buyer, consignee: buyer, carrier, suppliers: [supplier] },
-      attested: {
-        disputes,
-        arbiter: this.address('arbiter'),
-        bond,
-        livenessSecMin: livenessSec,
-        arbitrationSecMax: arbitrationSec,
-        cryptlets: [cryptlet],
-        ...attested,
-      },
-      offerUntil: 0,
-      salt: ZeroHash,
-    };
-    await send(this.double, 'setTerms', [agreementId, terms]);
-    const order = { ...emptyOrder, state: orderState(state), cause, agreementId, buyer, supplier, carrier };
-    await send(this.double, 'setOrder', [orderId, order]);
+  /** All that is not said is zero. */
+  set(orderId: bigint, { state = 'Placed', cause = 'None', ...changes }: Partial<OrderView>): Promise<Sent> {
+    const fields = this.contract.interface.getFunction('setOrder')!.inputs[1]!.components!;
+    const zeros = { address: nobody, bytes32: zero, bool: false } as Record<string, unknown>;
+    const empty = Object.fromEntries(fields.map(({ name, type }) => [name, zeros[type] ?? 0]));
+    const numbers = { state: states.indexOf(state), cause: causes.indexOf(cause) };
+    return send(this.contract, 'setOrder', [orderId, { ...empty, ...changes, ...numbers }]);
   }
-
-  setState(orderId: bigint, state: OrderStateName): Promise<Sent> {
-    return send(this.double, 'setState', [orderId, orderState(state)]);
-  }
-
-  report(consumer: Contract, changes: Partial<Report> = {}): Report {
-    return {
-      cryptlet,
-      consumer: addressOf(consumer),
-      subject: 1n,
-      sequence: 1n,
-      deadline: startSec + 30 * 86_400,
-      payload: '0x',
-      ...changes,
-    };
-  }
-
-  /** Signed by a quorum, sent by whoever. */
-  async transmit(
-    consumer: Contract,
-    report: Report,
-    { by = 'stranger', gasLimit }: { by?: PartyName; gasLimit?: bigint } = {},
-  ): Promise<Sent> {
-    const args = [report, await this.oracles.sign(report)];
-    return send(consumer, 'transmit', args, {
-      by: this.parties[by],
-      ...(gasLimit === undefined ? {} : { gasLimit }),
-    });
-  }
-
-  /** Mints and approves. */
-  async fund(party: PartyName, spender: Contract, amount: bigint): Promise<void> {
-    await send(this.token, 'mint', [this.address(party), amount]);
-    await send(this.token, 'approve', [spender.target, amount], { by: this.parties[party] });
-  }
-
-  async balance(account: string): Promise<bigint> {
-    return (await call(this.token, 'balanceOf', [account])) as bigint;
-  }
-}
-
-/** Name and values of the revert that a call or a transaction ends in. */
-export async function refusalOf(promise: Promise<unknown>): Promise<[string | undefined, RevertError['args']]> {
-  const refused = await refusal(promise);
-  return [refused?.reason, refused?.args ?? []];
 }

@@ -42,56 +42,62 @@ const facts: Record<Mode, Partial<Record<OrderState, OrderState>>> = {
 const used = { Cancelled: 'EvidenceAlreadyUsed', Quarantined: 'EvidenceAlreadyUsed', Held: 'EvidenceAlreadyUsed' };
 
 export function movesOf(mode: Mode): Record<string, Move> {
-  const from = facts[mode];
-  const repaired = 'RepairAlreadyRequested';
+  return { ...tradeMoves, ...factMovesOf(mode), ...suspendedMoves, ...requests };
+}
+
+/** From placing to the supplier's money. */
+const tradeMoves: Record<string, Move> = {
+  accept: { by: 'supplier', refusedFor: caller, from: { Placed: 'Accepted' }, run: call('accept') },
+  // The next supplier is asked; it is the last one's decline that refunds.
+  decline: { by: 'supplier', refusedFor: caller, from: { Placed: 'Placed' }, run: call('decline') },
+  cancel: { by: 'buyer', refusedFor: caller, from: { Placed: 'Refunded' }, run: call('cancel') },
+  expire: {
+    by: 'stranger',
+    isLate: true,
+    from: { Placed: 'Refunded', Accepted: 'Refunded', InTransit: 'Refunded', Quarantined: 'Cancelled' },
+    run: call('expire'),
+  },
+  dispatchOrder: {
+    by: 'carrier',
+    refusedFor: caller,
+    from: { Accepted: 'InTransit' },
+    run: call('dispatchOrder', hex(new VoyageDevice(1).device), truck),
+  },
+  deliver: {
+    by: 'consignee',
+    refusedFor: caller,
+    from: { InTransit: 'Delivered' },
+    run: call('deliver', quantity),
+  },
+  deliverSigned: {
+    by: 'stranger',
+    from: { InTransit: 'Delivered' },
+    run: async (market, orderId, by) =>
+      call('deliverSigned', quantity, await market.signDelivery(orderId, quantity))(market, orderId, by),
+  },
+  settle: { by: 'buyer', refusedFor: 'DeadlineNotPassed', from: { Delivered: 'Settled' }, run: call('settle') },
+  'settle after the claim window': {
+    by: 'stranger',
+    isLate: true,
+    from: { Delivered: 'Settled' },
+    run: call('settle'),
+  },
+};
+
+function factMovesOf(mode: Mode): Record<string, Move> {
   return {
-    accept: { by: 'supplier', refusedFor: caller, from: { Placed: 'Accepted' }, run: call('accept') },
-    // The next supplier is asked; it is the last one's decline that refunds.
-    decline: { by: 'supplier', refusedFor: caller, from: { Placed: 'Placed' }, run: call('decline') },
-    cancel: { by: 'buyer', refusedFor: caller, from: { Placed: 'Refunded' }, run: call('cancel') },
-    expire: {
-      by: 'stranger',
-      isLate: true,
-      from: { Placed: 'Refunded', Accepted: 'Refunded', InTransit: 'Refunded', Quarantined: 'Cancelled' },
-      run: call('expire'),
-    },
-    dispatchOrder: {
-      by: 'carrier',
-      refusedFor: caller,
-      from: { Accepted: 'InTransit' },
-      run: call('dispatchOrder', hex(new VoyageDevice(1).device), truck),
-    },
-    deliver: {
-      by: 'consignee',
-      refusedFor: caller,
-      from: { InTransit: 'Delivered' },
-      run: call('deliver', quantity),
-    },
-    deliverSigned: {
-      by: 'stranger',
-      from: { InTransit: 'Delivered' },
-      run: async (market, orderId, by) =>
-        call('deliverSigned', quantity, await market.signDelivery(orderId, quantity))(market, orderId, by),
-    },
-    settle: { by: 'buyer', refusedFor: 'DeadlineNotPassed', from: { Delivered: 'Settled' }, run: call('settle') },
-    'settle after the claim window': {
-      by: 'stranger',
-      isLate: true,
-      from: { Delivered: 'Settled' },
-      run: call('settle'),
-    },
-    reportExcursion: { by: 'stranger', from, own: used, run: call('reportExcursion', evidence) },
-    reportCumulative: { by: 'stranger', from, run: call('reportCumulative', [evidence]) },
+    reportExcursion: { by: 'stranger', from: facts[mode], own: used, run: call('reportExcursion', evidence) },
+    reportCumulative: { by: 'stranger', from: facts[mode], run: call('reportCumulative', [evidence]) },
     'conclude silence': {
       by: 'monitor',
       refusedFor: 'CauseNotOfCaller',
-      from,
+      from: facts[mode],
       run: call('conclude', factDigest, causes.silence),
     },
     'conclude an attested fact': {
       by: 'disputes',
       refusedFor: 'CauseNotOfCaller',
-      from,
+      from: facts[mode],
       run: call('conclude', factDigest, causes.attested),
     },
     postpone: {
@@ -100,45 +106,53 @@ export function movesOf(mode: Mode): Record<string, Move> {
       from: { InTransit: 'InTransit', Delivered: 'Delivered' },
       run: call('postpone', dispatchedAtSec + 4 * 86_400),
     },
-    'dispose: released': {
-      by: 'authority',
-      refusedFor: caller,
-      from: { Quarantined: 'InTransit' },
-      run: call('dispose', dispositions.released, quantity, reasonDigest),
-    },
-    'dispose: partly released': {
-      by: 'authority',
-      refusedFor: caller,
-      from: { Quarantined: 'Settled' },
-      run: call('dispose', dispositions.partlyReleased, 10n, reasonDigest),
-    },
-    'dispose: rejected': {
-      by: 'authority',
-      refusedFor: caller,
-      from: { Quarantined: 'Cancelled' },
-      run: call('dispose', dispositions.rejected, 0n, reasonDigest),
-    },
-    approveHeld: {
-      by: 'approver',
-      refusedFor: 'AccessManagedUnauthorized',
-      from: { Held: 'Held' },
-      run: call('approveHeld'),
-    },
-    applyHeld: { by: 'stranger', isLate: true, from: { Held: 'Cancelled' }, run: call('applyHeld') },
-    requestRepair: {
-      by: 'stranger',
-      from: {},
-      own: { Cancelled: repaired, Quarantined: repaired },
-      run: call('requestRepair'),
-    },
-    requestCover: {
-      by: 'stranger',
-      from: {},
-      own: { Cancelled: 'CoverNotDue', Quarantined: 'CoverNotDue' },
-      run: call('requestCover'),
-    },
   };
 }
+
+/** Out of quarantine, and out of what the breaker holds. */
+const suspendedMoves: Record<string, Move> = {
+  'dispose: released': {
+    by: 'authority',
+    refusedFor: caller,
+    from: { Quarantined: 'InTransit' },
+    run: call('dispose', dispositions.released, quantity, reasonDigest),
+  },
+  'dispose: partly released': {
+    by: 'authority',
+    refusedFor: caller,
+    from: { Quarantined: 'Settled' },
+    run: call('dispose', dispositions.partlyReleased, 10n, reasonDigest),
+  },
+  'dispose: rejected': {
+    by: 'authority',
+    refusedFor: caller,
+    from: { Quarantined: 'Cancelled' },
+    run: call('dispose', dispositions.rejected, 0n, reasonDigest),
+  },
+  approveHeld: {
+    by: 'approver',
+    refusedFor: 'AccessManagedUnauthorized',
+    from: { Held: 'Held' },
+    run: call('approveHeld'),
+  },
+  applyHeld: { by: 'stranger', isLate: true, from: { Held: 'Cancelled' }, run: call('applyHeld') },
+};
+
+/** These change no state, and have nothing to ask for again here. */
+const requests: Record<string, Move> = {
+  requestRepair: {
+    by: 'stranger',
+    from: {},
+    own: { Cancelled: 'RepairAlreadyRequested', Quarantined: 'RepairAlreadyRequested' },
+    run: call('requestRepair'),
+  },
+  requestCover: {
+    by: 'stranger',
+    from: {},
+    own: { Cancelled: 'CoverNotDue', Quarantined: 'CoverNotDue' },
+    run: call('requestCover'),
+  },
+};
 
 /** Terms with all that an order's moves may need. */
 export function wholeTerms(market: Market, mode: Mode): Partial<Terms> {

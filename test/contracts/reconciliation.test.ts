@@ -3,7 +3,7 @@ import t, { type Test } from 'tap';
 import type { Contract, JsonRpcSigner } from 'ethers';
 import { call, deploy, refusal, send, startChain, type Chain, type Sent } from '../helpers/chain.ts';
 import { startSec } from './fixture.ts';
-import { OrdersDouble, states, type OrderView, type State } from './orders-double.ts';
+import { OrderDouble, states, type OrderView, type State } from './order-double.ts';
 
 const names = ['deployer', 'buyer', 'supplier', 'carrier', 'nextSupplier', 'stranger'] as const;
 type Name = (typeof names)[number];
@@ -19,12 +19,12 @@ function copyOf(changed: readonly number[] = []): string[] {
 
 class Desk {
   readonly chain: Chain;
-  readonly orders: OrdersDouble;
+  readonly orders: OrderDouble;
   readonly contract: Contract;
   readonly signers: Readonly<Record<Name, JsonRpcSigner>>;
   #snapshot = '';
 
-  private constructor(chain: Chain, orders: OrdersDouble, contract: Contract, signers: Record<Name, JsonRpcSigner>) {
+  private constructor(chain: Chain, orders: OrderDouble, contract: Contract, signers: Record<Name, JsonRpcSigner>) {
     this.chain = chain;
     this.orders = orders;
     this.contract = contract;
@@ -35,7 +35,7 @@ class Desk {
     const chain = await startChain({ startSec });
     const accounts = await Promise.all(names.map((_, index) => chain.account(index)));
     const signers = Object.fromEntries(names.map((name, i) => [name, accounts[i]!])) as Record<Name, JsonRpcSigner>;
-    const orders = await OrdersDouble.deploy(signers.deployer);
+    const orders = await OrderDouble.deploy(signers.deployer);
     const desk = new Desk(chain, orders, await deploy(signers.deployer, 'Reconciliation', [orders.address]), signers);
     await desk.setOrder({});
     desk.#snapshot = await chain.snapshot();

@@ -1,7 +1,6 @@
 /** An order in transit whose terms name a Silence contract as their monitor, over the real contracts. */
-import type { Contract } from 'ethers';
 import type { MethodOf } from '@coldproof/contracts';
-import { addressOf, deploy, send, type FleetName, type Sent } from '../helpers/chain.ts';
+import { addressOf, deploy, send, type Deployed, type FleetName, type Sent } from '../helpers/chain.ts';
 import type { VoyageDevice } from '../helpers/voyage-device.ts';
 import { dispatchedAtSec } from './fixture.ts';
 import { Market } from './market.ts';
@@ -12,7 +11,7 @@ export const challengeSecMax = 12 * 3_600;
 /** Market.sail leaves the clock here. */
 export const sailedSec = dispatchedAtSec + 86_400;
 
-export type SilentVoyage = { market: Market; silence: Contract; orderId: bigint; device: VoyageDevice };
+export type SilentVoyage = { market: Market; silence: Deployed<'Silence'>; orderId: bigint; device: VoyageDevice };
 
 export async function openVoyage(
   changesFor: (market: Market) => Partial<Terms> = () => ({}),
@@ -30,13 +29,13 @@ export async function at(
   timeSec: number,
   method: MethodOf<'Silence'>,
   args: readonly unknown[],
-): Promise<Sent> {
+): Promise<Sent<'Silence'>> {
   await market.chain.setNextTime(timeSec);
   return send(silence, method, args, { by: market.parties.stranger });
 }
 
 /** Reports at this time and declares the breach as soon as may be. */
-export async function breach(voyage: SilentVoyage, reportedSec: number): Promise<Sent> {
+export async function breach(voyage: SilentVoyage, reportedSec: number): Promise<Sent<'Silence'>> {
   await at(voyage, reportedSec, 'reportSilence', [voyage.orderId]);
   return at(voyage, reportedSec + challengeSecMax + 1, 'declareBreach', [voyage.orderId]);
 }

@@ -53,6 +53,11 @@ contract Sample {
             default { r := add(r, 200) }
         }
     }
+    function stop(uint256 a) external {
+        if (a == 0) return;
+        if (a == 1) delete sum;
+        else for (; ; ) if (++a > 5) break;
+    }
     function plain(uint256 a) external pure returns (uint256) {
         return a;
     }
@@ -99,6 +104,7 @@ t.test('marks of each outcome, on calls, reverts and transactions', async (t) =>
   t.equal(await ask('sum'), 3n);
   t.equal(await ask('ask', 11n), 1n);
   t.equal(await ask('low', 12n), 136n);
+  for (const a of [0n, 1n, 2n]) await provider.call({ to, data: abi.encodeFunctionData('stop', [a]) });
   t.same(missing(), [
     `${file}:15:28: never false`,
     `${file}:16:18: never true`,
@@ -108,7 +114,7 @@ t.test('marks of each outcome, on calls, reverts and transactions', async (t) =>
     `${file}:35:16: never false`,
     `${file}:39:13: never taken`,
     `${file}:39:23: never run`,
-    `${file}:43:9: never run`,
+    `${file}:48:9: never run`,
   ]);
 
   await ask('decide', 5n, false);
@@ -116,7 +122,7 @@ t.test('marks of each outcome, on calls, reverts and transactions', async (t) =>
   await ask('decide', 4n, true);
   await ask('ask', 7n);
   await ask('low', 9n);
-  t.same(missing(), [`${file}:43:9: never run`]);
+  t.same(missing(), [`${file}:48:9: never run`]);
   await ask('plain', 1n);
   t.same(missing(), []);
 });

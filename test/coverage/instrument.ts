@@ -108,9 +108,9 @@ class Instrumenter {
     const { start, end } = spanOf(body);
     this.#before(start, '{ ');
     this.#statement(body);
-    // A statement's span ends before its semicolon, but for those that end in a block.
-    const isBlock = this.#source[end - 1] === 0x7d;
-    this.#after(isBlock ? end : this.#source.indexOf(';', end) + 1, ' }');
+    // A statement's span ends before its semicolon, but for a bare `return;` and for those that end in a block.
+    const isWhole = ['}', ';'].includes(this.#source.toString('latin1', end - 1, end));
+    this.#after(isWhole ? end : this.#source.indexOf(';', end) + 1, ' }');
   }
 
   #statement(statement: Node): void {

@@ -6,17 +6,19 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import { dirname, join } from 'node:path';
 import {
   Contract,
   ContractFactory,
-  isError,
   JsonRpcProvider,
   Network,
   type Interface,
   type InterfaceAbi,
   type JsonRpcSigner,
+  type Provider,
+  type TransactionReceipt,
 } from 'ethers';
 import { loadArtifact, type ArtifactName, type EventOf, type MethodOf } from '@coldproof/contracts';
 import { coverageFolder, TracedProvider } from './traced-provider.ts';
@@ -27,6 +29,7 @@ export type HardFork = 'osaka' | 'prague';
 const chainId = 31_337;
 const startedMsMax = 20_000;
 const accountCount = 16;
+const receiptPollMs = 5;
 
 export type Chain = {
   readonly url: string;
@@ -142,7 +145,7 @@ export async function deploy<Name extends ArtifactName>(
 ): Promise<Deployed<Name>> {
   const { bytecode } = loadArtifact(name);
   const deployed = await new ContractFactory(abiOf(name), bytecode, by).deploy(...args);
-  await deployed.waitForDeployment();
+  await receiptOf(by.provider, deployed.deploymentTransaction()!.hash);
   return new Contract(await deployed.getAddress(), abiOf(name), by);
 }
 
@@ -215,7 +218,9 @@ export async function send<Name extends ArtifactName>(
     const data = contract.interface.encodeFunctionData(method, args);
     const transaction = { to: contract.target, data, ...(gasLimit === undefined ? {} : { gasLimit }) };
     const response = await runner.sendTransaction(transaction);
-    const receipt = (await response.wait())!;
+    const receipt = await receiptOf(runner.provider, response.hash);
+    // With a gas limit of the caller's nothing is estimated first, and a receipt has no reason.
+    if (receipt.status === 0) throw new RevertError('(mined as reverted)', []);
     const events = receipt.logs.flatMap((log) => {
       const parsed = log.address === contract.target ? contract.interface.parseLog(log) : null;
       return parsed === null
@@ -225,6 +230,15 @@ export async function send<Name extends ArtifactName>(
     return { hash: receipt.hash, gasUsed: receipt.gasUsed, events };
   } catch (error) {
     throw readRevert(contract.interface, error) ?? error;
+  }
+}
+
+/** Asks until it is there: ethers' own wait() is for a new block, and a chain gone back to a snapshot may have none. */
+async function receiptOf(provider: Provider, hash: string): Promise<TransactionReceipt> {
+  for (;;) {
+    const receipt = await provider.getTransactionReceipt(hash);
+    if (receipt !== null) return receipt;
+    await wait(receiptPollMs);
   }
 }
 
@@ -271,12 +285,7 @@ export async function refusal(promise: Promise<unknown>): Promise<RevertError | 
 
 function readRevert(abi: Interface, error: unknown): RevertError | undefined {
   const bytes = revertBytes(error);
-  if (bytes === undefined) {
-    // With a gas limit of the caller's nothing is estimated first: the transaction is mined, and its receipt has no
-    // reason.
-    const isMined = isError(error, 'CALL_EXCEPTION') && error.receipt != null;
-    return isMined ? new RevertError('(mined as reverted)', []) : undefined;
-  }
+  if (bytes === undefined) return undefined;
   if (bytes === '0x') return new RevertError('(no reason)', []);
   const parsed = abi.parseError(bytes);
   return parsed === null
