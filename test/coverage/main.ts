@@ -17,8 +17,8 @@ const testsFolder = fileURLToPath(new URL('../contracts', import.meta.url));
 const artifacts = join(contractsFolder, 'artifacts', 'coverage');
 const marks = join(artifacts, 'marks');
 
-/** Tests that ask what the contracts cost: marks cost gas, too. */
-const isAboutGas = /^gas/;
+/** Tests that ask what the contracts cost, as marks cost gas, too; and random runs, which no line may depend on. */
+const isLeftOut = /^(gas|invariants)/;
 
 /** What is deployed and what is an example: not the tests' own contracts, nor interfaces, which have no code. */
 const isMeasured = (file: string): boolean => !/^(testing|interfaces|artifacts|node_modules)\/|^@/.test(file);
@@ -40,7 +40,7 @@ function instrumentAll(sources: Sources): { sources: Sources; places: Map<number
 }
 
 function runTests(): number {
-  const files = readdirSync(testsFolder).filter((file) => file.endsWith('.test.js') && !isAboutGas.test(file));
+  const files = readdirSync(testsFolder).filter((file) => file.endsWith('.test.js') && !isLeftOut.test(file));
   const tap = join(dirname(createRequire(import.meta.url).resolve('tap/package.json')), 'dist/esm/run.mjs');
   const options = ['run', '--disable-coverage', '--allow-empty-coverage', '--reporter=min', '--timeout=600'];
   const environment = { ...process.env, COLDPROOF_ARTIFACTS: artifacts, COLDPROOF_COVERAGE: marks };
