@@ -145,9 +145,9 @@ contract Voyagers is VoyageMoves {
             ];
         } else if (state == IShipments.OrderState.Held) {
             next = [
-                Move.ApproveHeld, Move.ApproveHeld, Move.ApproveHeld, Move.ApproveHeld, Move.ApproveHeld,
-                Move.ApproveHeld, Move.ApplyHeld, Move.ApplyHeld, Move.SettleClaim, Move.Release, Move.Lapse,
-                Move.ReportExcursion, Move.Expire, Move.Conclude
+                Move.ApproveHeld, Move.ApproveHeld, Move.ApproveHeld, Move.ApplyHeld, Move.ApplyHeld, Move.ApplyHeld,
+                Move.ApplyHeld, Move.ApplyHeld, Move.SettleClaim, Move.Release, Move.Lapse, Move.ReportExcursion,
+                Move.Expire, Move.Conclude
             ];
         } else {
             next = [

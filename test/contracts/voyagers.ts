@@ -265,10 +265,11 @@ function add(totals: Totals, outcome: Outcome): void {
     totals.states[name] = (totals.states[name] ?? 0) + outcome.states[i]!;
 }
 
-/** Minutes mostly, sometimes hours, now and then days. */
+/** Minutes and hours mostly; now and then a day, or so long that what is held need be held no longer. */
 function leapSec(dice: Buffer): number {
   const draw = dice.readUInt32BE(4);
   const kind = dice[0]! % 20;
-  const longest = kind < 7 ? 1_200 : kind < 17 ? 3 * 3_600 : kind < 19 ? 30 * 3_600 : 4 * 86_400;
+  if (kind === 19) return 3 * 86_400 + (draw % 86_400);
+  const longest = kind < 7 ? 1_200 : kind < 17 ? 3 * 3_600 : 30 * 3_600;
   return 1 + (draw % longest);
 }
