@@ -1,7 +1,7 @@
 /**
- * A folder of artifacts, NAME.json each, brought up to date with the sources. A contract is compiled again only when its
- * source, one that it imports, its settings or the compiler have changed: one digest for each source file, kept beside
- * the artifacts, tells.
+ * A folder of artifacts, NAME.json each, brought up to date with the sources. A contract is compiled again only when
+ * its source, one that it imports, its settings or the compiler have changed: one digest for each source file, kept
+ * beside the artifacts, tells.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
@@ -17,6 +17,9 @@ import {
   type Compiled,
   type Sources,
 } from './compiler.ts';
+
+/** Another one for other contents of an artifact: all are then compiled again. */
+const format = 2;
 
 /** EIP-170. */
 const deployedBytesMax = 24_576;
@@ -45,9 +48,8 @@ export async function buildArtifacts(folder: string, sources: Sources, options: 
     ? (JSON.parse(readFileSync(digestsFile, 'utf8')) as Readonly<Record<string, Built>>)
     : {};
   const digestOf = (source: string): string => {
-    const code = readFileSync(import.meta.filename, 'utf8');
     const runs = options.runsOf(source);
-    const parts = { solcVersion, settings, runs, sources: closureOf([source], sources), code };
+    const parts = { solcVersion, settings, runs, sources: closureOf([source], sources), format };
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
   };
   const isCurrent = (source: string): boolean =>

@@ -1,4 +1,4 @@
-/** The deployment as a process: run twice, killed at any point, on the wrong chain; and what power is left afterwards. */
+/** The deployment as a process: run twice, killed at any point, on the wrong chain; and what power is left. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
