@@ -13,7 +13,13 @@ interface ICryptletConsumer is IQuorum {
     event ReportApplied(bytes32 indexed cryptlet, uint256 indexed subject, uint64 sequence, bytes32 digest);
     /// @notice The report is used up and had no effect.
     /// @param reason what the contract reverted with, its first 256 bytes
-    event ReportFailed(bytes32 indexed cryptlet, uint256 indexed subject, uint64 sequence, bytes32 digest, bytes reason);
+    event ReportFailed(
+        bytes32 indexed cryptlet,
+        uint256 indexed subject,
+        uint64 sequence,
+        bytes32 digest,
+        bytes reason
+    );
 
     /// @notice The report is for another contract.
     error ConsumerNot(address got, address want);
