@@ -1,6 +1,6 @@
 /**
- * solc on all processors. It is WebAssembly of one thread, and no contract needs another's code, so the sources are dealt
- * out in small jobs.
+ * solc on all processors. It is WebAssembly of one thread, and no contract needs another's code, so the sources are
+ * dealt out in small jobs.
  */
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
