@@ -1,22 +1,25 @@
 /**
- * A folder of artifacts, NAME.json each, brought up to date with the sources. A contract is compiled again only when its
- * source, one that it imports, its settings or the compiler have changed: one digest for each source file, kept beside
- * the artifacts, tells.
+ * A folder of artifacts, NAME.json each, brought up to date with the sources. A contract is compiled again only when
+ * its source, one that it imports, its settings or the compiler have changed: one digest for each source file, kept
+ * beside the artifacts, tells.
  */
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Artifact } from './artifact.ts';
+import { compileAll, jobsOf } from './compile-pool.ts';
 import {
   BuildError,
   closureOf,
-  compile,
   packageSources,
   settings,
   solcVersion,
   type Compiled,
   type Sources,
 } from './compiler.ts';
+
+/** Another one for other contents of an artifact: all are then compiled again. */
+const format = 2;
 
 /** EIP-170. */
 const deployedBytesMax = 24_576;
@@ -38,16 +41,15 @@ export type BuildResult = {
 /** What was made of a source file: the digest of all that went into it, and the names of its artifacts. */
 type Built = { readonly digest: string; readonly artifacts: readonly string[] };
 
-export function buildArtifacts(folder: string, sources: Sources, options: BuildOptions): BuildResult {
+export async function buildArtifacts(folder: string, sources: Sources, options: BuildOptions): Promise<BuildResult> {
   mkdirSync(folder, { recursive: true });
   const digestsFile = join(folder, '.digests.json');
   const before = existsSync(digestsFile)
     ? (JSON.parse(readFileSync(digestsFile, 'utf8')) as Readonly<Record<string, Built>>)
     : {};
   const digestOf = (source: string): string => {
-    const code = readFileSync(import.meta.filename, 'utf8');
     const runs = options.runsOf(source);
-    const parts = { solcVersion, settings, runs, sources: closureOf([source], sources), code };
+    const parts = { solcVersion, settings, runs, sources: closureOf([source], sources), format };
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
   };
   const isCurrent = (source: string): boolean =>
@@ -56,7 +58,7 @@ export function buildArtifacts(folder: string, sources: Sources, options: BuildO
   const tops = Object.keys(sources).filter((name) => !name.startsWith('@') || packageSources.includes(name));
   const built = Object.fromEntries(tops.filter(isCurrent).map((source) => [source, before[source]!]));
   const stale = tops.filter((source) => !(source in built));
-  for (const [source, artifacts] of compileStale(folder, stale, sources, options)) {
+  for (const [source, artifacts] of await compileStale(folder, stale, sources, options)) {
     built[source] = { digest: digestOf(source), artifacts };
   }
   requireDistinct(built);
@@ -68,32 +70,30 @@ export function buildArtifacts(folder: string, sources: Sources, options: BuildO
   return { names: names.sort(), compiledCount: stale.length, sourceCount: tops.length };
 }
 
-/** Those of one number of runs together: starting the compiler takes longer than most contracts. */
-function compileStale(
+async function compileStale(
   folder: string,
   stale: readonly string[],
   sources: Sources,
-  { runsOf, isStrict }: BuildOptions,
-): Map<string, string[]> {
+  options: BuildOptions,
+): Promise<Map<string, string[]>> {
   const written = new Map<string, string[]>(stale.map((source) => [source, []]));
-  for (const runs of new Set(stale.map(runsOf))) {
-    const names = stale.filter((source) => runsOf(source) === runs);
-    for (const each of compile(names, sources, { runs, isStrict })) {
-      // Interfaces and libraries of internal functions: there is nothing to deploy or to call.
-      if (each.creationCode === '' || !each.abi.some((entry) => entry.type === 'function')) continue;
-      const artifact = artifactOf(each, isStrict);
-      writeWhole(join(folder, `${each.name}.json`), `${JSON.stringify(artifact, null, 1)}\n`);
-      written.get(each.source)!.push(each.name);
-    }
+  for (const each of await compileAll(jobsOf(stale, sources, options))) {
+    // Interfaces and libraries of internal functions: there is nothing to deploy or to call.
+    if (each.creationCode === '' || !each.abi.some((entry) => entry.type === 'function')) continue;
+    const artifact = artifactOf(each, options.isStrict);
+    writeWhole(join(folder, `${each.name}.json`), `${JSON.stringify(artifact, null, 1)}\n`);
+    written.get(each.source)!.push(each.name);
   }
   return written;
 }
 
-function artifactOf({ name, abi, creationCode, deployedBytes }: Compiled, isStrict: boolean): Artifact {
+function artifactOf(compiled: Compiled, isStrict: boolean): Artifact {
+  const { name, abi, creationCode, deployedCode, immutables } = compiled;
+  const deployedBytes = deployedCode.length / 2;
   if (isStrict && deployedBytes > deployedBytesMax) {
     throw new BuildError(`${name}: expected <= ${deployedBytesMax} deployed bytes, got ${deployedBytes}`);
   }
-  return { abi, bytecode: `0x${creationCode}`, deployedBytes };
+  return { abi, bytecode: `0x${creationCode}`, deployedBytes, deployedCode: `0x${deployedCode}`, immutables };
 }
 
 /** Throws when two sources have a contract of one name: one artifact would hide the other. */

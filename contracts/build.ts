@@ -35,10 +35,10 @@ function namesModule(names: readonly string[]): string {
   return `/** Written by build.ts. */\nexport type Names = {\n${lines.join('\n')}\n};\n`;
 }
 
-function main(): void {
+async function main(): Promise<void> {
   const startedMs = Date.now();
   const runsOf = (source: string): number => runsBySource[source] ?? runsByDefault;
-  const { names, compiledCount, sourceCount } = buildArtifacts(folder, readSources(), { runsOf, isStrict: true });
+  const { names, compiledCount, sourceCount } = await buildArtifacts(folder, readSources(), { runsOf, isStrict: true });
   const text = namesModule(names);
   // Left alone when it is the same, so that tsc need not check all that uses it again.
   if (!existsSync(namesFile) || readFileSync(namesFile, 'utf8') !== text) writeWhole(namesFile, text);
@@ -47,7 +47,7 @@ function main(): void {
 }
 
 try {
-  main();
+  await main();
 } catch (error) {
   if (!(error instanceof BuildError)) throw error;
   console.error(error.message);

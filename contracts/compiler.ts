@@ -23,14 +23,16 @@ export type Compiled = {
   readonly abi: readonly AbiEntry[];
   /** Creation code, hex without 0x. Empty for interfaces and abstract contracts. */
   readonly creationCode: string;
-  readonly deployedBytes: number;
+  /** As it is on chain, hex without 0x, with zeros for immutables; and where those are, in bytes. */
+  readonly deployedCode: string;
+  readonly immutables: readonly (readonly [start: number, length: number])[];
 };
 
 /** What the author of a contract has to mend; its message is all that need be shown. */
 export class BuildError extends Error {}
 
 type Message = { severity: string; formattedMessage: string; sourceLocation?: { file: string } };
-type Code = { object: string };
+type Code = { object: string; immutableReferences?: Record<string, { start: number; length: number }[]> };
 type Output = {
   errors?: Message[];
   sources?: Record<string, { ast: unknown }>;
@@ -98,7 +100,8 @@ export function compile(
   sources: Sources,
   { runs, isStrict }: { runs: number; isStrict: boolean },
 ): Compiled[] {
-  const wanted = ['abi', 'evm.bytecode.object', 'evm.deployedBytecode.object'];
+  const deployed = ['evm.deployedBytecode.object', 'evm.deployedBytecode.immutableReferences'];
+  const wanted = ['abi', 'evm.bytecode.object', ...deployed];
   const { contracts = {} } = runSolc(closureOf(names, sources), isStrict, {
     ...settings,
     optimizer: { enabled: true, runs },
@@ -110,7 +113,10 @@ export function compile(
       name,
       abi,
       creationCode: evm.bytecode.object,
-      deployedBytes: evm.deployedBytecode.object.length / 2,
+      deployedCode: evm.deployedBytecode.object,
+      immutables: Object.values(evm.deployedBytecode.immutableReferences ?? {})
+        .flat()
+        .map(({ start, length }) => [start, length] as const),
     })),
   );
 }

@@ -1,7 +1,14 @@
 /**
  * A contract's ABI, and the values that cross it.
  */
-import { loadArtifact, type ArtifactName, type ErrorOf, type EventOf, type MethodOf } from '@coldproof/contracts';
+import {
+  loadArtifact,
+  type Artifact,
+  type ArtifactName,
+  type ErrorOf,
+  type EventOf,
+  type MethodOf,
+} from '@coldproof/contracts';
 import { Interface, type ParamType } from 'ethers';
 
 /** 0x and 40 hex digits, with the checksum's capitals. */
@@ -48,13 +55,12 @@ export type RpcLog = {
 export class Abi<Name extends ArtifactName = ArtifactName> {
   readonly name: Name;
   readonly #interface: Interface;
-  readonly #bytecode: string;
+  readonly #artifact: Artifact;
 
   constructor(name: Name) {
-    const artifact = loadArtifact(name);
     this.name = name;
-    this.#interface = Interface.from(JSON.stringify(artifact.abi));
-    this.#bytecode = artifact.bytecode;
+    this.#artifact = loadArtifact(name);
+    this.#interface = Interface.from(JSON.stringify(this.#artifact.abi));
   }
 
   encode(method: MethodOf<Name>, args: readonly unknown[]): string {
@@ -70,7 +76,15 @@ export class Abi<Name extends ArtifactName = ArtifactName> {
 
   /** Creation code with the constructor's arguments. */
   encodeDeploy(args: readonly unknown[]): string {
-    return this.#bytecode + this.#interface.encodeDeploy([...args]).slice(2);
+    return this.#artifact.bytecode + this.#interface.encodeDeploy([...args]).slice(2);
+  }
+
+  /** Is this code on chain, 0x-hex, this contract's, whatever its immutables are? */
+  isCode(code: string): boolean {
+    const { deployedCode, immutables } = this.#artifact;
+    const [got, want] = [code, deployedCode].map((each) => Buffer.from(each.slice(2), 'hex')) as [Buffer, Buffer];
+    for (const [start, length] of immutables) got.fill(0, start, start + length);
+    return got.equals(want);
   }
 
   /** One output as it is, several as a struct by their names. */

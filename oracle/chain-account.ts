@@ -1,5 +1,13 @@
 /** Accounts that pay for transactions. They sign, they do not export their keys. */
-import { HDNodeWallet, Wallet, encryptKeystoreJson, isError, keccak256, type BaseWallet } from 'ethers';
+import {
+  HDNodeWallet,
+  Wallet,
+  encryptKeystoreJson,
+  getCreateAddress,
+  isError,
+  keccak256,
+  type BaseWallet,
+} from 'ethers';
 import type { Address, Hash } from './chain-abi.ts';
 import { OperatingError } from './operating-error.ts';
 
@@ -72,4 +80,9 @@ export async function makeTransmitterKey(passphrase: string): Promise<{ address:
   const { address, privateKey } = Wallet.createRandom();
   const json = await encryptKeystoreJson({ address, privateKey }, passphrase, { scrypt: { N: 1 << 15, r: 8, p: 1 } });
   return { address, json };
+}
+
+/** Where the contract stands that this transaction of `from` creates. */
+export function creationAddress(from: Address, nonce: number): Address {
+  return getCreateAddress({ from, nonce });
 }

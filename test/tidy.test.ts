@@ -137,7 +137,7 @@ t.test('one door for each heavy dependency', (t) => {
 });
 
 t.test('every source file is reached, every package uses what it declares', (t) => {
-  const mains = 'contracts/build|(agent|firmware-sim)/main|oracle/(main|verify-worker|demonstration/main)';
+  const mains = 'contracts/build|(agent|firmware-sim)/main|oracle/(main|verify-worker|(demonstration|deployment)/main)';
   const entries = new RegExp(`^(wire/index|contracts/artifacts|${mains})\\.ts$`);
   const imported = new Set(
     typescript.flatMap((file) =>

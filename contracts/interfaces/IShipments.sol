@@ -192,8 +192,8 @@ interface IShipments is IEvidence {
     error BreakerOutOfRange(uint8 countMax, uint32 windowSec);
 
     /// @notice Places the order of an agreement, once, and pays its price into escrow; by the buyer, who has approved
-    /// the price. Not while paused. An id can mean another agreement after a reorganisation of the chain: place one that
-    /// is final.
+    /// the price. Not while paused. An id can mean another agreement after a reorganisation of the chain: place one
+    /// that is final.
     /// @return orderId from 1
     function place(uint256 agreementId) external returns (uint256 orderId);
 

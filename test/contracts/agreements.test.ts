@@ -314,6 +314,10 @@ t.test('terms at the very limits are good', async (t) => {
   const market = await opened(t);
   const { quality, silence, attested } = whole(market);
   const of = (...channels: number[]): Terms['limits'] => channels.map((channel) => ({ ...limit, channel }));
+  const cryptlets = Array.from({ length: 8 }, (_, i) => id(`cryptlet ${i}`));
+  for (const each of cryptlets) {
+    await market.send('deployer', 'cryptlets', 'publish', [each, each, 1, id('interface'), id('manifest')]);
+  }
   const changes: Partial<Terms>[] = [
     { limits: of(1, 4, 16, 31) },
     { limits: [{ ...limit, lowerLimitCentiC: 799 }] },
@@ -322,6 +326,7 @@ t.test('terms at the very limits are good', async (t) => {
     { quality: { ...quality, decisionSecMax: yearSec } },
     { silence: { ...silence, silenceSecMax: yearSec, challengeSecMax: 1 } },
     { attested: { ...attested, livenessSecMin: 30 * daySec - 1, arbitrationSecMax: 1 } },
+    { attested: { ...attested, cryptlets } },
     { suppliers: Array.from({ length: 8 }, (_, i) => `0x${String(i + 1).repeat(40)}`) },
     { consequence: consequences.reorder, quality: { authority: ZeroAddress, decisionSecMax: 0 } },
     { silence: { monitor: ZeroAddress, silenceSecMax: 0, challengeSecMax: 0 } },

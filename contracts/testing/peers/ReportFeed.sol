@@ -105,7 +105,12 @@ contract ReportFeed {
         if (signedCount & (type(uint256).max / 0xff) != signedCount) revert SignerTwice(signedCount);
     }
 
-    function _store(HotVariables memory hot, bytes32 configDigest, uint40 epochAndRound, bytes calldata report) private {
+    function _store(
+        HotVariables memory hot,
+        bytes32 configDigest,
+        uint40 epochAndRound,
+        bytes calldata report
+    ) private {
         (uint32 observedAt, bytes32 observers, int192[] memory observations, int192 juelsPerFeeCoin) = abi.decode(
             report,
             (uint32, bytes32, int192[], int192)
