@@ -189,7 +189,7 @@ export class Voyage {
       [6, this.#admin],
     ];
     for (const [role, account] of grants) await send(manager, 'grantRole', [role, account, 0]);
-    await send(shipments, 'setBreaker', [1, 2 * 86_400]);
+    await send(shipments, 'setBreaker', [1, 30 * 86_400]);
     await send(fleet, 'registerWorkshop', [await this.#actor(roleIndex.workshop), true]);
   }
 
@@ -269,7 +269,7 @@ function add(totals: Totals, outcome: Outcome): void {
 function leapSec(dice: Buffer): number {
   const draw = dice.readUInt32BE(4);
   const kind = dice[0]! % 20;
-  if (kind === 19) return 3 * 86_400 + (draw % 86_400);
+  if (kind >= 18) return 3 * 86_400 + (draw % 86_400);
   const longest = kind < 7 ? 1_200 : kind < 17 ? 3 * 3_600 : 30 * 3_600;
   return 1 + (draw % longest);
 }
