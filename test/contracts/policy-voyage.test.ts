@@ -1,4 +1,4 @@
-/** A policy and three copies of an order over the real contracts: all but the plain way of covered-order.test. */
+/** A policy and three copies of an order over the real contracts, beside the plain way of covered-order.test. */
 import t, { type Test } from 'tap';
 import { addressOf, call, deploy, refusal, send, type Deployed } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
