@@ -31,7 +31,7 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { assert, bytesToHex, channelName, marks, shortHex } from '@coldproof/wire';
+import { assert, bytesToHex, channelName, shortHex } from '@coldproof/wire';
 import { Bell } from './bell.ts';
 import { monotonicClock, type Clock } from './clock.ts';
 import type { AgentConfig, DeviceConfig, SensorConfig } from './config.ts';
@@ -39,16 +39,17 @@ import { runForward } from './forward.ts';
 import type { Journal, JournalEntry } from './journal.ts';
 import type { KeyStore } from './key-store.ts';
 import type { Link } from './link.ts';
+import { LocalFeed } from './local-feed.ts';
 import type { Log } from './log-line.ts';
 import { asError, OperatingError } from './operating-error.ts';
-import { Refusals } from './refusal.ts';
+import { Refusals, type RefusalReason } from './refusal.ts';
 import { isClockTrusted, sample, type Reading, type SamplerState } from './sample.ts';
 import { cutReadings, sealReadings } from './seal.ts';
 import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
 import { signBatch } from './sign.ts';
-import { openStatusServer, type AgentStatus, type DeviceStatus } from './status.ts';
+import { markNames, openStatusServer, type AgentStatus, type DeviceStatus } from './status.ts';
 
 export type AgentDeps = {
   readonly clock: Clock;
@@ -153,6 +154,8 @@ class Agent implements RunningAgent {
   #isTaking = true;
   #failure: Error | undefined;
   #closing: Promise<void> | undefined;
+  /** Undefined without a local broker. */
+  #feed: LocalFeed | undefined;
   #closeStatus: () => Promise<void> = () => Promise.resolve();
   #finish: () => void = () => undefined;
   readonly finished: Promise<void>;
@@ -192,13 +195,15 @@ class Agent implements RunningAgent {
     const sensorDeps: SensorDeps = {
       clock: this.#deps.clock,
       log: this.#deps.log,
-      refuse: (reason, detail) => this.#refusals.refuse(reason, detail),
+      refuse: (reason, detail) => this.#refuse(reason, detail),
       deliver: (samples) => this.#deliver(samples),
     };
     if (sensorBroker !== undefined) {
       const broker = await openSensorBroker(sensorBroker, devices, this.#deps.sensorPasswords, sensorDeps);
       this.#sources.push(broker);
       this.brokerPort = broker.port;
+      this.#feed = new LocalFeed(devices, () => this.status(), broker.publish);
+      this.#run(this.#feed.run(this.#stopping.signal));
     }
     for (const line of lines) this.#sources.push(startModbusLine(line, devices, sensorDeps));
   }
@@ -270,7 +275,7 @@ class Agent implements RunningAgent {
       const now = { sec: nowSec, isTrusted: isClockTrusted(nowSec, device.newestSec()) };
       const sampled = sample(raw, sensor, fresh.get(channel) ?? device.states.get(channel), now);
       if (!sampled.ok) {
-        this.#refusals.refuse(sampled.reason, `${name} ${channelName(channel)}: ${sampled.detail}`);
+        this.#refuse(sampled.reason, `${name} ${channelName(channel)}: ${sampled.detail}`);
         continue;
       }
       fresh.set(channel, sampled.value.state);
@@ -284,6 +289,16 @@ class Agent implements RunningAgent {
       device.add(entry.reading);
       device.sealBell.ring();
     }
+    for (const device of states.keys()) {
+      const readings = accepted.filter((each) => each.device === device).map(({ entry }) => entry.reading);
+      this.#feed?.tellReadings(device.config.name, readings);
+    }
+    this.#feed?.changed();
+  }
+
+  #refuse(reason: RefusalReason, detail: string): void {
+    this.#refusals.refuse(reason, detail);
+    this.#feed?.changed();
   }
 
   #tellMarks({ config, states }: Device, { reading }: JournalEntry): void {
@@ -291,7 +306,7 @@ class Agent implements RunningAgent {
     if (before === reading.marks) return;
     const level = reading.marks === 0 ? 'info' : 'warn';
     const channel = channelName(reading.channel);
-    const marked = markName(reading.marks);
+    const marked = markNames(reading.marks)[0] ?? 'none';
     this.#deps.log(level, 'sensor-marks', { device: config.name, channel, time: reading.timeSec, marks: marked });
   }
 
@@ -315,6 +330,7 @@ class Agent implements RunningAgent {
       const count = readings.length;
       log('info', 'sealed', { device: device.config.name, sequence, digest: shortHex(sealed.digest), readings: count });
       device.forwardBell.ring();
+      this.#feed?.changed();
     }
   }
 
@@ -329,14 +345,17 @@ class Agent implements RunningAgent {
         random,
         log,
         timer: monotonicClock,
-        refuse: (reason, detail) => this.#refusals.refuse(reason, detail),
+        refuse: (reason, detail) => this.#refuse(reason, detail),
         bell: device.forwardBell,
         onConnected: (isConnected) => {
           device.isConnected = isConnected;
+          this.#feed?.changed();
         },
-        onReceipt: () => {
+        onReceipt: (receipt) => {
           device.receipts += 1;
           device.queued -= 1;
+          this.#feed?.tellReceipt(device.config.name, receipt);
+          this.#feed?.changed();
         },
       },
       {
@@ -373,14 +392,6 @@ function statusOf(device: Device): DeviceStatus {
     sealed: device.sealed,
     receipts: device.receipts,
     lastReadingAt: newestSec === undefined ? undefined : new Date(newestSec * 1_000).toISOString(),
-    faults: Object.fromEntries(faults.map(([channel, state]) => [channelName(channel), markName(state.marks)])),
+    faults: Object.fromEntries(faults.map(([channel, state]) => [channelName(channel), markNames(state.marks)[0]!])),
   };
-}
-
-/** The gravest of a reading's marks. */
-function markName(marked: number): string {
-  if ((marked & marks.invalidValue) !== 0) return 'invalid-value';
-  if ((marked & marks.stuck) !== 0) return 'stuck';
-  if ((marked & marks.outOfRange) !== 0) return 'out-of-range';
-  return (marked & marks.spike) !== 0 ? 'spike' : 'none';
 }

@@ -20,6 +20,11 @@ export function checkRelations(root: unknown, place: Place): void {
     ['topic', 'name'],
   );
 
+  const deviceNames = devices.map(({ value }) => at(value, 'name'));
+  for (const { value, place } of credentials.flatMap(({ value, place }) => items(value, 'reads', place))) {
+    if (typeof value === 'string' && !deviceNames.includes(value)) place.problem(value, 'the name of one of devices');
+  }
+
   const lineNames = lines.map(({ value }) => at(value, 'name'));
   const allowedTopics = credentials.flatMap(({ value }) => items(value, 'topics', place).map((each) => each.value));
   for (const each of sensors) {

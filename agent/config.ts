@@ -90,7 +90,10 @@ export type LineConfig = {
 export type CredentialConfig = {
   readonly username: string;
   readonly password: SecretSource;
+  /** Topics that this user may send samples to. */
   readonly topics: readonly string[];
+  /** Devices whose local topics (agent/{device}/...) this user may read. */
+  readonly reads: readonly string[];
 };
 
 export type BrokerConfig = {
@@ -130,7 +133,10 @@ const seriesOverheadBytes = 12;
 
 const name = text(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first');
 const path = text(/^\/[^\0]{1,4095}$/, 'an absolute path');
-const topic = text(/^(?!\$)[^+#\0]{1,256}$/, 'a topic of 1 to 256 characters without + and #, not under $');
+const topic = text(
+  /^(?!\$|agent\/)[^+#\0]{1,256}$/,
+  'a topic of 1 to 256 characters without + and #, not under $ or agent/',
+);
 const environmentName = text(/^[A-Z_][A-Z0-9_]{0,127}$/, 'the NAME_OF_A_VARIABLE');
 const host = optional(text(/^[A-Za-z0-9.:-]{1,253}$/, 'a host name or an address'), '127.0.0.1');
 const port = integer(0, 65_535);
@@ -247,10 +253,18 @@ const line: Field<LineConfig> = record({
 });
 
 const credential: Field<CredentialConfig> = record(
-  { username: name, passwordEnv: optional(environmentName), passwordFile: optional(path), topics: list(topic, 1, 64) },
-  ({ username, topics, passwordEnv, passwordFile }, place) => {
+  {
+    username: name,
+    passwordEnv: optional(environmentName),
+    passwordFile: optional(path),
+    topics: optional(list(topic, 1, 64), []),
+    reads: optional(list(name, 1, devicesMax), []),
+  },
+  ({ username, topics, reads, passwordEnv, passwordFile }, place) => {
     const password = secretOf('password', { env: passwordEnv, file: passwordFile }, place);
-    return username === null || topics === null || password === null ? null : { username, topics, password };
+    if (username === null || topics === null || reads === null || password === null) return null;
+    if (topics.length + reads.length > 0) return { username, topics, reads, password };
+    return place.key('topics').problem(undefined, 'topics to send to, or reads: devices to read');
   },
 );
 

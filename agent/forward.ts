@@ -9,7 +9,7 @@
  * stores), so it is used for nothing. When the oldest envelope has had no receipt for `resendMs`, everything from it on
  * is sent again: the oracle takes only the next sequence, so what came behind a lost one was refused too.
  */
-import { bytesEqual, bytesToHex, formatTopic, shortHex, verifyReceipt } from '@coldproof/wire';
+import { bytesEqual, bytesToHex, formatTopic, shortHex, verifyReceipt, type Receipt } from '@coldproof/wire';
 import type { Bell } from './bell.ts';
 import type { Clock } from './clock.ts';
 import type { Journal } from './journal.ts';
@@ -30,7 +30,7 @@ export type ForwardDeps = {
   /** Rung by the loop when there is a new envelope. */
   readonly bell: Bell;
   readonly onConnected: (isConnected: boolean) => void;
-  readonly onReceipt: () => void;
+  readonly onReceipt: (receipt: Receipt) => void;
 };
 
 export type ForwardTerms = {
@@ -200,7 +200,7 @@ class Session {
       log('info', 'receipt', { device: name, sequence, index });
       this.#inFlight.delete(sequence);
       this.#progressMs = timer.nowMs();
-      this.#deps.onReceipt();
+      this.#deps.onReceipt(verdict.value);
       bell.ring();
     }
   }

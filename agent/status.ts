@@ -1,6 +1,7 @@
 /** What a field engineer asks the box: what is queued and why. HTTP, GET only: nothing can be changed here. */
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { marks } from '@coldproof/wire';
 import { describeError, OperatingError } from './operating-error.ts';
 
 export type DeviceStatus = {
@@ -27,6 +28,18 @@ export type AgentStatus = {
   /** Whether all devices have their connection. */
   readonly link: { readonly connected: boolean };
 };
+
+/** A reading's marks, the gravest first. */
+export function markNames(marked: number): string[] {
+  return marksByGravity.filter(([, mark]) => (marked & mark) !== 0).map(([name]) => name);
+}
+
+const marksByGravity = [
+  ['invalid-value', marks.invalidValue],
+  ['stuck', marks.stuck],
+  ['out-of-range', marks.outOfRange],
+  ['spike', marks.spike],
+] as const;
 
 export type StatusServer = { readonly port: number; close(): Promise<void> };
 

@@ -4,13 +4,18 @@
  * acknowledged reading is an fsynced one.
  *
  * What is wrong with a message is counted by reason, and the message is acknowledged all the same: MQTT 3.1.1 has no
- * refusal, and a sensor would send an unacknowledged one again for ever. Nobody can subscribe here, so a message that
- * was not taken goes nowhere. Only for `$SYS`, which steers the broker itself, is the connection closed.
+ * refusal, and a sensor would send an unacknowledged one again for ever. Nothing that a sensor sent is forwarded to
+ * anybody, so a message that was not taken goes nowhere. Only for `$SYS`, which steers the broker itself, is the
+ * connection closed.
+ *
+ * Who has `reads` may subscribe to the agent's own topics (local-topic.ts), and to nothing else.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { Aedes, type AedesOptions, type Client, type PublishPacket } from 'aedes';
+import { Aedes, type AedesOptions, type AedesPublishPacket, type Client, type PublishPacket } from 'aedes';
 import type { BrokerConfig, DeviceConfig } from '../config.ts';
+import type { LocalPublish } from '../local-feed.ts';
+import { mayRead, maySubscribe } from '../local-topic.ts';
 import { asError, describeError, OperatingError } from '../operating-error.ts';
 import { gateSocket } from './packet-gate.ts';
 import { decodeSenml, senmlBytesMax, type SenmlRecord } from './senml.ts';
@@ -20,8 +25,10 @@ import type { SensorDeps, SensorSample, SensorSource } from './sensor.ts';
 const packetBytesMax = senmlBytesMax + 1_024;
 /** More local sensors than any truck has. */
 const connectionsMax = 64;
+/** While a reader's socket is full, each message to it holds one of the broker's 100 places; so not for long. */
+const drainMsMax = 2_000;
 
-export type SensorBroker = SensorSource & { readonly port: number };
+export type SensorBroker = SensorSource & { readonly port: number; readonly publish: LocalPublish };
 
 /** Throws `port-unavailable`. `passwords` by username. */
 export async function openSensorBroker(
@@ -34,9 +41,10 @@ export async function openSensorBroker(
   const broker = await Aedes.createBroker({
     ...intake.options(),
     maxTopicLevels: 16,
-    // A broker that nobody subscribes to has nothing to keep; QoS 2 handshakes are what could pile up.
+    // Sessions end with their connection, so nothing is kept for them; QoS 2 handshakes are what could pile up.
     maxInflightInbound: 64,
     connectTimeout: 10_000,
+    drainTimeout: drainMsMax,
   });
   for (const event of ['clientError', 'connectionError'] as const) {
     broker.on(event, (client: Client, error: Error) => {
@@ -54,6 +62,13 @@ export async function openSensorBroker(
   const port = await listen(server, config.host, config.port);
   return {
     port,
+    publish(topic, message, { retain }) {
+      const payload = intake.own(Buffer.from(message));
+      // A state must arrive, and is QoS 1; an event that a full socket loses is counted.
+      broker.publish({ cmd: 'publish', topic, payload, qos: retain ? 1 : 0, retain, dup: false }, (error) => {
+        if (error && !broker.closed) deps.log('warn', 'feed-failed', { topic, why: error.message });
+      });
+    },
     async stop() {
       const closed = new Promise<void>((resolve) => {
         server.close(() => resolve());
@@ -69,7 +84,7 @@ export async function openSensorBroker(
 }
 
 type Destination = { readonly device: string; readonly channel: number };
-type Login = { readonly digest: Buffer; readonly topics: ReadonlySet<string> };
+type Login = { readonly digest: Buffer; readonly topics: ReadonlySet<string>; readonly reads: ReadonlySet<string> };
 
 class Intake {
   readonly #logins: ReadonlyMap<string, Login>;
@@ -78,6 +93,8 @@ class Intake {
   readonly #users = new WeakMap<Client, Login>();
   readonly #deps: SensorDeps;
   readonly #underWay = new Set<Promise<void>>();
+  /** Payloads of the agent itself: known by being these very buffers, so no message of a client can pass for one. */
+  readonly #own = new WeakSet<object>();
 
   constructor(
     { credentials }: BrokerConfig,
@@ -87,8 +104,9 @@ class Intake {
   ) {
     this.#deps = deps;
     this.#logins = new Map(
-      credentials.map(({ username, topics }) => {
-        return [username, { digest: digestOf(passwords.get(username) ?? ''), topics: new Set(topics) }];
+      credentials.map(({ username, topics, reads }) => {
+        const digest = digestOf(passwords.get(username) ?? '');
+        return [username, { digest, topics: new Set(topics), reads: new Set(reads) }];
       }),
     );
     for (const { name: device, sensors } of devices) {
@@ -98,6 +116,11 @@ class Intake {
         this.#destinations.set(mqtt.topic, names.set(mqtt.name, { device, channel }));
       }
     }
+  }
+
+  own(payload: Buffer): Buffer {
+    this.#own.add(payload);
+    return payload;
   }
 
   /** Resolves when every message that came in has been answered. */
@@ -128,8 +151,15 @@ class Intake {
         this.#deps.refuse('sensor-credentials-wrong', `username: got "${(username ?? '').slice(0, 64)}"`);
         done(null, false);
       },
-      authorizeSubscribe: (_client, { topic }, done) => {
-        this.#deps.refuse('subscription-not-allowed', `subscription to ${topic.slice(0, 80)}`);
+      authorizeSubscribe: (client, subscription, done) => {
+        const { topic } = subscription;
+        // For a session that outlives its connection the broker would gather messages in memory.
+        if (client.clean && maySubscribe(topic, this.#users.get(client)?.reads ?? nothing)) {
+          done(null, subscription);
+          return;
+        }
+        const session = client.clean ? '' : ', of a session that is not clean';
+        this.#deps.refuse('subscription-not-allowed', `subscription to ${topic.slice(0, 80)}${session}`);
         // A null subscription is answered with the failure code of SUBACK (MQTT 3.1.1 §3.9.3).
         done(null, null);
       },
@@ -142,8 +172,16 @@ class Intake {
         this.#underWay.add(taken);
         void taken.finally(() => this.#underWay.delete(taken));
       },
-      authorizeForward: () => null,
+      authorizeForward: (client, packet) => this.#forward(client, packet),
     };
+  }
+
+  #forward(client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
+    if (!this.#own.has(Object(packet.payload) as object)) return null;
+    if (!mayRead(packet.topic, this.#users.get(client)?.reads ?? nothing)) return null;
+    if (packet.qos > 0 || !client.conn.writableNeedDrain) return packet;
+    this.#deps.refuse('reader-slow', `${client.id.slice(0, 64)}: ${packet.topic}`);
+    return null;
   }
 
   /** Returns when the message may be acknowledged: journaled, or turned away and counted. */
@@ -198,6 +236,7 @@ function digestOf(secret: string | Uint8Array): Buffer {
 }
 
 const nobodysDigest = Buffer.alloc(32);
+const nothing: ReadonlySet<string> = new Set();
 
 async function listen(server: Server, host: string, port: number): Promise<number> {
   await new Promise<void>((resolve, reject) => {

@@ -93,6 +93,18 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ['port: 1884', 'port: 99999', 'sensorBroker.port: expected an integer, 0 <= n <= 65535'],
   ['passwordEnv: SENSOR_PASSWORD', 'password: hunter2', 'sensorBroker.credentials[0].password: expected one of'],
   ['topics: [sensors/TRUCK-7]', 'topics: []', 'sensorBroker.credentials[0].topics: expected a list of 1 to 64'],
+  [', topics: [sensors/TRUCK-7]', '', 'sensorBroker.credentials[0].topics: expected topics to send to, or reads'],
+  [
+    'topics: [sensors/TRUCK-7]',
+    'topics: [agent/x]',
+    'topics[0]: expected a topic of 1 to 256 characters without + and #',
+  ],
+  [
+    ', topics:',
+    ', reads: [TRUCK-8], topics:',
+    'credentials[0].reads[0]: expected the name of one of devices, got "TRUCK-8"',
+  ],
+  [', topics:', ', reads: [], topics:', 'sensorBroker.credentials[0].reads: expected a list of 1 to 64'],
   ['url: mqtt://oracle', 'url: http://oracle', 'uplink.url: expected mqtt://host:port or mqtts://'],
   ['url: mqtt://oracle', 'url: mqtt://user:hunter2@oracle', 'uplink.url: expected mqtt://host:port'],
   [`logPublicKey: '${key}'`, `logPublicKey: '${key.toUpperCase()}'`, 'uplink.logPublicKey: expected 64 lower-case hex'],
