@@ -31,10 +31,10 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { assert, bytesToHex, channelName, shortHex } from '@coldproof/wire';
-import { Bell } from './bell.ts';
+import { assert, channelName, shortHex } from '@coldproof/wire';
 import { monotonicClock, type Clock } from './clock.ts';
-import type { AgentConfig, DeviceConfig, SensorConfig } from './config.ts';
+import type { AgentConfig } from './config.ts';
+import { Device } from './device.ts';
 import { runForward } from './forward.ts';
 import type { Journal, JournalEntry } from './journal.ts';
 import type { KeyStore } from './key-store.ts';
@@ -43,13 +43,14 @@ import { LocalFeed } from './local-feed.ts';
 import type { Log } from './log-line.ts';
 import { asError, OperatingError } from './operating-error.ts';
 import { Refusals, type RefusalReason } from './refusal.ts';
-import { isClockTrusted, sample, type Reading, type SamplerState } from './sample.ts';
+import { listQueue } from './queue.ts';
+import { isClockTrusted, sample, type SamplerState } from './sample.ts';
 import { cutReadings, sealReadings } from './seal.ts';
 import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
 import { signBatch } from './sign.ts';
-import { markNames, openStatusServer, type AgentStatus, type DeviceStatus } from './status.ts';
+import { markNames, openStatusServer, type AgentStatus } from './status.ts';
 
 export type AgentDeps = {
   readonly clock: Clock;
@@ -69,6 +70,8 @@ export type RunningAgent = {
   readonly httpPort: number;
   /** Undefined without a sensorBroker. */
   readonly brokerPort: number | undefined;
+  /** Open, and not on its way down. */
+  readonly isReady: boolean;
   status(): AgentStatus;
   /** Resolves after a stop; rejects with what ended the agent otherwise. */
   readonly finished: Promise<void>;
@@ -88,54 +91,6 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps): Promise<
   }
 }
 
-/** A device in memory: its place in the configuration and a copy of what the journal has of it. */
-class Device {
-  readonly config: DeviceConfig;
-  readonly keyStore: KeyStore;
-  readonly id: Uint8Array;
-  readonly sensors: ReadonlyMap<number, SensorConfig>;
-  readonly states: Map<number, SamplerState>;
-  readonly unsealed = new Map<number, Reading[]>();
-  readonly sealBell = new Bell();
-  readonly forwardBell = new Bell();
-  isConnected = false;
-  queued: number;
-  sealed: number;
-  receipts: number;
-
-  constructor(config: DeviceConfig, keyStore: KeyStore, journal: Journal) {
-    this.config = config;
-    this.keyStore = keyStore;
-    this.id = keyStore.device();
-    this.sensors = new Map(config.sensors.map((sensor) => [sensor.channel, sensor]));
-    const head = journal.head(this.id);
-    this.sealed = head.sequence;
-    this.receipts = head.receipts;
-    this.queued = journal.pendingCount(this.id);
-    this.states = journal.samplerStates(this.id);
-    for (const reading of journal.readings(this.id)) this.add(reading);
-  }
-
-  add(reading: Reading): void {
-    const readings = this.unsealed.get(reading.channel);
-    if (readings === undefined) this.unsealed.set(reading.channel, [reading]);
-    else readings.push(reading);
-  }
-
-  /** Takes out what was sealed: of each channel, the oldest so many. */
-  remove(sealed: readonly Reading[]): void {
-    for (const { channel, timeSec } of sealed) {
-      const removed = this.unsealed.get(channel)?.shift();
-      assert(removed?.timeSec === timeSec, `channel ${channel}: what is sealed is the oldest`);
-    }
-  }
-
-  newestSec(): number | undefined {
-    const times = [...this.states.values()].map(({ newestSec }) => newestSec);
-    return times.length === 0 ? undefined : Math.max(...times);
-  }
-}
-
 type Arrival = {
   readonly samples: readonly SensorSample[];
   readonly resolve: () => void;
@@ -151,6 +106,7 @@ class Agent implements RunningAgent {
   readonly #sources: SensorSource[] = [];
   readonly #loops: Promise<void>[] = [];
   #arrivals: Arrival[] = [];
+  #isOpen = false;
   #isTaking = true;
   #failure: Error | undefined;
   #closing: Promise<void> | undefined;
@@ -185,7 +141,11 @@ class Agent implements RunningAgent {
 
   async open(): Promise<void> {
     const { devices, sensorBroker, lines, http } = this.#config;
-    const server = await openStatusServer(http, () => this.status());
+    const server = await openStatusServer(http, {
+      status: () => this.status(),
+      queue: () => listQueue(this.#deps.journal, [...this.#devices.values()]),
+      isReady: () => this.isReady,
+    });
     this.#closeStatus = () => server.close();
     this.httpPort = server.port;
     for (const device of this.#devices.values()) {
@@ -206,6 +166,7 @@ class Agent implements RunningAgent {
       this.#run(this.#feed.run(this.#stopping.signal));
     }
     for (const line of lines) this.#sources.push(startModbusLine(line, devices, sensorDeps));
+    this.#isOpen = true;
   }
 
   stop(): Promise<void> {
@@ -347,8 +308,8 @@ class Agent implements RunningAgent {
         timer: monotonicClock,
         refuse: (reason, detail) => this.#refuse(reason, detail),
         bell: device.forwardBell,
-        onConnected: (isConnected) => {
-          device.isConnected = isConnected;
+        onConnected: (isConnected, why) => {
+          device.link = { connected: isConnected, why };
           this.#feed?.changed();
         },
         onReceipt: (receipt) => {
@@ -370,28 +331,16 @@ class Agent implements RunningAgent {
     );
   }
 
+  get isReady(): boolean {
+    return this.#isOpen && this.#isTaking;
+  }
+
   status(): AgentStatus {
-    const devices = [...this.#devices.values()].map((device) => statusOf(device));
+    const devices = [...this.#devices.values()].map((device) => device.status());
     return {
       devices,
       refused: this.#refusals.counts(),
       link: { connected: devices.every(({ link }) => link.connected) },
     };
   }
-}
-
-function statusOf(device: Device): DeviceStatus {
-  const faults = [...device.states].filter(([, state]) => state.marks !== 0);
-  const newestSec = device.newestSec();
-  return {
-    name: device.config.name,
-    device: bytesToHex(device.id),
-    link: { connected: device.isConnected },
-    unsealed: [...device.unsealed.values()].reduce((sum, readings) => sum + readings.length, 0),
-    queued: device.queued,
-    sealed: device.sealed,
-    receipts: device.receipts,
-    lastReadingAt: newestSec === undefined ? undefined : new Date(newestSec * 1_000).toISOString(),
-    faults: Object.fromEntries(faults.map(([channel, state]) => [channelName(channel), markNames(state.marks)[0]!])),
-  };
 }

@@ -29,7 +29,8 @@ export type ForwardDeps = {
   readonly refuse: Refuse;
   /** Rung by the loop when there is a new envelope. */
   readonly bell: Bell;
-  readonly onConnected: (isConnected: boolean) => void;
+  /** `why` there is no connection; undefined when there is one. */
+  readonly onConnected: (isConnected: boolean, why?: string) => void;
   readonly onReceipt: (receipt: Receipt) => void;
 };
 
@@ -52,6 +53,7 @@ export async function runForward(deps: ForwardDeps, terms: ForwardTerms, signal:
   let failures = 0;
   while (!signal.aborted) {
     const session = new Session(deps, terms);
+    let why = 'stopped';
     try {
       await session.run(signal, () => {
         failures = 0;
@@ -60,9 +62,10 @@ export async function runForward(deps: ForwardDeps, terms: ForwardTerms, signal:
       });
     } catch (error) {
       if (!(error instanceof OperatingError) || error.retry === 'never') throw error;
-      log('warn', 'link-down', { device: terms.name, why: error.message });
+      why = error.message;
+      log('warn', 'link-down', { device: terms.name, why });
     } finally {
-      deps.onConnected(false);
+      deps.onConnected(false, why);
     }
     // Full jitter: after a cell comes back, a fleet must not knock in step (Exponential Backoff And Jitter, AWS 2015).
     const backOffMs = Math.min(terms.reconnectMsMax, reconnectMsFirst * 2 ** Math.min(failures, 16));

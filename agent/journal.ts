@@ -197,7 +197,17 @@ export class Journal {
   }
 
   pendingCount(device: Uint8Array): number {
-    return (this.#statements.pendingCount.get(device) as { count: number }).count;
+    return this.pendingExtent(device).count;
+  }
+
+  pendingExtent(device: Uint8Array): { count: number; bytes: number; newestSequence: number | undefined } {
+    const row = this.#statements.pendingExtent.get(device) as { count: number; bytes: number; newest: number | null };
+    return { count: row.count, bytes: row.bytes, newestSequence: row.newest ?? undefined };
+  }
+
+  /** The kept receipts, oldest first, from `sequence` on, at most `limit`. */
+  receipts(device: Uint8Array, sequence: number, limit: number): { sequence: number; bytes: Uint8Array }[] {
+    return this.#statements.receipts.all(device, sequence, limit) as { sequence: number; bytes: Uint8Array }[];
   }
 
   /** Ends the duty to keep an envelope. `receipt` must be verified and name this device, sequence and digest. */
@@ -285,7 +295,11 @@ function prepareStatements(database: Database) {
     pending: prepare(`
       SELECT sequence, digest, bytes, checksum FROM envelopes
       WHERE device = ? AND sequence >= ? ORDER BY sequence LIMIT ?`),
-    pendingCount: prepare('SELECT count(*) AS count FROM envelopes WHERE device = ?'),
+    pendingExtent: prepare(`
+      SELECT count(*) AS count, coalesce(sum(length(bytes)), 0) AS bytes, max(sequence) AS newest
+      FROM envelopes WHERE device = ?`),
+    receipts: prepare(`
+      SELECT sequence, bytes FROM receipts WHERE device = ? AND sequence >= ? ORDER BY sequence LIMIT ?`),
     envelopeDigest: prepare('SELECT digest FROM envelopes WHERE device = ? AND sequence = ?'),
     deleteEnvelope: prepare('DELETE FROM envelopes WHERE device = ? AND sequence = ?'),
     insertReceipt: prepare('INSERT INTO receipts VALUES (?, ?, ?)'),
