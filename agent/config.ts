@@ -20,6 +20,7 @@ import {
   type Verdict,
 } from '@coldproof/wire';
 import {
+  described,
   finite,
   integer,
   list,
@@ -30,6 +31,7 @@ import {
   text,
   type Field,
   type Formed,
+  type JsonSchema,
   type Problem,
 } from './config-field.ts';
 import { checkRelations } from './config-relations.ts';
@@ -170,10 +172,16 @@ const modbusSource: Field<ModbusSource> = record({
   invalid: optional(list(integer(-0x8000_0000, 0xffff_ffff), 0, 16), []),
 });
 
-const channel: Field<number> = (value, place) => {
+const channel: Field<number> = described({ enum: channelNames() }, (value, place) => {
   const known = typeof value === 'string' ? parseChannel(value) : undefined;
   return known ?? place.problem(value, 'a channel, as supply-air or cargo-probe-1');
-};
+});
+
+function channelNames(): string[] {
+  return Array.from({ length: 256 }, (_, number) => channelName(number)).filter(
+    (each) => parseChannel(each) !== undefined,
+  );
+}
 
 const sensorShape = {
   channel,
@@ -274,9 +282,12 @@ const uplink: Field<UplinkConfig> = record(
     username: optional(text(/^[^\0]{1,128}$/, '1 to 128 characters')),
     passwordEnv: optional(environmentName),
     passwordFile: optional(path),
-    logPublicKey: (value, place) =>
-      (typeof value === 'string' ? parseHex(value, 32) : undefined) ??
-      place.problem(value, '64 lower-case hex digits, in quotes: the Ed25519 key of the log'),
+    logPublicKey: described(
+      { type: 'string', pattern: '^[0-9a-f]{64}$' },
+      (value, place) =>
+        (typeof value === 'string' ? parseHex(value, 32) : undefined) ??
+        place.problem(value, '64 lower-case hex digits, in quotes: the Ed25519 key of the log'),
+    ),
     windowBatches: optional(integer(1, 1_024), 16),
     resendSec: optional(integer(1, 3_600), 10),
     reconnectSecMax: optional(integer(1, 3_600), 30),
@@ -309,6 +320,11 @@ const agent: Field<AgentConfig> = record(
     return { stateDir, passphrase, devices, lines, sensorBroker, uplink, http };
   },
 );
+
+/** For editors (yaml-language-server and the like), from the very fields that check the file. */
+export function configSchema(): JsonSchema {
+  return { $schema: 'https://json-schema.org/draft/2020-12/schema', title: 'Coldproof agent', ...agent.schema };
+}
 
 /** Reads the text of the file. On failure the detail has one problem a line. */
 export function parseConfig(yaml: string): Verdict<AgentConfig, 'config-invalid'> {

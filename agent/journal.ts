@@ -7,7 +7,7 @@
  * The exclusive lock on the file is the operating system's and goes with the process, also at a kill -9.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database, Statement } from 'better-sqlite3';
 import { assert, bytesEqual, bytesToHex, noPrevious } from '@coldproof/wire';
@@ -101,6 +101,8 @@ export class Journal {
     let database: Database | undefined;
     try {
       mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+      // A read-only disk by its name: SQLite would call it an I/O error.
+      accessSync(stateDir, constants.W_OK);
       database = new SqliteDatabase(path, { timeout: 0 });
       prepareFile(database, path);
       fsyncFolder(stateDir);
@@ -232,7 +234,8 @@ export class Journal {
     } catch (cause) {
       // What is no SqliteError is a bug of ours: rolled back, and not to be dressed up as a fault of the disk.
       if (!(cause instanceof SqliteDatabase.SqliteError)) throw cause;
-      const message = `journal: could not ${what}: ${cause.message} (${cause.code})`;
+      const then = 'not acknowledged and not tried again; a new start reads what the disk has';
+      const message = `journal: could not ${what}: ${cause.message} (${cause.code}); ${then}`;
       this.#failure = new OperatingError('journal-write-failed', message, { retry: 'never', cause });
       throw this.#failure;
     }

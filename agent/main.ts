@@ -3,6 +3,7 @@
  *
  *   main.js --config FILE                 runs until SIGTERM or SIGINT
  *   main.js --config FILE --check-config  says all that is wrong with the file, exit 1 when anything is
+ *   main.js schema                        JSON Schema of the configuration file, for editors
  *   main.js status --config FILE          what the running agent says of itself
  *   main.js queue --config FILE           what waits for a receipt, of a running agent or a stopped one
  *   main.js verify --config FILE          checks all that a stopped agent's journal holds, exit 1 when it is not sound
@@ -13,7 +14,7 @@ import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { bytesToHex, deviceOf, encodeEnrolment, enrolmentPreimage, isContainerNumber, parseHex } from '@coldproof/wire';
-import { parseConfig, type AgentConfig } from './config.ts';
+import { configSchema, parseConfig, type AgentConfig } from './config.ts';
 import { Journal } from './journal.ts';
 import { fetchPage, readQueue, verifyState } from './inspect.ts';
 import { createKeyFile, openKeyFile } from './key-store.ts';
@@ -24,6 +25,7 @@ import { readPassphrase } from './secret.ts';
 
 const usage = `usage: main.js --config FILE [--check-config]
        main.js status|queue|verify --config FILE
+       main.js schema
        main.js keygen --config FILE [--device NAME]
        main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER
 `;
@@ -153,9 +155,13 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const { values, positionals } = parsed;
   const [command = 'run', ...rest] = positionals;
-  if (rest.length > 0 || !(command === 'run' || Object.hasOwn(commands, command))) {
-    const known = Object.keys(commands).join(', ');
+  if (rest.length > 0 || !(['run', 'schema'].includes(command) || Object.hasOwn(commands, command))) {
+    const known = ['schema', ...Object.keys(commands)].join(', ');
     throw invalid(`expected ${known} or nothing, got "${positionals.join(' ')}"\n${usage}`);
+  }
+  if (command === 'schema') {
+    answer(configSchema());
+    return;
   }
   const config = loadConfig(values.config);
   if (values['check-config']) answer({ config: 'ok', devices: config.devices.length });

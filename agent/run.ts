@@ -104,6 +104,10 @@ async function start(config: AgentConfig, clock: Clock, log: Log): Promise<Runni
   const deps = { clock, random: Math.random, log, journal, link, keyStores, sensorPasswords };
   const agent = await startAgent(config, deps);
   const { httpPort, brokerPort } = agent;
+  // What a crash or a failed write has left is what is here: nothing else was ever acknowledged.
+  for (const { name, unsealed, queued, sealed } of agent.status().devices) {
+    log('info', 'resumed', { device: name, unsealed, queued, nextSequence: sealed });
+  }
   log('info', 'started', { pid: process.pid, httpPort, brokerPort, devices: config.devices.length });
   return agent;
 }

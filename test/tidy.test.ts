@@ -123,7 +123,7 @@ t.test('one door for each heavy dependency', (t) => {
     'better-sqlite3': /^(oracle\/store(-[a-z]+)?|agent\/journal(-[a-z]+)?)\.ts$/,
     serialport: /^(agent\/sensors\/modbus-port|firmware-sim\/device-modbus)\.ts$/,
     'modbus-serial': /^agent\/sensors\/modbus\.ts$/,
-    mqtt: /^(agent\/(forward|link|node-red\/connection)|oracle\/receive|firmware-sim\/device-mqtt)\.c?ts$/,
+    mqtt: /^(agent\/(link|node-red\/connection)|oracle\/receive|firmware-sim\/device-mqtt)\.c?ts$/,
     solc: /^contracts\/compiler\.ts$/,
     fastify: /^oracle\/(http|demonstration\/door)\.ts$/,
   };
@@ -138,9 +138,9 @@ t.test('one door for each heavy dependency', (t) => {
 
 t.test('every source file is reached, every package uses what it declares', (t) => {
   const oracleMains = 'oracle/(main|verify-worker|(demonstration|deployment)/main)';
+  const mains = `contracts/(build|compile-worker)|(agent|firmware-sim)/main|${oracleMains}`;
   // Node-RED loads its nodes by the list in their package.
   const nodes = 'agent/node-red/(sample|readings|alarms|queue)';
-  const mains = `contracts/(build|compile-worker)|(agent|firmware-sim)/main|${oracleMains}`;
   const entries = new RegExp(`^(wire/index|contracts/artifacts|${mains}|${nodes})\\.c?ts$`);
   const imported = new Set(
     typescript.flatMap((file) =>
