@@ -20,7 +20,16 @@ contract EncodingProbe {
     }
 
     /// @notice SHA-256 of the bytes, in memory.
-    function digest(bytes memory content) external view returns (bytes32) {
+    function digest(bytes calldata content) external view returns (bytes32) {
+        return _digest(content);
+    }
+
+    /// @notice SHA-256 of so many zero bytes: a long message without long calldata, which has a price of its own.
+    function digestZeros(uint256 size) external view returns (bytes32) {
+        return _digest(new bytes(size));
+    }
+
+    function _digest(bytes memory content) private view returns (bytes32) {
         uint256 start;
         assembly ("memory-safe") {
             start := add(content, 0x20)

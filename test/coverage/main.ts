@@ -20,6 +20,10 @@ const marks = join(artifacts, 'marks');
 /** What the contracts cost, since marks cost gas, too; and what tries many inputs of a form that other tests have. */
 const isLeftOut = /^(gas|invariants|[a-z]+-equality)\b/;
 
+/** All others; or those named on the command line alone, to see what they reach. */
+const named = process.argv.slice(2);
+const isRun = (test: string): boolean => (named.length === 0 ? !isLeftOut.test(test) : named.includes(test));
+
 /** What is deployed and what is an example: not the tests' own contracts, nor interfaces, which have no code. */
 const isMeasured = (file: string): boolean => !/^(testing|interfaces|artifacts|node_modules)\/|^@/.test(file);
 
@@ -40,7 +44,9 @@ function instrumentAll(sources: Sources): { sources: Sources; places: Map<number
 }
 
 function runTests(): number {
-  const files = readdirSync(testsFolder).filter((file) => file.endsWith('.test.js') && !isLeftOut.test(file));
+  const files = readdirSync(testsFolder).filter(
+    (file) => file.endsWith('.test.js') && isRun(file.replace('.test.js', '')),
+  );
   const tap = join(dirname(createRequire(import.meta.url).resolve('tap/package.json')), 'dist/esm/run.mjs');
   const options = ['run', '--disable-coverage', '--allow-empty-coverage', '--reporter=min', '--timeout=600'];
   const environment = { ...process.env, COLDPROOF_ARTIFACTS: artifacts, COLDPROOF_COVERAGE: marks };
