@@ -10,7 +10,7 @@ const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf
 const yaml = /^```yaml agent\.yaml\n([\s\S]*?)^```$/m.exec(readme)![1]!;
 const schema = JSON.parse(command('schema').out) as JsonSchema;
 
-/** Paths where `value` is not as the schema has it. Keywords that ours does not use (2020-12, validation) are an error. */
+/** Paths where `value` is not as the schema has it; a keyword that ours does not use (2020-12) is an error. */
 function problems(value: unknown, schema: JsonSchema, path = ''): string[] {
   const known = ['type', 'properties', 'required', 'additionalProperties', 'items', 'minItems', 'maxItems', 'enum'];
   const also = ['pattern', 'minimum', 'maximum', 'description', 'default', '$schema', 'title'];
