@@ -34,7 +34,8 @@
 import { assert, bytesToHex, channelName, marks, shortHex } from '@coldproof/wire';
 import { Bell } from './bell.ts';
 import { monotonicClock, type Clock } from './clock.ts';
-import type { AgentConfig, DeviceConfig, SensorConfig } from './config.ts';
+import type { SensorConfig } from './config-sensor.ts';
+import type { AgentConfig, DeviceConfig } from './config.ts';
 import { runForward } from './forward.ts';
 import type { Journal, JournalEntry } from './journal.ts';
 import type { KeyStore } from './key-store.ts';

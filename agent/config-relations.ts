@@ -3,6 +3,7 @@
  * form, so that a fault of form in one place does not hide a fault of relation in another.
  */
 import type { Place } from './config-field.ts';
+import { coversTopic, topicsOverlap } from './sensors/topic-filter.ts';
 
 export function checkRelations(root: unknown, place: Place): void {
   const devices = items(root, 'devices', place);
@@ -19,13 +20,21 @@ export function checkRelations(root: unknown, place: Place): void {
     sensors.map((each) => inside(each, 'mqtt')),
     ['topic', 'name'],
   );
+  distinct(
+    sensors.map((each) => inside(each, 'mqtt')),
+    ['topic', 'value'],
+  );
+  checkFormats(sensors.map((each) => inside(each, 'mqtt')));
 
   const lineNames = lines.map(({ value }) => at(value, 'name'));
-  const allowedTopics = credentials.flatMap(({ value }) => items(value, 'topics', place).map((each) => each.value));
+  const allowedTopics = credentials
+    .flatMap(({ value, place }) => items(value, 'topics', place))
+    .map((each) => each.value)
+    .filter((topic) => typeof topic === 'string');
   for (const each of sensors) {
     const mqtt = inside(each, 'mqtt');
     const topic = at(mqtt.value, 'topic');
-    if (typeof topic === 'string' && !allowedTopics.includes(topic)) {
+    if (typeof topic === 'string' && !allowedTopics.some((allowed) => coversTopic(allowed, topic))) {
       mqtt.place.key('topic').problem(topic, 'a topic of one of sensorBroker.credentials');
     }
     const modbus = inside(each, 'modbus');
@@ -34,6 +43,21 @@ export function checkRelations(root: unknown, place: Place): void {
       modbus.place.key('line').problem(line, 'the name of one of lines');
     }
   }
+}
+
+/** A message is read in one format: where SenML is expected, plain JSON would be refused at each message. */
+function checkFormats(sources: readonly Item[]): void {
+  const senml = sources.filter(({ value }) => at(value, 'name') !== undefined);
+  const json = sources.filter(({ value }) => at(value, 'value') !== undefined);
+  for (const { value, place } of json) {
+    const topic = at(value, 'topic');
+    const other = senml.find((each) => overlap(topic, at(each.value, 'topic')));
+    if (other !== undefined) place.key('topic').problem(topic, `another topic than the SenML of ${other.place.path}`);
+  }
+}
+
+function overlap(one: unknown, another: unknown): boolean {
+  return typeof one === 'string' && typeof another === 'string' && topicsOverlap(one, another);
 }
 
 type Item = { readonly value: unknown; readonly place: Place };

@@ -6,11 +6,7 @@
 import { parseDocument } from 'yaml';
 import {
   accept,
-  channelName,
   envelopeBytesMax,
-  faultValue,
-  isTemperature,
-  parseChannel,
   parseHex,
   reject,
   sampleBytes,
@@ -19,55 +15,12 @@ import {
   seriesPerBatchMax,
   type Verdict,
 } from '@coldproof/wire';
-import {
-  finite,
-  integer,
-  list,
-  oneOf,
-  optional,
-  Place,
-  record,
-  text,
-  type Field,
-  type Formed,
-  type Problem,
-} from './config-field.ts';
+import { integer, list, name, optional, path, Place, record, text, type Field, type Problem } from './config-field.ts';
 import { checkRelations } from './config-relations.ts';
-import type { SamplerTerms } from './sample.ts';
-import { toChannelInteger, unitsOf } from './unit.ts';
+import { line, sensor, topicFilter, type LineConfig, type SensorConfig } from './config-sensor.ts';
 
 /** Where a secret is found. */
 export type SecretSource = { readonly env: string } | { readonly file: string };
-
-export type MqttSource = {
-  readonly topic: string;
-  /** The resolved SenML name, base name and name together. */
-  readonly name: string;
-};
-
-export const registerTypes = ['int16', 'uint16', 'int32', 'uint32', 'float32'] as const;
-export type RegisterType = (typeof registerTypes)[number];
-
-export type ModbusSource = {
-  readonly line: string;
-  /** 3 holding, 4 input registers. */
-  readonly function: 3 | 4;
-  /** Address in the request, counted from 0. */
-  readonly register: number;
-  readonly type: RegisterType;
-  /** Of a two-register value: which register holds the high half. */
-  readonly wordOrder: 'high-first' | 'low-first';
-  /** Value in the sensor's unit = raw * scale + offset. */
-  readonly scale: number;
-  readonly offset: number;
-  /** Raw values that say "no value", as 0x7FFF; signed or unsigned. */
-  readonly invalid: readonly number[];
-};
-
-export type SensorConfig = SamplerTerms & {
-  readonly mqtt: MqttSource | undefined;
-  readonly modbus: ModbusSource | undefined;
-};
 
 export type DeviceConfig = {
   readonly name: string;
@@ -76,20 +29,10 @@ export type DeviceConfig = {
   readonly sensors: readonly SensorConfig[];
 };
 
-export type LineConfig = {
-  readonly name: string;
-  readonly path: string;
-  readonly baud: number;
-  readonly parity: 'none' | 'even' | 'odd';
-  readonly stopBits: 1 | 2;
-  readonly unitId: number;
-  readonly pollSec: number;
-  readonly timeoutMs: number;
-};
-
 export type CredentialConfig = {
   readonly username: string;
   readonly password: SecretSource;
+  /** MQTT topic filters (MQTT 3.1.1 §4.7): where this sensor may publish. */
   readonly topics: readonly string[];
 };
 
@@ -128,9 +71,6 @@ const linesMax = 16;
 const batchOverheadBytes = 256;
 const seriesOverheadBytes = 12;
 
-const name = text(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first');
-const path = text(/^\/[^\0]{1,4095}$/, 'an absolute path');
-const topic = text(/^(?!\$)[^+#\0]{1,256}$/, 'a topic of 1 to 256 characters without + and #, not under $');
 const environmentName = text(/^[A-Z_][A-Z0-9_]{0,127}$/, 'the NAME_OF_A_VARIABLE');
 const host = optional(text(/^[A-Za-z0-9.:-]{1,253}$/, 'a host name or an address'), '127.0.0.1');
 const port = integer(0, 65_535);
@@ -145,74 +85,6 @@ function secretOf(
   if (env !== undefined && file === undefined) return { env };
   if (file !== undefined && env === undefined) return { file };
   return place.key(`${key}Env`).problem(env, `one of ${key}Env and ${key}File, and not both`);
-}
-
-const mqttSource = record({
-  topic,
-  // RFC 8428 §4.5.1: the characters that a resolved name is made of.
-  name: text(/^[A-Za-z0-9][-:./_A-Za-z0-9]{0,255}$/, 'a SenML name (RFC 8428 section 4.5.1)'),
-});
-
-const modbusSource: Field<ModbusSource> = record({
-  line: name,
-  function: oneOf(3, 4),
-  register: integer(0, 0xffff),
-  type: oneOf(...registerTypes),
-  wordOrder: optional(oneOf('high-first', 'low-first'), 'high-first'),
-  scale: optional(finite(-1e6, 1e6), 1),
-  offset: optional(finite(-1e9, 1e9), 0),
-  invalid: optional(list(integer(-0x8000_0000, 0xffff_ffff), 0, 16), []),
-});
-
-const channel: Field<number> = (value, place) => {
-  const known = typeof value === 'string' ? parseChannel(value) : undefined;
-  return known ?? place.problem(value, 'a channel, as supply-air or cargo-probe-1');
-};
-
-const sensorShape = {
-  channel,
-  unit: optional(text(/^.{1,16}$/, 'a unit')),
-  mqtt: optional(mqttSource),
-  modbus: optional(modbusSource),
-  range: optional(list(finite(-1e9, 1e9), 2, 2)),
-  invalid: optional(list(finite(-1e9, 1e9), 0, 16), []),
-  // With 2, two equal samples in a row would already be no evidence.
-  stuckSamples: optional(integer(3, 1_000)),
-  spikeCentiCPerMin: optional(integer(1, 32_767)),
-};
-
-const sensor: Field<SensorConfig> = record(sensorShape, checkSensor);
-
-/** Numbers of the file are in the sensor's unit; from here on they are the channel's integers. */
-function checkSensor(formed: Formed<typeof sensorShape>, place: Place): SensorConfig | null {
-  const { channel, mqtt, modbus, stuckSamples, spikeCentiCPerMin } = formed;
-  if ((mqtt === undefined) === (modbus === undefined)) {
-    place.key('mqtt').problem(mqtt, 'one of mqtt and modbus, and not both');
-  }
-  if (channel === null || formed.unit === null) return null;
-  if (typeof spikeCentiCPerMin === 'number' && !isTemperature(channel)) {
-    place.key('spikeCentiCPerMin').problem(spikeCentiCPerMin, `nothing: ${channelName(channel)} is no temperature`);
-  }
-  const unit = formed.unit ?? unitsOf(channel)[0]!;
-  if (!unitsOf(channel).includes(unit)) {
-    return place.key('unit').problem(unit, `a unit of ${channelName(channel)}: ${unitsOf(channel).join(', ')}`);
-  }
-  const range = formed.range?.map((value) => toChannelInteger(channel, unit, value)!);
-  const most = -1 - faultValue(channel);
-  if (range !== undefined && !(range[0]! < range[1]! && range[0]! >= -most && range[1]! <= most)) {
-    place.key('range').problem(formed.range, `[least, most] in ${unit}, within +-${most} of the channel's own unit`);
-  }
-  // Null is told of already, and has made the record null.
-  return {
-    channel,
-    unit,
-    mqtt: mqtt ?? undefined,
-    modbus: modbus ?? undefined,
-    stuckSamples: stuckSamples ?? undefined,
-    spikeCentiCPerMin: spikeCentiCPerMin ?? undefined,
-    range: range === undefined ? undefined : { least: range[0]!, most: range[1]! },
-    invalid: (formed.invalid ?? []).map((value) => toChannelInteger(channel, unit, value)!),
-  };
 }
 
 const device: Field<DeviceConfig> = record(
@@ -235,19 +107,13 @@ const device: Field<DeviceConfig> = record(
   },
 );
 
-const line: Field<LineConfig> = record({
-  name,
-  path,
-  baud: optional(oneOf(1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200), 19_200),
-  parity: optional(oneOf('none', 'even', 'odd'), 'none'),
-  stopBits: optional(oneOf(1, 2), 1),
-  unitId: integer(1, 247),
-  pollSec: integer(1, 3_600),
-  timeoutMs: optional(integer(20, 10_000), 1_000),
-});
-
 const credential: Field<CredentialConfig> = record(
-  { username: name, passwordEnv: optional(environmentName), passwordFile: optional(path), topics: list(topic, 1, 64) },
+  {
+    username: name,
+    passwordEnv: optional(environmentName),
+    passwordFile: optional(path),
+    topics: list(topicFilter, 1, 64),
+  },
   ({ username, topics, passwordEnv, passwordFile }, place) => {
     const password = secretOf('password', { env: passwordEnv, file: passwordFile }, place);
     return username === null || topics === null || password === null ? null : { username, topics, password };

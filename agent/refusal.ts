@@ -2,10 +2,12 @@
 import type { Log } from './log-line.ts';
 import type { SampleReason } from './sample.ts';
 import type { SenmlReason } from './sensors/senml.ts';
+import type { MappingReason } from './sensors/value-mapping.ts';
 
 export type RefusalReason =
   | SampleReason
   | SenmlReason
+  | MappingReason
   /** A local sensor with a wrong name or password. */
   | 'sensor-credentials-wrong'
   /** A topic that the sensor's credentials do not cover, or that belongs to no sensor. */

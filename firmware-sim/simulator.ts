@@ -1,7 +1,7 @@
 /**
  * One container's devices on one voyage.
  *
- *   Clock --+-- every minute --> Voyage --> SenML --> FaultyPath --> Outbox --> device-mqtt --> gateway's broker
+ *   Clock --+-- every minute --> Voyage --> message --> FaultyPath --> Outbox --> device-mqtt --> gateway's broker
  *           |
  *           +-- when asked ----> Voyage --> registers <------------------------ device-modbus <-- gateway's poll
  *
@@ -20,6 +20,8 @@ import type { Log } from './log-line.ts';
 import { Outbox } from './outbox.ts';
 import { Random } from './random.ts';
 import { samplePeriodSec, scenarios, voyageSec, type ScenarioName } from './scenario.ts';
+import { formatJson } from './plain-json.ts';
+import { encodeSenmlCbor } from './senml-cbor.ts';
 import { formatSenml, type SenmlReading } from './senml.ts';
 import { Voyage, type SensorSample } from './voyage.ts';
 
@@ -39,12 +41,16 @@ export type SimulatorOptions = {
   /** The SenML base name without its slash. */
   readonly truck: string;
   readonly topic: string;
+  readonly format: MessageFormat;
   /** How far back from now a sample is still taken, in voyage seconds. */
   readonly catchUpSec: number;
   readonly faults: FaultRates;
   /** With a serial line, the unit's own channels are on it and not on MQTT. */
   readonly serial?: { readonly path: string; readonly baud: number; readonly unitId: number };
 };
+
+export const messageFormats = ['senml-json', 'senml-cbor', 'json'] as const;
+export type MessageFormat = (typeof messageFormats)[number];
 
 /** Real milliseconds that a stopping device still has for its outbox. */
 const lastSendsMsMax = 1_000;
@@ -100,12 +106,21 @@ async function sampleVoyage(
     logEvents(log, options.scenario, atSec);
     const readings = readingsOf(voyage.sampleAt(atSec), options.serial !== undefined);
     const sampleSec = options.voyageStartSec + atSec;
-    const payload = utf8ToBytes(formatSenml(options.truck, sampleSec, readings));
+    const payload = encodeMessage(options, sampleSec, readings);
     const { sent, faults } = path.pass(atSec, payload);
     for (const fault of faults) log('warn', 'fault-made', { fault, atSec });
     for (const each of sent) outbox.add(each, each === payload ? sampleSec : undefined);
   }
   for (const each of path.flush()) outbox.add(each);
+}
+
+export function encodeMessage(
+  { format, truck }: Pick<SimulatorOptions, 'format' | 'truck'>,
+  sampleSec: number,
+  readings: readonly SenmlReading[],
+): Uint8Array {
+  if (format === 'senml-cbor') return encodeSenmlCbor(truck, sampleSec, readings);
+  return utf8ToBytes((format === 'json' ? formatJson : formatSenml)(truck, sampleSec, readings));
 }
 
 /** The events since the sample before this one. */

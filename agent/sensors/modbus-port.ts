@@ -5,7 +5,7 @@
  */
 import { EventEmitter } from 'node:events';
 import { SerialPort } from 'serialport';
-import type { LineConfig } from '../config.ts';
+import type { LineConfig } from '../config-sensor.ts';
 
 /** Modbus over Serial Line V1.02 §2.5.1.1: unit, function, two bytes of CRC, and what lies between. */
 const exceptionBytes = 5;

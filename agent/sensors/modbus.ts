@@ -7,7 +7,8 @@
  */
 import modbusSerial from 'modbus-serial';
 import { monotonicClock } from '../clock.ts';
-import type { DeviceConfig, LineConfig, ModbusSource, SensorConfig } from '../config.ts';
+import type { LineConfig, ModbusSource, SensorConfig } from '../config-sensor.ts';
+import type { DeviceConfig } from '../config.ts';
 import { describeError, OperatingError } from '../operating-error.ts';
 import { ModbusPort } from './modbus-port.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensor.ts';

@@ -13,8 +13,10 @@ import { Aedes, type AedesOptions, type Client, type PublishPacket } from 'aedes
 import type { BrokerConfig, DeviceConfig } from '../config.ts';
 import { asError, describeError, OperatingError } from '../operating-error.ts';
 import { gateSocket } from './packet-gate.ts';
-import { decodeSenml, senmlBytesMax, type SenmlRecord } from './senml.ts';
+import { senmlBytesMax } from './senml.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensor.ts';
+import { coversTopic } from './topic-filter.ts';
+import { TopicRoutes } from './topic-route.ts';
 
 /** The pack, its topic, and the packet's own head. */
 const packetBytesMax = senmlBytesMax + 1_024;
@@ -68,13 +70,11 @@ export async function openSensorBroker(
   };
 }
 
-type Destination = { readonly device: string; readonly channel: number };
-type Login = { readonly digest: Buffer; readonly topics: ReadonlySet<string> };
+type Login = { readonly digest: Buffer; readonly topics: readonly string[] };
 
 class Intake {
   readonly #logins: ReadonlyMap<string, Login>;
-  /** By topic, then by resolved name. */
-  readonly #destinations = new Map<string, Map<string, Destination>>();
+  readonly #routes: TopicRoutes;
   readonly #users = new WeakMap<Client, Login>();
   readonly #deps: SensorDeps;
   readonly #underWay = new Set<Promise<void>>();
@@ -88,16 +88,10 @@ class Intake {
     this.#deps = deps;
     this.#logins = new Map(
       credentials.map(({ username, topics }) => {
-        return [username, { digest: digestOf(passwords.get(username) ?? ''), topics: new Set(topics) }];
+        return [username, { digest: digestOf(passwords.get(username) ?? ''), topics }];
       }),
     );
-    for (const { name: device, sensors } of devices) {
-      for (const { channel, mqtt } of sensors) {
-        if (mqtt === undefined) continue;
-        const names = this.#destinations.get(mqtt.topic) ?? new Map<string, Destination>();
-        this.#destinations.set(mqtt.topic, names.set(mqtt.name, { device, channel }));
-      }
-    }
+    this.#routes = new TopicRoutes(devices, deps.refuse);
   }
 
   /** Resolves when every message that came in has been answered. */
@@ -164,32 +158,11 @@ class Intake {
       refuse('publish-retained', `retain on ${topic.slice(0, 80)}`);
       return undefined;
     }
-    const names = this.#destinations.get(topic);
-    if (client === null || names === undefined || this.#users.get(client)?.topics.has(topic) !== true) {
-      refuse('topic-not-allowed', `topic: got ${topic.slice(0, 80)}`);
-      return undefined;
-    }
+    const isAllowed = client !== null && this.#users.get(client)?.topics.some((filter) => coversTopic(filter, topic));
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
-    const decoded = decodeSenml(bytes, clock.nowMs() / 1_000);
-    if (decoded.ok) return this.#place(topic, names, decoded.value);
-    refuse(decoded.reason, `${topic}: ${decoded.detail}`);
-    return undefined;
-  }
-
-  #place(topic: string, names: ReadonlyMap<string, Destination>, records: readonly SenmlRecord[]): SensorSample[] {
-    const samples: SensorSample[] = [];
-    for (const { name, timeSec, unit, value } of records) {
-      const destination = names.get(name);
-      if (destination === undefined) {
-        this.#deps.refuse('sensor-unknown', `${topic}: no sensor is called ${name.slice(0, 80)}`);
-        continue;
-      }
-      // A text, or a sum alone, is no measurement of this channel: a sensor without a value, a fault to be shown.
-      const measured = typeof value === 'number' || typeof value === 'boolean' ? value : undefined;
-      samples.push({ ...destination, raw: { timeSec, value: measured, unit } });
-    }
-    // RFC 8428 §4.6 asks senders for order in time; one that does not keep it must not lose its older records.
-    return samples.sort((a, b) => a.raw.timeSec - b.raw.timeSec);
+    const samples = isAllowed === true ? this.#routes.decode(topic, bytes, clock.nowMs() / 1_000) : undefined;
+    if (samples === undefined) refuse('topic-not-allowed', `topic: got ${topic.slice(0, 80)}`);
+    return samples;
   }
 }
 

@@ -6,6 +6,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import t, { type Test } from 'tap';
 import { bytesToHex, flags, formatTopic, marks } from '@coldproof/wire';
 import type { RunningAgent } from '@coldproof/agent/agent';
+import type { SenmlSource } from '@coldproof/agent/config-sensor';
 import { Journal } from '@coldproof/agent/journal';
 import { openKeyFile } from '@coldproof/agent/key-store';
 import { OperatingError } from '@coldproof/agent/operating-error';
@@ -249,10 +250,10 @@ t.test('two devices: two keys, two chains, two connections, nothing in common', 
     {
       ...truck,
       name: 'TRUCK-8',
-      sensors: truck.sensors.map((sensor) => ({
-        ...sensor,
-        mqtt: { topic: rename(sensor.mqtt!.topic), name: rename(sensor.mqtt!.name) },
-      })),
+      sensors: truck.sensors.map((sensor) => {
+        const mqtt = sensor.mqtt as SenmlSource;
+        return { ...sensor, mqtt: { topic: rename(mqtt.topic), name: rename(mqtt.name) } };
+      }),
     },
   ];
   const broker = config.sensorBroker!;

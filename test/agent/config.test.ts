@@ -20,6 +20,8 @@ devices:
         invalid: [-127, 85]
         stuckSamples: 10
         spikeCentiCPerMin: 500
+      - channel: ambient
+        mqtt: { topic: zigbee/+/ambient, value: /celsius, time: /ts, timeFormat: unix-ms, words: { off: -127 } }
       - channel: supply-air
         modbus: { line: unit, function: 4, register: 1, type: int16, scale: 0.1, invalid: [0x7fff] }
 lines:
@@ -28,7 +30,7 @@ sensorBroker:
   host: 127.0.0.1
   port: 1884
   credentials:
-    - { username: TRUCK-7, passwordEnv: SENSOR_PASSWORD, topics: [sensors/TRUCK-7] }
+    - { username: TRUCK-7, passwordEnv: SENSOR_PASSWORD, topics: [sensors/TRUCK-7, 'zigbee/+/#'] }
 uplink:
   url: mqtt://oracle.example:1883
   username: gateway-1
@@ -45,7 +47,18 @@ t.test('the example of the documentation, with every default', (t) => {
     uplink: { windowBatches: 16, resendSec: 10, reconnectSecMax: 30, password: { env: 'UPLINK_PASSWORD' } },
     http: { host: '127.0.0.1', port: 9464 },
   });
-  const [probe, supply] = config.devices[0]!.sensors;
+  const [probe, ambient, supply] = config.devices[0]!.sensors;
+  t.same(ambient!.mqtt, {
+    topic: 'zigbee/+/ambient',
+    mapping: {
+      value: ['celsius'],
+      time: ['ts'],
+      timeFormat: 'unix-ms',
+      scale: 1,
+      offset: 0,
+      words: new Map([['off', -127]]),
+    },
+  });
   t.match(probe, { channel: 16, unit: 'Cel', range: { least: -4_000, most: 7_000 }, invalid: [-12_700, 8_500] });
   t.match(supply, {
     channel: 1,
@@ -71,7 +84,7 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ['sealAgeSecMax: 900', 'sealAgeSecMax: 65536', 'devices[0].sealAgeSecMax: expected an integer, 1 <= n <= 65535'],
   ['sealSamplesMax', 'sealSampelsMax', 'devices[0].sealSampelsMax: expected one of name, sealSamplesMax'],
   ['channel: cargo-probe-1', 'channel: cargo-probe-17', 'devices[0].sensors[0].channel: expected a channel'],
-  ['channel: supply-air', 'channel: cargo-probe-1', 'devices[0].sensors[1].channel: expected another channel than'],
+  ['channel: supply-air', 'channel: cargo-probe-1', 'devices[0].sensors[2].channel: expected another channel than'],
   ['unit: Cel', 'unit: mV', 'devices[0].sensors[0].unit: expected a unit of cargo-probe-1: Cel, K, Far, got "mV"'],
   ['range: [-40, 70]', 'range: [70, -40]', 'devices[0].sensors[0].range: expected [least, most] in Cel'],
   ['range: [-40, 70]', 'range: [-40, 700]', 'sensors[0].range: expected [least, most] in Cel, within +-32767'],
@@ -81,18 +94,32 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ['topic: sensors/TRUCK-7,', 'topic: sensors/#,', 'devices[0].sensors[0].mqtt.topic: expected a topic'],
   ['topic: sensors/TRUCK-7,', 'topic: sensors/TRUCK-8,', 'mqtt.topic: expected a topic of one of sensorBroker'],
   ['name: TRUCK-7/cargo-probe-1', 'name: a b', 'devices[0].sensors[0].mqtt.name: expected a SenML name'],
-  ['line: unit', 'line: other', 'devices[0].sensors[1].modbus.line: expected the name of one of lines, got "other"'],
-  ['function: 4', 'function: 1', 'devices[0].sensors[1].modbus.function: expected one of 3, 4, got 1'],
-  ['register: 1,', 'register: 65536,', 'devices[0].sensors[1].modbus.register: expected an integer'],
-  ['type: int16', 'type: int8', 'devices[0].sensors[1].modbus.type: expected one of int16, uint16, int32'],
-  ['scale: 0.1', 'scale: .inf', 'devices[0].sensors[1].modbus.scale: expected a number'],
+  ['name: TRUCK-7/cargo-probe-1', 'value: /a, name: b', 'mqtt.name: expected one of name (SenML) and value (JSON)'],
+  ['name: TRUCK-7/cargo-probe-1', 'scale: 2, name: b', 'sensors[0].mqtt.scale: expected nothing: it goes with value'],
+  ['value: /celsius', 'value: celsius', 'sensors[1].mqtt.value: expected a JSON pointer (RFC 6901)', 'got "celsius"'],
+  ['value: /celsius', 'value: /a~2b', 'sensors[1].mqtt.value: expected a JSON pointer (RFC 6901)', 'got "/a~2b"'],
+  ['time: /ts, ', '', 'sensors[1].mqtt.time: expected a JSON pointer, as there is a timeFormat, got nothing'],
+  ['timeFormat: unix-ms', 'timeFormat: local', 'timeFormat: expected one of unix-sec, unix-ms, rfc3339, got "local"'],
+  ['words: { off: -127 }', 'words: { off: cold }', 'mqtt.words: expected a mapping of 1 to 64 words to numbers'],
+  ['topic: zigbee/+/ambient', 'topic: zigbee/+x/ambient', 'sensors[1].mqtt.topic: expected a topic of 1 to 256'],
+  ['topic: zigbee/+/ambient', 'topic: +/TRUCK-7', 'sensors[1].mqtt.topic: expected another topic than the SenML of'],
+  ['topic: zigbee/+/ambient', 'topic: +/+/ambient', 'mqtt.topic: expected a topic of one of sensorBroker.credentials'],
+  ['line: unit', 'line: other', 'devices[0].sensors[2].modbus.line: expected the name of one of lines, got "other"'],
+  ['function: 4', 'function: 1', 'devices[0].sensors[2].modbus.function: expected one of 3, 4, got 1'],
+  ['register: 1,', 'register: 65536,', 'devices[0].sensors[2].modbus.register: expected an integer'],
+  ['type: int16', 'type: int8', 'devices[0].sensors[2].modbus.type: expected one of int16, uint16, int32'],
+  ['scale: 0.1', 'scale: .inf', 'devices[0].sensors[2].modbus.scale: expected a number'],
   ['path: /dev/ttyUSB0', 'path: COM3', 'lines[0].path: expected an absolute path, got "COM3"'],
   ['baud: 19200', 'baud: 19201', 'lines[0].baud: expected one of 1200, 2400'],
   ['unitId: 1', 'unitId: 248', 'lines[0].unitId: expected an integer, 1 <= n <= 247, got 248'],
   ['pollSec: 60', 'pollSec: 0', 'lines[0].pollSec: expected an integer, 1 <= n <= 3600, got 0'],
   ['port: 1884', 'port: 99999', 'sensorBroker.port: expected an integer, 0 <= n <= 65535'],
   ['passwordEnv: SENSOR_PASSWORD', 'password: hunter2', 'sensorBroker.credentials[0].password: expected one of'],
-  ['topics: [sensors/TRUCK-7]', 'topics: []', 'sensorBroker.credentials[0].topics: expected a list of 1 to 64'],
+  [
+    "topics: [sensors/TRUCK-7, 'zigbee/+/#']",
+    'topics: []',
+    'sensorBroker.credentials[0].topics: expected a list of 1 to 64',
+  ],
   ['url: mqtt://oracle', 'url: http://oracle', 'uplink.url: expected mqtt://host:port or mqtts://'],
   ['url: mqtt://oracle', 'url: mqtt://user:hunter2@oracle', 'uplink.url: expected mqtt://host:port'],
   [`logPublicKey: '${key}'`, `logPublicKey: '${key.toUpperCase()}'`, 'uplink.logPublicKey: expected 64 lower-case hex'],

@@ -131,6 +131,7 @@ t.test('settings: every option has its bound, and all problems come at once', (t
     [['--catch-up-sec=86401'], /--catch-up-sec/],
     [['--truck=a/b'], /--truck: expected/],
     [['--truck='], /--truck: expected/],
+    [['--format=xml'], /--format: expected one of senml-json, senml-cbor, json, got xml/],
     [['--topic=sensors/+'], /--topic: expected/],
     [['--broker=http://a'], /--broker: expected mqtt:/],
     [['--broker=nonsense'], /--broker: expected mqtt:/],

@@ -18,6 +18,7 @@ const optionsFor = (changes: Partial<SimulatorOptions> = {}): SimulatorOptions =
   voyageStartSec: startSec,
   truck: 'TRUCK-7',
   topic: 'sensors/TRUCK-7',
+  format: 'senml-json',
   catchUpSec: 300,
   faults: {},
   ...changes,
