@@ -1,9 +1,9 @@
 /**
  * The loop: how a sample becomes a batch that an oracle has given a receipt for. Stages never call each other.
  *
- *   sensors/mqtt    sensors/modbus
- *        |               |
- *        '---deliver-----'             waits until its samples are on the disk, then tells the sensor
+ *   sensors/mqtt    sensors/modbus    sensors/push-line
+ *        |               |                 |
+ *        '---deliver-----'-----------------'    waits until its samples are on the disk, then tells the sensor
  *               |
  *            [arrivals]                all that came in one turn of the event loop: one fsync for them together
  *               |
@@ -47,6 +47,7 @@ import { isClockTrusted, sample, type Reading, type SamplerState } from './sampl
 import { cutReadings, sealReadings } from './seal.ts';
 import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
+import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
 import { signBatch } from './sign.ts';
 import { openStatusServer, type AgentStatus, type DeviceStatus } from './status.ts';
@@ -201,7 +202,11 @@ class Agent implements RunningAgent {
       this.#sources.push(broker);
       this.brokerPort = broker.port;
     }
-    for (const line of lines) this.#sources.push(startModbusLine(line, devices, sensorDeps));
+    for (const line of lines) {
+      const isPolled = line.protocol === 'modbus';
+      const source = isPolled ? startModbusLine(line, devices, sensorDeps) : startPushLine(line, devices, sensorDeps);
+      this.#sources.push(source);
+    }
   }
 
   stop(): Promise<void> {

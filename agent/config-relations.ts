@@ -26,7 +26,6 @@ export function checkRelations(root: unknown, place: Place): void {
   );
   checkFormats(sensors.map((each) => inside(each, 'mqtt')));
 
-  const lineNames = lines.map(({ value }) => at(value, 'name'));
   const allowedTopics = credentials
     .flatMap(({ value, place }) => items(value, 'topics', place))
     .map((each) => each.value)
@@ -37,10 +36,15 @@ export function checkRelations(root: unknown, place: Place): void {
     if (typeof topic === 'string' && !allowedTopics.some((allowed) => coversTopic(allowed, topic))) {
       mqtt.place.key('topic').problem(topic, 'a topic of one of sensorBroker.credentials');
     }
-    const modbus = inside(each, 'modbus');
-    const line = at(modbus.value, 'line');
-    if (typeof line === 'string' && !lineNames.includes(line)) {
-      modbus.place.key('line').problem(line, 'the name of one of lines');
+    for (const protocol of ['modbus', 'text', 'nmea'] as const) {
+      const source = inside(each, protocol);
+      const line = at(source.value, 'line');
+      if (typeof line !== 'string') continue;
+      const found = lines.find(({ value }) => at(value, 'name') === line);
+      if (found === undefined) source.place.key('line').problem(line, 'the name of one of lines');
+      else if ((at(found.value, 'protocol') ?? 'modbus') !== protocol) {
+        source.place.key('line').problem(line, `a line of protocol ${protocol}`);
+      }
     }
   }
 }

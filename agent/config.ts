@@ -17,7 +17,9 @@ import {
 } from '@coldproof/wire';
 import { integer, list, name, optional, path, Place, record, text, type Field, type Problem } from './config-field.ts';
 import { checkRelations } from './config-relations.ts';
-import { line, sensor, topicFilter, type LineConfig, type SensorConfig } from './config-sensor.ts';
+import { line, type LineConfig } from './config-line.ts';
+import { sensor, type SensorConfig } from './config-sensor.ts';
+import { topicFilter } from './config-source.ts';
 
 /** Where a secret is found. */
 export type SecretSource = { readonly env: string } | { readonly file: string };

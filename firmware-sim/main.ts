@@ -2,7 +2,7 @@
 import { realClock } from './clock.ts';
 import { logLines } from './log-line.ts';
 import { openLink } from './device-mqtt.ts';
-import { openLine } from './device-modbus.ts';
+import { openLine } from './serial-line.ts';
 import { scenarios, voyageSec } from './scenario.ts';
 import { readSettings, usage } from './settings.ts';
 import { runSimulator } from './simulator.ts';

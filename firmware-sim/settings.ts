@@ -22,7 +22,9 @@ export const usage = `usage: node firmware-sim/dist/main.js [options]
   --topic TOPIC          (default sensors/TRUCK)
   --format FORMAT        of the messages: ${messageFormats.join(', ')} (default senml-json)
   --serial PATH          serial line for the unit's own channels, as a Modbus RTU slave
-  --baud N               of that line (default 19200)
+  --lines PATH           serial line on which a logger prints the same as text, with an XOR checksum
+  --nmea PATH            serial line of a satellite receiver (NMEA 0183)
+  --baud N               of these lines (default 19200)
   --unit-id N            Modbus address on that line, 1 to 247 (default 1)
   --catch-up-sec N       after a start, also sample what was due in the last N s (default 300)
   --list                 print the scenarios and how an order ends in each, as JSON
@@ -53,6 +55,8 @@ const optionTypes = {
   topic: { type: 'string' },
   format: { type: 'string', default: 'senml-json' },
   serial: { type: 'string' },
+  lines: { type: 'string' },
+  nmea: { type: 'string' },
   baud: { type: 'string', default: '19200' },
   'unit-id': { type: 'string', default: '1' },
   'catch-up-sec': { type: 'string', default: '300' },
@@ -102,7 +106,11 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): A
   const broker = readBroker({ ...values, truck }, env, problems);
   if (problems.length > 0 || scenario === undefined || format === undefined) return { kind: 'problems', problems };
   const serial = values.serial === undefined ? {} : { serial: { path: values.serial, baud, unitId } };
-  const options = { scenario, seed, voyageStartSec, truck, topic, format, catchUpSec, faults, ...serial };
+  const speakers = {
+    ...(values.lines === undefined ? {} : { textLine: { path: values.lines, baud } }),
+    ...(values.nmea === undefined ? {} : { nmeaLine: { path: values.nmea, baud } }),
+  };
+  const options = { ...speakers, scenario, seed, voyageStartSec, truck, topic, format, catchUpSec, faults, ...serial };
   return { kind: 'run', settings: { clock, broker, options } };
 }
 

@@ -4,6 +4,8 @@
  *   Clock --+-- every minute --> Voyage --> message --> FaultyPath --> Outbox --> device-mqtt --> gateway's broker
  *           |
  *           +-- when asked ----> Voyage --> registers <------------------------ device-modbus <-- gateway's poll
+ *           |
+ *           +-- each period ---> lines of text, NMEA 0183 ---------------> device-line --> gateway's serial port
  *
  * A sample bears the time it was due, however late it is taken or sent. After a restart, what was due in the last
  * minutes is sampled again, with the same values, since nobody knows whether it was sent; what is older is missed.
@@ -13,16 +15,21 @@
  */
 import { utf8ToBytes } from '@coldproof/wire';
 import type { Clock } from './clock.ts';
-import { runModbusDevice, type Line } from './device-modbus.ts';
+import { runLineDevice } from './device-line.ts';
+import { runModbusDevice } from './device-modbus.ts';
 import { runMqttDevice, type Link } from './device-mqtt.ts';
 import { FaultyPath, type FaultRates } from './fault.ts';
 import type { Log } from './log-line.ts';
+import { formatGga, formatRmc } from './nmea.ts';
 import { Outbox } from './outbox.ts';
 import { Random } from './random.ts';
+import { positionAt } from './route.ts';
 import { samplePeriodSec, scenarios, voyageSec, type ScenarioName } from './scenario.ts';
 import { formatJson } from './plain-json.ts';
 import { encodeSenmlCbor } from './senml-cbor.ts';
 import { formatSenml, type SenmlReading } from './senml.ts';
+import type { Line } from './serial-line.ts';
+import { formatTextLine } from './text-line.ts';
 import { Voyage, type SensorSample } from './voyage.ts';
 
 export type SimulatorDeps = {
@@ -47,10 +54,17 @@ export type SimulatorOptions = {
   readonly faults: FaultRates;
   /** With a serial line, the unit's own channels are on it and not on MQTT. */
   readonly serial?: { readonly path: string; readonly baud: number; readonly unitId: number };
+  /** A serial line on which a logger prints what its sensors say, as text. */
+  readonly textLine?: { readonly path: string; readonly baud: number };
+  /** A serial line of a satellite receiver. */
+  readonly nmeaLine?: { readonly path: string; readonly baud: number };
 };
 
 export const messageFormats = ['senml-json', 'senml-cbor', 'json'] as const;
 export type MessageFormat = (typeof messageFormats)[number];
+
+/** A receiver says more than anybody needs; each second would be usual. */
+const fixPeriodSec = 10;
 
 /** Real milliseconds that a stopping device still has for its outbox. */
 const lastSendsMsMax = 1_000;
@@ -65,6 +79,7 @@ export async function runSimulator(deps: SimulatorDeps, options: SimulatorOption
   deps.log('info', 'voyage-started', { scenario, seed, startsAt, voyageSec, isSerial: serial !== undefined });
   const tasks = [runMqttDevice({ ...deps, random }, topic, outbox, radio.signal)];
   if (serial !== undefined) tasks.push(runUnit(deps, options, serial, random, stop));
+  tasks.push(...runSpeakers(deps, options, random, stop));
   const sampling = sampleVoyage(deps, options, outbox, stop).then(async () => {
     await outbox.until((size) => size === 0, stop);
     if (!stop.aborted) deps.log('info', 'voyage-ended', { overwritten: outbox.overwritten });
@@ -159,6 +174,32 @@ function runUnit(
   };
   const openLine = () => deps.openLine(serial.path, serial.baud);
   return runModbusDevice({ ...deps, random, openLine }, { ...serial, sample }, signal);
+}
+
+/** The devices that speak by themselves. */
+function runSpeakers(
+  deps: SimulatorDeps,
+  options: SimulatorOptions,
+  random: Random,
+  signal: AbortSignal,
+): Promise<void>[] {
+  const { scenario, seed, voyageStartSec, textLine, nmeaLine } = options;
+  const voyage = new Voyage(scenarios[scenario], seed);
+  const atSec = (unixSec: number) => Math.max(0, unixSec - voyageStartSec);
+  const run = (line: SimulatorOptions['textLine'], periodSec: number, say: (unixSec: number) => string) => {
+    if (line === undefined) return [];
+    const openLine = () => deps.openLine(line.path, line.baud);
+    return [runLineDevice({ ...deps, random, openLine }, { periodSec, say }, signal)];
+  };
+  return [
+    ...run(textLine, samplePeriodSec, (unixSec) =>
+      formatTextLine(readingsOf(voyage.sampleAt(atSec(unixSec)), options.serial !== undefined)),
+    ),
+    ...run(nmeaLine, fixPeriodSec, (unixSec) => {
+      const position = positionAt(atSec(unixSec));
+      return formatRmc(unixSec, position) + formatGga(unixSec, position);
+    }),
+  ];
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

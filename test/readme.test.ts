@@ -47,6 +47,8 @@ devices:
   - name: TRUCK-7
     sensors:
 ${indent(blocks('yaml sensors').join(''), 6)}
+lines:
+${indent(blocks('yaml lines').join(''), 2)}
 sensorBroker: { port: 0, credentials: [{ username: T, passwordEnv: P, topics: ['#'] }] }
 uplink: { url: 'mqtt://o:1', logPublicKey: '${'ab'.repeat(32)}' }
 `);

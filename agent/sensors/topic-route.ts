@@ -5,7 +5,7 @@ import type { Refuse } from '../refusal.ts';
 import { decodeSenml, type SenmlRecord } from './senml.ts';
 import type { SensorSample } from './sensor.ts';
 import { coversTopic, hasWildcard } from './topic-filter.ts';
-import { jsonBytesMax, mapJson, parseJson, type MappingReason, type ValueMapping } from './value-mapping.ts';
+import { jsonBytesMax, mapJson, parseJson, type MappingReason, type JsonMapping } from './value-mapping.ts';
 
 type Destination = { readonly device: string; readonly channel: number };
 
@@ -13,7 +13,7 @@ type Destination = { readonly device: string; readonly channel: number };
 type Route = {
   /** By resolved name. */
   readonly senml: Map<string, Destination>;
-  readonly json: { readonly destination: Destination; readonly mapping: ValueMapping }[];
+  readonly json: { readonly destination: Destination; readonly mapping: JsonMapping }[];
 };
 
 export class TopicRoutes {
@@ -26,13 +26,13 @@ export class TopicRoutes {
   constructor(devices: readonly DeviceConfig[], refuse: Refuse) {
     this.#refuse = refuse;
     for (const { name: device, sensors } of devices) {
-      for (const { channel, mqtt } of sensors) {
-        if (mqtt === undefined) continue;
-        const routes = hasWildcard(mqtt.topic) ? this.#patterns : this.#plain;
-        const route: Route = routes.get(mqtt.topic) ?? { senml: new Map(), json: [] };
-        routes.set(mqtt.topic, route);
-        if ('name' in mqtt) route.senml.set(mqtt.name, { device, channel });
-        else route.json.push({ destination: { device, channel }, mapping: mqtt.mapping });
+      for (const { channel, source } of sensors) {
+        if (source.kind !== 'senml' && source.kind !== 'json') continue;
+        const routes = hasWildcard(source.topic) ? this.#patterns : this.#plain;
+        const route: Route = routes.get(source.topic) ?? { senml: new Map(), json: [] };
+        routes.set(source.topic, route);
+        if (source.kind === 'senml') route.senml.set(source.name, { device, channel });
+        else route.json.push({ destination: { device, channel }, mapping: source.mapping });
       }
     }
   }

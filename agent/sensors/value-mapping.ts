@@ -18,11 +18,19 @@ export type Scaling = {
   readonly words: ReadonlyMap<string, number>;
 };
 
-export type ValueMapping = Scaling & {
+/** Of a JSON document. */
+export type JsonMapping = Scaling & {
   /** JSON pointers, as reference tokens. */
   readonly value: readonly string[];
   /** Undefined: a sample is of when its message came. */
   readonly time: readonly string[] | undefined;
+  readonly timeFormat: TimeFormat;
+};
+
+/** Of a line of text. */
+export type PatternMapping = Scaling & {
+  /** Matches the whole line; group `value`, and `time` where the line has one. */
+  readonly pattern: RegExp;
   readonly timeFormat: TimeFormat;
 };
 
@@ -50,7 +58,7 @@ export function parseJson(bytes: Uint8Array): Verdict<unknown, 'json-malformed'>
 /** Undefined when the document does not have this value at all, as when each message tells only what has changed. */
 export function mapJson(
   document: unknown,
-  mapping: ValueMapping,
+  mapping: JsonMapping,
   arrivedSec: number,
 ): Verdict<Omit<RawSample, 'unit'> | undefined, MappingReason> {
   const said = valueAt(document, mapping.value);
@@ -64,6 +72,19 @@ export function mapJson(
     return reject('time-malformed', `/${mapping.time?.join('/') ?? ''}: expected a time as ${mapping.timeFormat}`);
   }
   return accept({ timeSec, value: readValue(said, mapping) });
+}
+
+/** Undefined for a line that the pattern is not of. */
+export function mapLine(
+  line: string,
+  { pattern, timeFormat, ...scaling }: PatternMapping,
+  arrivedSec: number,
+): Verdict<Omit<RawSample, 'unit'> | undefined, MappingReason> {
+  const groups = pattern.exec(line)?.groups;
+  if (groups === undefined) return accept(undefined);
+  const timeSec = Object.hasOwn(groups, 'time') ? readTime(groups['time'], timeFormat) : arrivedSec;
+  if (timeSec === undefined) return reject('time-malformed', `(?<time>): expected a time as ${timeFormat}`);
+  return accept({ timeSec, value: readValue(groups['value'], scaling) });
 }
 
 /** `said`: a text, a number, true, false or null. */

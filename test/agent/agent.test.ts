@@ -6,7 +6,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import t, { type Test } from 'tap';
 import { bytesToHex, flags, formatTopic, marks } from '@coldproof/wire';
 import type { RunningAgent } from '@coldproof/agent/agent';
-import type { SenmlSource } from '@coldproof/agent/config-sensor';
+import type { SenmlSource } from '@coldproof/agent/config-source';
 import { Journal } from '@coldproof/agent/journal';
 import { openKeyFile } from '@coldproof/agent/key-store';
 import { OperatingError } from '@coldproof/agent/operating-error';
@@ -251,8 +251,8 @@ t.test('two devices: two keys, two chains, two connections, nothing in common', 
       ...truck,
       name: 'TRUCK-8',
       sensors: truck.sensors.map((sensor) => {
-        const mqtt = sensor.mqtt as SenmlSource;
-        return { ...sensor, mqtt: { topic: rename(mqtt.topic), name: rename(mqtt.name) } };
+        const source = sensor.source as SenmlSource;
+        return { ...sensor, source: { ...source, topic: rename(source.topic), name: rename(source.name) } };
       }),
     },
   ];

@@ -24,7 +24,12 @@ devices:
         mqtt: { topic: zigbee/+/ambient, value: /celsius, time: /ts, timeFormat: unix-ms, words: { off: -127 } }
       - channel: supply-air
         modbus: { line: unit, function: 4, register: 1, type: int16, scale: 0.1, invalid: [0x7fff] }
+      - channel: cargo-probe-2
+        text: { line: logger, pattern: 'T2=(?<value>[-0-9.]+)(;.*)?', scale: 0.1 }
+      - { channel: latitude, nmea: { line: gps } }
 lines:
+  - { name: logger, path: /dev/ttyUSB1, protocol: text, checksum: crc16, sampleSec: 60 }
+  - { name: gps, path: /dev/ttyUSB2, protocol: nmea, sampleSec: 60 }
   - { name: unit, path: /dev/ttyUSB0, baud: 19200, unitId: 1, pollSec: 60, timeoutMs: 1000 }
 sensorBroker:
   host: 127.0.0.1
@@ -48,7 +53,8 @@ t.test('the example of the documentation, with every default', (t) => {
     http: { host: '127.0.0.1', port: 9464 },
   });
   const [probe, ambient, supply] = config.devices[0]!.sensors;
-  t.same(ambient!.mqtt, {
+  t.same(ambient!.source, {
+    kind: 'json',
     topic: 'zigbee/+/ambient',
     mapping: {
       value: ['celsius'],
@@ -64,9 +70,13 @@ t.test('the example of the documentation, with every default', (t) => {
     channel: 1,
     unit: 'Cel',
     stuckSamples: undefined,
-    modbus: { wordOrder: 'high-first', scale: 0.1, offset: 0, invalid: [0x7fff] },
+    source: { kind: 'modbus', wordOrder: 'high-first', scale: 0.1, offset: 0, invalid: [0x7fff], unitId: undefined },
   });
-  t.match(config.lines[0], { parity: 'none', stopBits: 1 });
+  t.match(config.lines, [
+    { protocol: 'text', baud: 9_600, checksum: 'crc16', parity: 'none', stopBits: 1 },
+    { protocol: 'nmea', baud: 4_800, checksum: 'xor' },
+    { protocol: 'modbus', baud: 19_200, timeoutMs: 1_000 },
+  ]);
   t.end();
 });
 
@@ -104,15 +114,37 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ['topic: zigbee/+/ambient', 'topic: zigbee/+x/ambient', 'sensors[1].mqtt.topic: expected a topic of 1 to 256'],
   ['topic: zigbee/+/ambient', 'topic: +/TRUCK-7', 'sensors[1].mqtt.topic: expected another topic than the SenML of'],
   ['topic: zigbee/+/ambient', 'topic: +/+/ambient', 'mqtt.topic: expected a topic of one of sensorBroker.credentials'],
+  [
+    "pattern: 'T2=(?<value>[-0-9.]+)(;.*)?'",
+    'pattern: T2=(.*)',
+    'text.pattern: expected a regular expression with (?<v',
+  ],
+  [
+    "pattern: 'T2=(?<value>[-0-9.]+)(;.*)?'",
+    "pattern: '(?<value>(a+)+)'",
+    'no group of it repeated, got "(?<value>(a+)+)"',
+  ],
+  ["pattern: 'T2=(?<value>[-0-9.]+)(;.*)?'", "pattern: '(?<value>['", 'text.pattern: expected', 'Unterminated'],
+  ["pattern: 'T2=", "value: /a, pattern: 'T2=", 'text.pattern: expected one of pattern and value (JSON), and not both'],
+  ["pattern: 'T2=", "time: /a, pattern: 'T2=", 'text.time: expected nothing: with a pattern, its group (?<time>...)'],
+  ['text: { line: logger', 'text: { line: gps', 'sensors[3].text.line: expected a line of protocol text, got "gps"'],
+  ['channel: latitude', 'channel: humidity', 'sensors[4].nmea: expected latitude or longitude, got "humidity"'],
+  ['nmea: { line: gps }', 'nmea: { line: gpx }', 'sensors[4].nmea.line: expected the name of one of lines, got "gpx"'],
+  ['protocol: nmea', 'protocol: ubx', 'lines[1].protocol: expected one of modbus, text, nmea, got "ubx"'],
+  ['protocol: nmea', 'protocol: nmea, checksum: none', 'lines[1].checksum: expected nothing: a nmea line has no'],
+  ['checksum: crc16', 'checksum: md5', 'lines[0].checksum: expected one of none, xor, crc16, got "md5"'],
+  ['checksum: crc16', 'pollSec: 5', 'lines[0].pollSec: expected nothing: a text line has no pollSec, got 5'],
+  ['unitId: 1, ', '', 'lines[2].unitId: expected an integer, 1 <= n <= 247, got nothing'],
+  ['modbus: {', 'nmea: { line: gps }\n        modbus: {', 'sensors[2].modbus: expected one of mqtt, modbus, text and'],
   ['line: unit', 'line: other', 'devices[0].sensors[2].modbus.line: expected the name of one of lines, got "other"'],
   ['function: 4', 'function: 1', 'devices[0].sensors[2].modbus.function: expected one of 3, 4, got 1'],
   ['register: 1,', 'register: 65536,', 'devices[0].sensors[2].modbus.register: expected an integer'],
   ['type: int16', 'type: int8', 'devices[0].sensors[2].modbus.type: expected one of int16, uint16, int32'],
   ['scale: 0.1', 'scale: .inf', 'devices[0].sensors[2].modbus.scale: expected a number'],
-  ['path: /dev/ttyUSB0', 'path: COM3', 'lines[0].path: expected an absolute path, got "COM3"'],
-  ['baud: 19200', 'baud: 19201', 'lines[0].baud: expected one of 1200, 2400'],
-  ['unitId: 1', 'unitId: 248', 'lines[0].unitId: expected an integer, 1 <= n <= 247, got 248'],
-  ['pollSec: 60', 'pollSec: 0', 'lines[0].pollSec: expected an integer, 1 <= n <= 3600, got 0'],
+  ['path: /dev/ttyUSB0', 'path: COM3', 'lines[2].path: expected an absolute path, got "COM3"'],
+  ['baud: 19200', 'baud: 19201', 'lines[2].baud: expected one of 1200, 2400'],
+  ['unitId: 1', 'unitId: 248', 'lines[2].unitId: expected an integer, 1 <= n <= 247, got 248'],
+  ['pollSec: 60', 'pollSec: 0', 'lines[2].pollSec: expected an integer, 1 <= n <= 3600, got 0'],
   ['port: 1884', 'port: 99999', 'sensorBroker.port: expected an integer, 0 <= n <= 65535'],
   ['passwordEnv: SENSOR_PASSWORD', 'password: hunter2', 'sensorBroker.credentials[0].password: expected one of'],
   [

@@ -8,7 +8,8 @@ import { SerialPort } from 'serialport';
 import t, { type Test } from 'tap';
 import { realClock, type Clock } from '@coldproof/agent/clock';
 import type { DeviceConfig } from '@coldproof/agent/config';
-import type { LineConfig, ModbusSource } from '@coldproof/agent/config-sensor';
+import type { ModbusLineConfig } from '@coldproof/agent/config-line';
+import type { ModbusSource } from '@coldproof/agent/config-source';
 import { Refusals } from '@coldproof/agent/refusal';
 import { decodeRegister, startModbusLine } from '@coldproof/agent/sensors/modbus';
 import type { SensorSample } from '@coldproof/agent/sensors/sensor';
@@ -60,13 +61,16 @@ function clockAt(speed: number): Clock {
   };
 }
 
-function lineAt(path: string): LineConfig {
-  return { name: 'unit', path, baud: 19_200, parity: 'none', stopBits: 1, unitId: 1, pollSec: 1, timeoutMs: 60 };
+function lineAt(path: string): ModbusLineConfig {
+  const port = { name: 'unit', path, baud: 19_200, parity: 'none', stopBits: 1 } as const;
+  return { ...port, protocol: 'modbus', unitId: 1, pollSec: 1, timeoutMs: 60 };
 }
 
 function source(register: number, rest: Partial<ModbusSource> = {}): ModbusSource {
   return {
+    kind: 'modbus',
     line: 'unit',
+    unitId: undefined,
     function: 4,
     register,
     type: 'int16',
@@ -79,11 +83,10 @@ function source(register: number, rest: Partial<ModbusSource> = {}): ModbusSourc
 }
 
 function truckWith(sources: readonly (readonly [channel: number, source: ModbusSource])[]): DeviceConfig[] {
-  const sensors = sources.map(([channel, modbus]) => ({
+  const sensors = sources.map(([channel, source]) => ({
     channel,
     unit: 'Cel',
-    mqtt: undefined,
-    modbus,
+    source,
     range: undefined,
     invalid: [],
     stuckSamples: undefined,
@@ -114,7 +117,7 @@ async function closeSlave(slave: ServerSerial): Promise<void> {
   });
 }
 
-function startLine(t: Test, line: LineConfig, devices: DeviceConfig[], speed = 10) {
+function startLine(t: Test, line: ModbusLineConfig, devices: DeviceConfig[], speed = 10) {
   const refusals = new Refusals(() => undefined);
   const delivered: SensorSample[] = [];
   const events: string[] = [];

@@ -5,7 +5,7 @@ import { Refusals } from '@coldproof/agent/refusal';
 import { parsePointer, valueAt } from '@coldproof/agent/sensors/json-pointer';
 import { coversTopic, isTopicFilter, topicsOverlap } from '@coldproof/agent/sensors/topic-filter';
 import { TopicRoutes } from '@coldproof/agent/sensors/topic-route';
-import { jsonBytesMax, mapJson, readTime, readValue, type ValueMapping } from '@coldproof/agent/sensors/value-mapping';
+import { jsonBytesMax, mapJson, readTime, readValue, type JsonMapping } from '@coldproof/agent/sensors/value-mapping';
 import { encodeMessage, readingsOf, type MessageFormat } from '@coldproof/firmware-sim/simulator';
 import { scenarios } from '@coldproof/firmware-sim/scenario';
 import { Voyage } from '@coldproof/firmware-sim/voyage';
@@ -77,7 +77,7 @@ t.test('MQTT 3.1.1 section 4.7: filters', (t) => {
   t.end();
 });
 
-const plain: ValueMapping = {
+const plain: JsonMapping = {
   value: ['v'],
   time: undefined,
   timeFormat: 'unix-sec',
@@ -88,7 +88,7 @@ const plain: ValueMapping = {
 
 t.test('values: numbers, numbers as text, words, booleans; the rest is no value', (t) => {
   const door = { ...plain, words: new Map(Object.entries({ open: 1, closed: 0, true: 0, false: 1 })) };
-  const rows: readonly [mapping: ValueMapping, said: unknown, expected: number | boolean | undefined][] = [
+  const rows: readonly [mapping: JsonMapping, said: unknown, expected: number | boolean | undefined][] = [
     [plain, 4.25, 4.25],
     [plain, '4.25', 4.25],
     [plain, ' -40 ', -40],
