@@ -36,6 +36,14 @@ export function checkRelations(root: unknown, place: Place): void {
     if (typeof topic === 'string' && !allowedTopics.some((allowed) => coversTopic(allowed, topic))) {
       mqtt.place.key('topic').problem(topic, 'a topic of one of sensorBroker.credentials');
     }
+    const sparkplug = inside(each, 'sparkplug');
+    const [group, node] = [at(sparkplug.value, 'group'), at(sparkplug.value, 'node')];
+    if (typeof group === 'string' && typeof node === 'string') {
+      const needed = `spBv1.0/${group}/+/${node}/#`;
+      if (!allowedTopics.some((allowed) => coversTopic(allowed, needed))) {
+        sparkplug.place.key('node').problem(node, `${needed} among the topics of sensorBroker.credentials`);
+      }
+    }
     for (const protocol of ['modbus', 'text', 'nmea'] as const) {
       const source = inside(each, protocol);
       const line = at(source.value, 'line');

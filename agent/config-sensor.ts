@@ -1,7 +1,7 @@
 /** The sensors' part of the configuration: what each measures, where its values come from, what to make of them. */
 import { channelName, channels, faultValue, isTemperature, parseChannel } from '@coldproof/wire';
 import { finite, integer, list, optional, record, text, type Field, type Formed, type Place } from './config-field.ts';
-import { modbusSource, mqttSource, nmeaSource, textSource, type Source } from './config-source.ts';
+import { modbusSource, mqttSource, nmeaSource, sparkplugSource, textSource, type Source } from './config-source.ts';
 import type { SamplerTerms } from './sample.ts';
 import { toChannelInteger, unitsOf } from './unit.ts';
 
@@ -19,6 +19,7 @@ const sensorShape = {
   modbus: optional(modbusSource),
   text: optional(textSource),
   nmea: optional(nmeaSource),
+  sparkplug: optional(sparkplugSource),
   range: optional(list(finite(-1e9, 1e9), 2, 2)),
   invalid: optional(list(finite(-1e9, 1e9), 0, 16), []),
   // With 2, two equal samples in a row would already be no evidence.
@@ -59,11 +60,14 @@ function checkSensor(formed: Formed<typeof sensorShape>, place: Place): SensorCo
 }
 
 /** The one way that the sensor speaks. */
-function sourceOf({ channel, mqtt, modbus, text, nmea }: Formed<typeof sensorShape>, place: Place): Source | null {
-  const given = Object.entries({ mqtt, modbus, text, nmea }).filter(([, source]) => source !== undefined);
+function sourceOf(formed: Formed<typeof sensorShape>, place: Place): Source | null {
+  const { channel, mqtt, modbus, text, nmea, sparkplug } = formed;
+  const given = Object.entries({ mqtt, modbus, text, nmea, sparkplug }).filter(([, source]) => source !== undefined);
   if (given.length !== 1) {
     const keys = given.map(([key]) => key).join(' and ');
-    return place.key(given[0]?.[0] ?? 'mqtt').problem(keys || undefined, 'one of mqtt, modbus, text and nmea');
+    return place
+      .key(given[0]?.[0] ?? 'mqtt')
+      .problem(keys || undefined, 'one of mqtt, modbus, text, nmea and sparkplug');
   }
   if (nmea !== undefined && channel !== channels.latitude && channel !== channels.longitude) {
     return place.key('nmea').problem(channel === null ? undefined : channelName(channel), 'latitude or longitude');

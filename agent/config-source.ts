@@ -48,7 +48,17 @@ export type TextSource = {
 /** The position channels of an NMEA 0183 line. */
 export type NmeaSource = { readonly kind: 'nmea'; readonly line: string };
 
-export type Source = SenmlSource | JsonSource | ModbusSource | TextSource | NmeaSource;
+/** A metric of a Sparkplug B edge node, or of a device of it. */
+export type SparkplugSource = Scaling & {
+  readonly kind: 'sparkplug';
+  readonly group: string;
+  readonly node: string;
+  /** Undefined: a metric of the node itself. */
+  readonly device: string | undefined;
+  readonly metric: string;
+};
+
+export type Source = SenmlSource | JsonSource | ModbusSource | TextSource | NmeaSource | SparkplugSource;
 
 const filterBound = 'a topic of 1 to 256 characters, + and # as whole levels only, not under $';
 
@@ -161,6 +171,25 @@ export const textSource: Field<TextSource> = record(textShape, (formed, place) =
 export const nmeaSource: Field<NmeaSource> = record({ line: name }, ({ line }) =>
   line === null ? null : { kind: 'nmea', line },
 );
+
+/** tck-id-topic-structure-namespace-valid-group-id and its like: no characters that topics reserve. */
+const sparkplugId = text(/^[^+/#\0]{1,64}$/, 'a Sparkplug id of 1 to 64 characters without + / #');
+
+const sparkplugShape = {
+  group: sparkplugId,
+  node: sparkplugId,
+  device: optional(sparkplugId),
+  metric: text(/^[^\0]{1,256}$/, 'the name of a metric, 1 to 256 characters'),
+  scale: optional(finite(-1e6, 1e6)),
+  offset: optional(finite(-1e9, 1e9)),
+  words: optional(words),
+};
+
+export const sparkplugSource: Field<SparkplugSource> = record(sparkplugShape, (formed) => {
+  const { group, node, device, metric, ...scaling } = formed;
+  if (group === null || node === null || device === null || metric === null) return null;
+  return { kind: 'sparkplug', group, node, device, metric, ...scalingOf(scaling) };
+});
 
 export const modbusSource: Field<ModbusSource> = record(
   {

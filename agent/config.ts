@@ -42,6 +42,8 @@ export type BrokerConfig = {
   readonly host: string;
   readonly port: number;
   readonly credentials: readonly CredentialConfig[];
+  /** The id under which edge nodes find their primary host application. */
+  readonly sparkplugHost: string;
 };
 
 export type UplinkConfig = {
@@ -76,6 +78,10 @@ const seriesOverheadBytes = 12;
 const environmentName = text(/^[A-Z_][A-Z0-9_]{0,127}$/, 'the NAME_OF_A_VARIABLE');
 const host = optional(text(/^[A-Za-z0-9.:-]{1,253}$/, 'a host name or an address'), '127.0.0.1');
 const port = integer(0, 65_535);
+const sparkplugHost = optional(
+  text(/^[^+/#\0]{1,64}$/, 'a Sparkplug id of 1 to 64 characters without + / #'),
+  'coldproof',
+);
 
 /** `passwordEnv` or `passwordFile` beside each other: exactly one. */
 function secretOf(
@@ -152,7 +158,7 @@ const agent: Field<AgentConfig> = record(
     passphraseFile: optional(path),
     devices: list(device, 1, devicesMax),
     lines: optional(list(line, 0, linesMax), []),
-    sensorBroker: optional(record({ host, port, credentials: list(credential, 1, 256) })),
+    sensorBroker: optional(record({ host, port, credentials: list(credential, 1, 256), sparkplugHost })),
     uplink,
     http: optional(record({ host, port }), { host: '127.0.0.1', port: 9464 }),
   },

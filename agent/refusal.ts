@@ -3,6 +3,7 @@ import type { Log } from './log-line.ts';
 import type { SampleReason } from './sample.ts';
 import type { NmeaReason } from './sensors/nmea.ts';
 import type { SenmlReason } from './sensors/senml.ts';
+import type { SparkplugReason } from './sensors/sparkplug.ts';
 import type { TextLineReason } from './sensors/text-line.ts';
 import type { MappingReason } from './sensors/value-mapping.ts';
 
@@ -12,11 +13,12 @@ export type RefusalReason =
   | MappingReason
   | TextLineReason
   | NmeaReason
+  | SparkplugReason
   /** A local sensor with a wrong name or password. */
   | 'sensor-credentials-wrong'
   /** A topic that the sensor's credentials do not cover, or that belongs to no sensor. */
   | 'topic-not-allowed'
-  /** `$SYS`, which steers the broker itself. */
+  /** `$SYS`, which steers the broker itself, or a topic of Sparkplug commands, which are the agent's alone. */
   | 'topic-reserved'
   /** A retained reading would be served again as if it were new. */
   | 'publish-retained'

@@ -21,6 +21,7 @@ export const usage = `usage: node firmware-sim/dist/main.js [options]
   --truck NAME           SenML base name (default TRUCK-7)
   --topic TOPIC          (default sensors/TRUCK)
   --format FORMAT        of the messages: ${messageFormats.join(', ')} (default senml-json)
+  --sparkplug GROUP      a Sparkplug B edge node of this group, named as the truck, in place of --topic
   --serial PATH          serial line for the unit's own channels, as a Modbus RTU slave
   --lines PATH           serial line on which a logger prints the same as text, with an XOR checksum
   --nmea PATH            serial line of a satellite receiver (NMEA 0183)
@@ -56,6 +57,7 @@ const optionTypes = {
   format: { type: 'string', default: 'senml-json' },
   serial: { type: 'string' },
   lines: { type: 'string' },
+  sparkplug: { type: 'string' },
   nmea: { type: 'string' },
   baud: { type: 'string', default: '19200' },
   'unit-id': { type: 'string', default: '1' },
@@ -103,10 +105,15 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): A
   if (format === undefined) {
     problems.push(`--format: expected one of ${messageFormats.join(', ')}, got ${values.format}`);
   }
+  const group = values.sparkplug;
+  if (group !== undefined && !/^[^+/#\0]{1,64}$/.test(group)) {
+    problems.push(`--sparkplug: expected 1 to 64 characters without + / #, got ${group}`);
+  }
   const broker = readBroker({ ...values, truck }, env, problems);
   if (problems.length > 0 || scenario === undefined || format === undefined) return { kind: 'problems', problems };
   const serial = values.serial === undefined ? {} : { serial: { path: values.serial, baud, unitId } };
   const speakers = {
+    ...(group === undefined ? {} : { sparkplugGroup: group }),
     ...(values.lines === undefined ? {} : { textLine: { path: values.lines, baud } }),
     ...(values.nmea === undefined ? {} : { nmeaLine: { path: values.nmea, baud } }),
   };

@@ -7,6 +7,8 @@
  *           |
  *           +-- each period ---> lines of text, NMEA 0183 ---------------> device-line --> gateway's serial port
  *
+ * With Sparkplug B, device-sparkplug stands in the place of path, outbox and device-mqtt.
+ *
  * A sample bears the time it was due, however late it is taken or sent. After a restart, what was due in the last
  * minutes is sampled again, with the same values, since nobody knows whether it was sent; what is older is missed.
  *
@@ -17,7 +19,8 @@ import { utf8ToBytes } from '@coldproof/wire';
 import type { Clock } from './clock.ts';
 import { runLineDevice } from './device-line.ts';
 import { runModbusDevice } from './device-modbus.ts';
-import { runMqttDevice, type Link } from './device-mqtt.ts';
+import { runMqttDevice, type Broker, type Link } from './device-mqtt.ts';
+import { SparkplugDevice } from './device-sparkplug.ts';
 import { FaultyPath, type FaultRates } from './fault.ts';
 import type { Log } from './log-line.ts';
 import { formatGga, formatRmc } from './nmea.ts';
@@ -37,7 +40,7 @@ export type SimulatorDeps = {
   readonly clock: Clock;
   readonly realClock: Clock;
   readonly log: Log;
-  readonly openLink: (signal: AbortSignal) => Promise<Link>;
+  readonly openLink: (signal: AbortSignal, session?: Pick<Broker, 'will' | 'onMessage'>) => Promise<Link>;
   readonly openLine: (path: string, baud: number) => Promise<Line>;
 };
 
@@ -56,6 +59,8 @@ export type SimulatorOptions = {
   readonly serial?: { readonly path: string; readonly baud: number; readonly unitId: number };
   /** A serial line on which a logger prints what its sensors say, as text. */
   readonly textLine?: { readonly path: string; readonly baud: number };
+  /** A Sparkplug edge node, named as the truck, in this group; in place of the messages on `topic`. */
+  readonly sparkplugGroup?: string;
   /** A serial line of a satellite receiver. */
   readonly nmeaLine?: { readonly path: string; readonly baud: number };
 };
@@ -77,10 +82,11 @@ export async function runSimulator(deps: SimulatorDeps, options: SimulatorOption
   const stop = AbortSignal.any([signal, radio.signal]);
   const startsAt = new Date(voyageStartSec * 1_000).toISOString();
   deps.log('info', 'voyage-started', { scenario, seed, startsAt, voyageSec, isSerial: serial !== undefined });
-  const tasks = [runMqttDevice({ ...deps, random }, topic, outbox, radio.signal)];
+  const edge = sparkplugOf({ ...deps, random }, options);
+  const tasks = [edge?.run(radio.signal) ?? runMqttDevice({ ...deps, random }, topic, outbox, radio.signal)];
   if (serial !== undefined) tasks.push(runUnit(deps, options, serial, random, stop));
   tasks.push(...runSpeakers(deps, options, random, stop));
-  const sampling = sampleVoyage(deps, options, outbox, stop).then(async () => {
+  const sampling = sampleVoyage(deps, options, edge ?? outbox, stop).then(async () => {
     await outbox.until((size) => size === 0, stop);
     if (!stop.aborted) deps.log('info', 'voyage-ended', { overwritten: outbox.overwritten });
     await untilAborted(stop);
@@ -104,7 +110,7 @@ export async function runSimulator(deps: SimulatorDeps, options: SimulatorOption
 async function sampleVoyage(
   deps: SimulatorDeps,
   options: SimulatorOptions,
-  outbox: Outbox,
+  radio: Outbox | SparkplugDevice,
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, log } = deps;
@@ -121,12 +127,16 @@ async function sampleVoyage(
     logEvents(log, options.scenario, atSec);
     const readings = readingsOf(voyage.sampleAt(atSec), options.serial !== undefined);
     const sampleSec = options.voyageStartSec + atSec;
+    if (radio instanceof SparkplugDevice) {
+      radio.sample(sampleSec, readings);
+      continue;
+    }
     const payload = encodeMessage(options, sampleSec, readings);
     const { sent, faults } = path.pass(atSec, payload);
     for (const fault of faults) log('warn', 'fault-made', { fault, atSec });
-    for (const each of sent) outbox.add(each, each === payload ? sampleSec : undefined);
+    for (const each of sent) radio.add(each, each === payload ? sampleSec : undefined);
   }
-  for (const each of path.flush()) outbox.add(each);
+  if (radio instanceof Outbox) for (const each of path.flush()) radio.add(each);
 }
 
 export function encodeMessage(
@@ -174,6 +184,14 @@ function runUnit(
   };
   const openLine = () => deps.openLine(serial.path, serial.baud);
   return runModbusDevice({ ...deps, random, openLine }, { ...serial, sample }, signal);
+}
+
+function sparkplugOf(
+  deps: SimulatorDeps & { readonly random: Random },
+  { sparkplugGroup, truck }: SimulatorOptions,
+): SparkplugDevice | undefined {
+  if (sparkplugGroup === undefined) return undefined;
+  return new SparkplugDevice(deps, { group: sparkplugGroup, node: truck, device: 'sensors' });
 }
 
 /** The devices that speak by themselves. */

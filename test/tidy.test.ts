@@ -123,6 +123,8 @@ t.test('one door for each heavy dependency', (t) => {
     'better-sqlite3': /^(oracle\/store(-[a-z]+)?|agent\/journal(-[a-z]+)?)\.ts$/,
     serialport: /^(agent\/sensors\/serial-port|firmware-sim\/serial-line)\.ts$/,
     'modbus-serial': /^agent\/sensors\/modbus\.ts$/,
+    'sparkplug-payload/lib/sparkplugPayloadProto.js': /^agent\/sensors\/sparkplug-payload\.ts$/,
+    'sparkplug-payload': /^firmware-sim\/sparkplug\.ts$/,
     'nmea-simple': /^agent\/sensors\/nmea\.ts$/,
     mqtt: /^(agent\/(forward|link)|oracle\/receive|firmware-sim\/device-mqtt)\.ts$/,
     solc: /^contracts\/build\.ts$/,

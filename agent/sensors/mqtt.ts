@@ -5,7 +5,8 @@
  *
  * What is wrong with a message is counted by reason, and the message is acknowledged all the same: MQTT 3.1.1 has no
  * refusal, and a sensor would send an unacknowledged one again for ever. Nobody can subscribe here, so a message that
- * was not taken goes nowhere. Only for `$SYS`, which steers the broker itself, is the connection closed.
+ * was not taken goes nowhere. Only for topics that steer, `$SYS` the broker and NCMD an edge node, is the connection
+ * closed. A Sparkplug edge node may listen to its own commands, which are this agent's.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
@@ -15,6 +16,8 @@ import { asError, describeError, OperatingError } from '../operating-error.ts';
 import { gateSocket } from './packet-gate.ts';
 import { senmlBytesMax } from './senml.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensor.ts';
+import { isSparkplugCommand } from './sparkplug.ts';
+import { SparkplugHost, type HostMessage } from './sparkplug-host.ts';
 import { coversTopic } from './topic-filter.ts';
 import { TopicRoutes } from './topic-route.ts';
 
@@ -40,6 +43,7 @@ export async function openSensorBroker(
     maxInflightInbound: 64,
     connectTimeout: 10_000,
   });
+  intake.speakThrough(broker);
   for (const event of ['clientError', 'connectionError'] as const) {
     broker.on(event, (client: Client, error: Error) => {
       deps.log('info', 'sensor-connection-ended', { client: client.id, why: error.message });
@@ -57,6 +61,7 @@ export async function openSensorBroker(
   return {
     port,
     async stop() {
+      await intake.takeLeave();
       const closed = new Promise<void>((resolve) => {
         server.close(() => resolve());
       });
@@ -75,12 +80,14 @@ type Login = { readonly digest: Buffer; readonly topics: readonly string[] };
 class Intake {
   readonly #logins: ReadonlyMap<string, Login>;
   readonly #routes: TopicRoutes;
+  readonly #sparkplug: SparkplugHost;
+  #broker: Aedes | undefined;
   readonly #users = new WeakMap<Client, Login>();
   readonly #deps: SensorDeps;
   readonly #underWay = new Set<Promise<void>>();
 
   constructor(
-    { credentials }: BrokerConfig,
+    { credentials, sparkplugHost }: BrokerConfig,
     devices: readonly DeviceConfig[],
     passwords: ReadonlyMap<string, string>,
     deps: SensorDeps,
@@ -92,6 +99,28 @@ class Intake {
       }),
     );
     this.#routes = new TopicRoutes(devices, deps.refuse);
+    this.#sparkplug = new SparkplugHost(sparkplugHost, devices, deps.refuse);
+  }
+
+  /** From now on edge nodes are answered; they wait for the host's state (tck-id-host-topic-phid-birth-required). */
+  speakThrough(broker: Aedes): void {
+    this.#broker = broker;
+    if (this.#sparkplug.hasNodes) void this.#say(this.#sparkplug.state(true, this.#deps.clock.nowMs()));
+  }
+
+  /** tck-id-host-topic-phid-death-required */
+  async takeLeave(): Promise<void> {
+    if (this.#sparkplug.hasNodes) await this.#say(this.#sparkplug.state(false, this.#deps.clock.nowMs()));
+  }
+
+  #say({ topic, payload, retain }: HostMessage): Promise<void> {
+    const packet = { cmd: 'publish', topic, payload: Buffer.from(payload), qos: 0, retain, dup: false } as const;
+    return new Promise((resolve) => {
+      this.#broker?.publish(packet, (error) => {
+        if (error) this.#deps.log('warn', 'sparkplug-unsaid', { topic, why: error.message });
+        resolve();
+      });
+    });
   }
 
   /** Resolves when every message that came in has been answered. */
@@ -102,9 +131,10 @@ class Intake {
   options(): AedesOptions {
     return {
       preConnect: (_client, packet, done) => {
-        // A will would be published by the broker in the sensor's name, past the fsync, and past the topic check.
-        if (packet.will !== undefined) {
-          this.#deps.refuse('will-not-allowed', `will: expected none, got one on ${packet.will.topic.slice(0, 80)}`);
+        // A will is no reading; only an edge node's death certificate says something (and comes through #take).
+        const { will } = packet;
+        if (will !== undefined && !this.#sparkplug.allowsWill(will.topic, will.retain === true)) {
+          this.#deps.refuse('will-not-allowed', `will: expected none, got one on ${will.topic.slice(0, 80)}`);
           delete packet.will;
         }
         done(null, true);
@@ -122,7 +152,13 @@ class Intake {
         this.#deps.refuse('sensor-credentials-wrong', `username: got "${(username ?? '').slice(0, 64)}"`);
         done(null, false);
       },
-      authorizeSubscribe: (_client, { topic }, done) => {
+      authorizeSubscribe: (client, subscription, done) => {
+        const { topic } = subscription;
+        const allowed = this.#users.get(client)?.topics ?? [];
+        if (this.#sparkplug.allowsSubscription(topic, allowed)) {
+          done(null, subscription);
+          return;
+        }
         this.#deps.refuse('subscription-not-allowed', `subscription to ${topic.slice(0, 80)}`);
         // A null subscription is answered with the failure code of SUBACK (MQTT 3.1.1 §3.9.3).
         done(null, null);
@@ -136,15 +172,16 @@ class Intake {
         this.#underWay.add(taken);
         void taken.finally(() => this.#underWay.delete(taken));
       },
-      authorizeForward: () => null,
+      // Nobody but this host publishes where an edge node may listen.
+      authorizeForward: (_client, packet) => (isSparkplugCommand(packet.topic) ? packet : null),
     };
   }
 
   /** Returns when the message may be acknowledged: journaled, or turned away and counted. */
   async #take(client: Client | null, packet: PublishPacket): Promise<void> {
-    if (packet.topic.startsWith('$')) {
+    if (packet.topic.startsWith('$') || isSparkplugCommand(packet.topic)) {
       this.#deps.refuse('topic-reserved', `topic: got ${packet.topic.slice(0, 80)}`);
-      throw new Error('topics under $ are reserved');
+      throw new Error('topics under $ and of Sparkplug commands are reserved');
     }
     // A message that was turned away delivers nothing, in its turn: PUBACKs go out in order (MQTT 3.1.1 §4.6).
     await this.#deps.deliver(this.#open(client, packet) ?? []);
@@ -160,9 +197,16 @@ class Intake {
     }
     const isAllowed = client !== null && this.#users.get(client)?.topics.some((filter) => coversTopic(filter, topic));
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
-    const samples = isAllowed === true ? this.#routes.decode(topic, bytes, clock.nowMs() / 1_000) : undefined;
+    const samples = isAllowed === true ? this.#decode(topic, bytes, clock.nowMs()) : undefined;
     if (samples === undefined) refuse('topic-not-allowed', `topic: got ${topic.slice(0, 80)}`);
     return samples;
+  }
+
+  #decode(topic: string, bytes: Uint8Array, nowMs: number): SensorSample[] | undefined {
+    const taken = this.#sparkplug.take(topic, bytes, nowMs);
+    if (taken === undefined) return this.#routes.decode(topic, bytes, nowMs / 1_000);
+    if (taken.request !== undefined) void this.#say(taken.request);
+    return taken.samples;
   }
 }
 

@@ -27,6 +27,7 @@ devices:
       - channel: cargo-probe-2
         text: { line: logger, pattern: 'T2=(?<value>[-0-9.]+)(;.*)?', scale: 0.1 }
       - { channel: latitude, nmea: { line: gps } }
+      - { channel: return-air, sparkplug: { group: Fleet, node: PLC, device: probes, metric: return/air } }
 lines:
   - { name: logger, path: /dev/ttyUSB1, protocol: text, checksum: crc16, sampleSec: 60 }
   - { name: gps, path: /dev/ttyUSB2, protocol: nmea, sampleSec: 60 }
@@ -35,7 +36,7 @@ sensorBroker:
   host: 127.0.0.1
   port: 1884
   credentials:
-    - { username: TRUCK-7, passwordEnv: SENSOR_PASSWORD, topics: [sensors/TRUCK-7, 'zigbee/+/#'] }
+    - { username: TRUCK-7, passwordEnv: SENSOR_PASSWORD, topics: [sensors/TRUCK-7, zigbee/+/#, spBv1.0/Fleet/+/PLC/#] }
 uplink:
   url: mqtt://oracle.example:1883
   username: gateway-1
@@ -129,13 +130,24 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ["pattern: 'T2=", "time: /a, pattern: 'T2=", 'text.time: expected nothing: with a pattern, its group (?<time>...)'],
   ['text: { line: logger', 'text: { line: gps', 'sensors[3].text.line: expected a line of protocol text, got "gps"'],
   ['channel: latitude', 'channel: humidity', 'sensors[4].nmea: expected latitude or longitude, got "humidity"'],
+  [
+    'node: PLC',
+    'node: RTU',
+    'sensors[5].sparkplug.node: expected spBv1.0/Fleet/+/RTU/# among the topics of sensorBroker',
+  ],
+  ['node: PLC', 'node: a/b', 'sensors[5].sparkplug.node: expected a Sparkplug id of 1 to 64 characters without + / #'],
+  ['metric: return/air', 'metrics: return/air', 'sensors[5].sparkplug.metrics: expected one of group, node, device'],
   ['nmea: { line: gps }', 'nmea: { line: gpx }', 'sensors[4].nmea.line: expected the name of one of lines, got "gpx"'],
   ['protocol: nmea', 'protocol: ubx', 'lines[1].protocol: expected one of modbus, text, nmea, got "ubx"'],
   ['protocol: nmea', 'protocol: nmea, checksum: none', 'lines[1].checksum: expected nothing: a nmea line has no'],
   ['checksum: crc16', 'checksum: md5', 'lines[0].checksum: expected one of none, xor, crc16, got "md5"'],
   ['checksum: crc16', 'pollSec: 5', 'lines[0].pollSec: expected nothing: a text line has no pollSec, got 5'],
   ['unitId: 1, ', '', 'lines[2].unitId: expected an integer, 1 <= n <= 247, got nothing'],
-  ['modbus: {', 'nmea: { line: gps }\n        modbus: {', 'sensors[2].modbus: expected one of mqtt, modbus, text and'],
+  [
+    'modbus: {',
+    'nmea: { line: gps }\n        modbus: {',
+    'sensors[2].modbus: expected one of mqtt, modbus, text, nmea',
+  ],
   ['line: unit', 'line: other', 'devices[0].sensors[2].modbus.line: expected the name of one of lines, got "other"'],
   ['function: 4', 'function: 1', 'devices[0].sensors[2].modbus.function: expected one of 3, 4, got 1'],
   ['register: 1,', 'register: 65536,', 'devices[0].sensors[2].modbus.register: expected an integer'],
@@ -148,7 +160,7 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ['port: 1884', 'port: 99999', 'sensorBroker.port: expected an integer, 0 <= n <= 65535'],
   ['passwordEnv: SENSOR_PASSWORD', 'password: hunter2', 'sensorBroker.credentials[0].password: expected one of'],
   [
-    "topics: [sensors/TRUCK-7, 'zigbee/+/#']",
+    'topics: [sensors/TRUCK-7, zigbee/+/#, spBv1.0/Fleet/+/PLC/#]',
     'topics: []',
     'sensorBroker.credentials[0].topics: expected a list of 1 to 64',
   ],

@@ -67,6 +67,8 @@ async function sail(t: Test, options: SimulatorOptions, fromSec: number, untilSe
       received.push(Buffer.from(payload).toString());
       return Promise.resolve();
     },
+    say: () => undefined,
+    subscribe: () => Promise.resolve(),
     closed: new Promise<void>(() => undefined),
     close: () => undefined,
   };
