@@ -31,7 +31,7 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { assert, bytesToHex, channelName, marks, shortHex } from '@coldproof/wire';
+import { assert, bytesToHex, channelName, shortHex } from '@coldproof/wire';
 import { Bell } from './bell.ts';
 import { monotonicClock, type Clock } from './clock.ts';
 import type { SensorConfig } from './config-sensor.ts';
@@ -43,7 +43,7 @@ import type { Link } from './link.ts';
 import type { Log } from './log-line.ts';
 import { asError, OperatingError } from './operating-error.ts';
 import { Refusals } from './refusal.ts';
-import { isClockTrusted, sample, type Reading, type SamplerState } from './sample.ts';
+import { gapBefore, isClockTrusted, markName, sample, type Reading, type SamplerState } from './sample.ts';
 import { cutReadings, sealReadings } from './seal.ts';
 import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
@@ -280,7 +280,12 @@ class Agent implements RunningAgent {
         continue;
       }
       fresh.set(channel, sampled.value.state);
-      accepted.push({ device, entry: { device: device.id, ...sampled.value } });
+      const { reading, state, gapSec } = sampled.value;
+      if (gapSec !== undefined) {
+        const end = { device: name, channel: channelName(channel), time: reading.timeSec };
+        this.#deps.log('warn', 'sensor-gap', { ...end, gapSec });
+      }
+      accepted.push({ device, entry: { device: device.id, reading, state } });
     }
     if (accepted.length === 0) return;
     this.#deps.journal.record(accepted.map(({ entry }) => entry));
@@ -358,7 +363,8 @@ class Agent implements RunningAgent {
   }
 
   status(): AgentStatus {
-    const devices = [...this.#devices.values()].map((device) => statusOf(device));
+    const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
+    const devices = [...this.#devices.values()].map((device) => statusOf(device, nowSec));
     return {
       devices,
       refused: this.#refusals.counts(),
@@ -367,8 +373,13 @@ class Agent implements RunningAgent {
   }
 }
 
-function statusOf(device: Device): DeviceStatus {
-  const faults = [...device.states].filter(([, state]) => state.marks !== 0);
+function statusOf(device: Device, nowSec: number): DeviceStatus {
+  const faults = [...device.states].flatMap(([channel, state]) => {
+    const sensor = device.sensors.get(channel);
+    const isSilent = sensor !== undefined && gapBefore(nowSec, sensor, state) !== undefined;
+    if (state.marks === 0 && !isSilent) return [];
+    return [[channelName(channel), isSilent ? 'gap' : markName(state.marks)]];
+  });
   const newestSec = device.newestSec();
   return {
     name: device.config.name,
@@ -379,14 +390,6 @@ function statusOf(device: Device): DeviceStatus {
     sealed: device.sealed,
     receipts: device.receipts,
     lastReadingAt: newestSec === undefined ? undefined : new Date(newestSec * 1_000).toISOString(),
-    faults: Object.fromEntries(faults.map(([channel, state]) => [channelName(channel), markName(state.marks)])),
+    faults: Object.fromEntries(faults) as DeviceStatus['faults'],
   };
-}
-
-/** The gravest of a reading's marks. */
-function markName(marked: number): string {
-  if ((marked & marks.invalidValue) !== 0) return 'invalid-value';
-  if ((marked & marks.stuck) !== 0) return 'stuck';
-  if ((marked & marks.outOfRange) !== 0) return 'out-of-range';
-  return (marked & marks.spike) !== 0 ? 'spike' : 'none';
 }

@@ -25,6 +25,7 @@ const sensorShape = {
   // With 2, two equal samples in a row would already be no evidence.
   stuckSamples: optional(integer(3, 1_000)),
   spikeCentiCPerMin: optional(integer(1, 32_767)),
+  gapSecMax: optional(integer(1, 86_400)),
 };
 
 export const sensor: Field<SensorConfig> = record(sensorShape, checkSensor);
@@ -54,6 +55,7 @@ function checkSensor(formed: Formed<typeof sensorShape>, place: Place): SensorCo
     source,
     stuckSamples: stuckSamples ?? undefined,
     spikeCentiCPerMin: spikeCentiCPerMin ?? undefined,
+    gapSecMax: formed.gapSecMax ?? undefined,
     range: range === undefined ? undefined : { least: range[0]!, most: range[1]! },
     invalid: (formed.invalid ?? []).map((value) => toChannelInteger(channel, unit, value)!),
   };

@@ -354,3 +354,27 @@ t.test('GET /status and /healthz, and nothing else', async (t) => {
   t.equal((await fetch(`${base}/status`, { method: 'POST', body: 'x' })).status, 405);
   await agent.stop();
 });
+
+t.test(
+  'a sensor that has fallen silent is a fault in /status until it speaks, and the gap is in the log',
+  async (t) => {
+    const { config, clock } = await setUp(t);
+    const truck = config.devices[0]!;
+    const sensors = truck.sensors.map((sensor) => ({ ...sensor, gapSecMax: 150 }));
+    const { agent, log } = await startTruck({ ...config, devices: [{ ...truck, sensors }] }, clock);
+    const sensor = await sensorOf(agent);
+    await publish(sensor, clock, 0, 4);
+    clock.ms += 150_000;
+    t.same(agent.status().devices[0]!.faults, {});
+    clock.ms += 1_000;
+    t.same(agent.status().devices[0]!.faults, { door: 'gap', 'cargo-probe-1': 'gap' });
+    await publish(sensor, clock, 5, 4.1);
+    t.same(agent.status().devices[0]!.faults, {});
+    t.match(
+      log.filter(({ event }) => event === 'sensor-gap'),
+      [{ gapSec: 300 }, { channel: 'door', gapSec: 300 }],
+    );
+    await sensor.endAsync();
+    await agent.stop();
+  },
+);

@@ -102,6 +102,7 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ['range: [-40, 70]', 'range: [-40]', 'devices[0].sensors[0].range: expected a list of 2 to 2'],
   ['invalid: [-127, 85]', 'invalid: [cold]', 'devices[0].sensors[0].invalid[0]: expected a number', 'got "cold"'],
   ['stuckSamples: 10', 'stuckSamples: 2', 'devices[0].sensors[0].stuckSamples: expected an integer, 3 <= n <= 1000'],
+  ['stuckSamples: 10', 'gapSecMax: 0', 'devices[0].sensors[0].gapSecMax: expected an integer, 1 <= n <= 86400, got 0'],
   ['topic: sensors/TRUCK-7,', 'topic: sensors/#,', 'devices[0].sensors[0].mqtt.topic: expected a topic'],
   ['topic: sensors/TRUCK-7,', 'topic: sensors/TRUCK-8,', 'mqtt.topic: expected a topic of one of sensorBroker'],
   ['name: TRUCK-7/cargo-probe-1', 'name: a b', 'devices[0].sensors[0].mqtt.name: expected a SenML name'],

@@ -91,6 +91,7 @@ function truckWith(sources: readonly (readonly [channel: number, source: ModbusS
     invalid: [],
     stuckSamples: undefined,
     spikeCentiCPerMin: undefined,
+    gapSecMax: undefined,
   }));
   return [{ name: 'TRUCK-7', sealSamplesMax: 15, sealAgeSecMax: 900, sensors }];
 }
