@@ -191,6 +191,38 @@ t.test('registers of each type, blocks, sentinels and exceptions', { skip }, asy
   t.same(times, [...new Set(times)], 'one reading in a period');
 });
 
+t.test('two slaves on one line, each asked by its own address', { skip }, async (t) => {
+  const pair = new PtyPair(temporaryFolder(t));
+  await pair.plug();
+  t.teardown(() => pair.unplug());
+  const wire = new SerialPort({ path: pair.theirs, baudRate: 19_200 });
+  t.teardown(() => wire.close());
+  // Unit 1 has 41 in its register, unit 9 has 49; nobody else is there.
+  wire.on('data', (request: Buffer) => {
+    const unit = request[0]!;
+    if (unit === 1 || unit === 9) wire.write(answerOf(unit, 4, 40 + unit));
+  });
+  const own = source(5, { scale: 1 });
+  const line = startLine(
+    t,
+    { ...lineAt(pair.ours), timeoutMs: 2_000 },
+    truckWith([
+      [1, own],
+      [2, { ...own, unitId: 9 }],
+    ]),
+  );
+  await until(() => line.delivered.length >= 2, 'one poll');
+  await line.stop();
+  t.same(
+    line.delivered.slice(0, 2).map(({ channel, raw }) => [channel, raw.value]),
+    [
+      [1, 41],
+      [2, 49],
+    ],
+  );
+  t.same(line.counts(), {});
+});
+
 t.test('unplug and replug: readings come again by themselves, within 5 s', { skip, timeout: 60_000 }, async (t) => {
   const folder = temporaryFolder(t);
   const pair = new PtyPair(folder);
