@@ -31,26 +31,27 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { assert, bytesToHex, channelName, shortHex } from '@coldproof/wire';
-import { Bell } from './bell.ts';
+import { assert, channelName, shortHex } from '@coldproof/wire';
 import { monotonicClock, type Clock } from './clock.ts';
-import type { SensorConfig } from './config-sensor.ts';
-import type { AgentConfig, DeviceConfig } from './config.ts';
+import type { AgentConfig } from './config.ts';
+import { Device } from './device.ts';
 import { runForward } from './forward.ts';
 import type { Journal, JournalEntry } from './journal.ts';
 import type { KeyStore } from './key-store.ts';
 import type { Link } from './link.ts';
+import { LocalFeed } from './local-feed.ts';
 import type { Log } from './log-line.ts';
 import { asError, OperatingError } from './operating-error.ts';
-import { Refusals } from './refusal.ts';
-import { gapBefore, isClockTrusted, markName, sample, type Reading, type SamplerState } from './sample.ts';
+import { Refusals, type RefusalReason } from './refusal.ts';
+import { listQueue } from './queue.ts';
+import { isClockTrusted, sample, type SamplerState } from './sample.ts';
 import { cutReadings, sealReadings } from './seal.ts';
 import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
 import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
 import { signBatch } from './sign.ts';
-import { openStatusServer, type AgentStatus, type DeviceStatus } from './status.ts';
+import { markNames, openStatusServer, type AgentStatus } from './status.ts';
 
 export type AgentDeps = {
   readonly clock: Clock;
@@ -70,6 +71,8 @@ export type RunningAgent = {
   readonly httpPort: number;
   /** Undefined without a sensorBroker. */
   readonly brokerPort: number | undefined;
+  /** Open, and not on its way down. */
+  readonly isReady: boolean;
   status(): AgentStatus;
   /** Resolves after a stop; rejects with what ended the agent otherwise. */
   readonly finished: Promise<void>;
@@ -89,54 +92,6 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps): Promise<
   }
 }
 
-/** A device in memory: its place in the configuration and a copy of what the journal has of it. */
-class Device {
-  readonly config: DeviceConfig;
-  readonly keyStore: KeyStore;
-  readonly id: Uint8Array;
-  readonly sensors: ReadonlyMap<number, SensorConfig>;
-  readonly states: Map<number, SamplerState>;
-  readonly unsealed = new Map<number, Reading[]>();
-  readonly sealBell = new Bell();
-  readonly forwardBell = new Bell();
-  isConnected = false;
-  queued: number;
-  sealed: number;
-  receipts: number;
-
-  constructor(config: DeviceConfig, keyStore: KeyStore, journal: Journal) {
-    this.config = config;
-    this.keyStore = keyStore;
-    this.id = keyStore.device();
-    this.sensors = new Map(config.sensors.map((sensor) => [sensor.channel, sensor]));
-    const head = journal.head(this.id);
-    this.sealed = head.sequence;
-    this.receipts = head.receipts;
-    this.queued = journal.pendingCount(this.id);
-    this.states = journal.samplerStates(this.id);
-    for (const reading of journal.readings(this.id)) this.add(reading);
-  }
-
-  add(reading: Reading): void {
-    const readings = this.unsealed.get(reading.channel);
-    if (readings === undefined) this.unsealed.set(reading.channel, [reading]);
-    else readings.push(reading);
-  }
-
-  /** Takes out what was sealed: of each channel, the oldest so many. */
-  remove(sealed: readonly Reading[]): void {
-    for (const { channel, timeSec } of sealed) {
-      const removed = this.unsealed.get(channel)?.shift();
-      assert(removed?.timeSec === timeSec, `channel ${channel}: what is sealed is the oldest`);
-    }
-  }
-
-  newestSec(): number | undefined {
-    const times = [...this.states.values()].map(({ newestSec }) => newestSec);
-    return times.length === 0 ? undefined : Math.max(...times);
-  }
-}
-
 type Arrival = {
   readonly samples: readonly SensorSample[];
   readonly resolve: () => void;
@@ -152,9 +107,12 @@ class Agent implements RunningAgent {
   readonly #sources: SensorSource[] = [];
   readonly #loops: Promise<void>[] = [];
   #arrivals: Arrival[] = [];
+  #isOpen = false;
   #isTaking = true;
   #failure: Error | undefined;
   #closing: Promise<void> | undefined;
+  /** Undefined without a local broker. */
+  #feed: LocalFeed | undefined;
   #closeStatus: () => Promise<void> = () => Promise.resolve();
   #finish: () => void = () => undefined;
   readonly finished: Promise<void>;
@@ -184,7 +142,11 @@ class Agent implements RunningAgent {
 
   async open(): Promise<void> {
     const { devices, sensorBroker, lines, http } = this.#config;
-    const server = await openStatusServer(http, () => this.status());
+    const server = await openStatusServer(http, {
+      status: () => this.status(),
+      queue: () => listQueue(this.#deps.journal, [...this.#devices.values()]),
+      isReady: () => this.isReady,
+    });
     this.#closeStatus = () => server.close();
     this.httpPort = server.port;
     for (const device of this.#devices.values()) {
@@ -194,19 +156,22 @@ class Agent implements RunningAgent {
     const sensorDeps: SensorDeps = {
       clock: this.#deps.clock,
       log: this.#deps.log,
-      refuse: (reason, detail) => this.#refusals.refuse(reason, detail),
+      refuse: (reason, detail) => this.#refuse(reason, detail),
       deliver: (samples) => this.#deliver(samples),
     };
     if (sensorBroker !== undefined) {
       const broker = await openSensorBroker(sensorBroker, devices, this.#deps.sensorPasswords, sensorDeps);
       this.#sources.push(broker);
       this.brokerPort = broker.port;
+      this.#feed = new LocalFeed(devices, () => this.status(), broker.publish);
+      this.#run(this.#feed.run(this.#stopping.signal));
     }
     for (const line of lines) {
       const isPolled = line.protocol === 'modbus';
       const source = isPolled ? startModbusLine(line, devices, sensorDeps) : startPushLine(line, devices, sensorDeps);
       this.#sources.push(source);
     }
+    this.#isOpen = true;
   }
 
   stop(): Promise<void> {
@@ -276,7 +241,7 @@ class Agent implements RunningAgent {
       const now = { sec: nowSec, isTrusted: isClockTrusted(nowSec, device.newestSec()) };
       const sampled = sample(raw, sensor, fresh.get(channel) ?? device.states.get(channel), now);
       if (!sampled.ok) {
-        this.#refusals.refuse(sampled.reason, `${name} ${channelName(channel)}: ${sampled.detail}`);
+        this.#refuse(sampled.reason, `${name} ${channelName(channel)}: ${sampled.detail}`);
         continue;
       }
       fresh.set(channel, sampled.value.state);
@@ -295,6 +260,16 @@ class Agent implements RunningAgent {
       device.add(entry.reading);
       device.sealBell.ring();
     }
+    for (const device of states.keys()) {
+      const readings = accepted.filter((each) => each.device === device).map(({ entry }) => entry.reading);
+      this.#feed?.tellReadings(device.config.name, readings);
+    }
+    this.#feed?.changed();
+  }
+
+  #refuse(reason: RefusalReason, detail: string): void {
+    this.#refusals.refuse(reason, detail);
+    this.#feed?.changed();
   }
 
   #tellMarks({ config, states }: Device, { reading }: JournalEntry): void {
@@ -302,7 +277,7 @@ class Agent implements RunningAgent {
     if (before === reading.marks) return;
     const level = reading.marks === 0 ? 'info' : 'warn';
     const channel = channelName(reading.channel);
-    const marked = markName(reading.marks);
+    const marked = markNames(reading.marks)[0] ?? 'none';
     this.#deps.log(level, 'sensor-marks', { device: config.name, channel, time: reading.timeSec, marks: marked });
   }
 
@@ -326,6 +301,7 @@ class Agent implements RunningAgent {
       const count = readings.length;
       log('info', 'sealed', { device: device.config.name, sequence, digest: shortHex(sealed.digest), readings: count });
       device.forwardBell.ring();
+      this.#feed?.changed();
     }
   }
 
@@ -340,14 +316,17 @@ class Agent implements RunningAgent {
         random,
         log,
         timer: monotonicClock,
-        refuse: (reason, detail) => this.#refusals.refuse(reason, detail),
+        refuse: (reason, detail) => this.#refuse(reason, detail),
         bell: device.forwardBell,
-        onConnected: (isConnected) => {
-          device.isConnected = isConnected;
+        onConnected: (isConnected, why) => {
+          device.link = { connected: isConnected, why };
+          this.#feed?.changed();
         },
-        onReceipt: () => {
+        onReceipt: (receipt) => {
           device.receipts += 1;
           device.queued -= 1;
+          this.#feed?.tellReceipt(device.config.name, receipt);
+          this.#feed?.changed();
         },
       },
       {
@@ -362,34 +341,17 @@ class Agent implements RunningAgent {
     );
   }
 
+  get isReady(): boolean {
+    return this.#isOpen && this.#isTaking;
+  }
+
   status(): AgentStatus {
     const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
-    const devices = [...this.#devices.values()].map((device) => statusOf(device, nowSec));
+    const devices = [...this.#devices.values()].map((device) => device.status(nowSec));
     return {
       devices,
       refused: this.#refusals.counts(),
       link: { connected: devices.every(({ link }) => link.connected) },
     };
   }
-}
-
-function statusOf(device: Device, nowSec: number): DeviceStatus {
-  const faults = [...device.states].flatMap(([channel, state]) => {
-    const sensor = device.sensors.get(channel);
-    const isSilent = sensor !== undefined && gapBefore(nowSec, sensor, state) !== undefined;
-    if (state.marks === 0 && !isSilent) return [];
-    return [[channelName(channel), isSilent ? 'gap' : markName(state.marks)]];
-  });
-  const newestSec = device.newestSec();
-  return {
-    name: device.config.name,
-    device: bytesToHex(device.id),
-    link: { connected: device.isConnected },
-    unsealed: [...device.unsealed.values()].reduce((sum, readings) => sum + readings.length, 0),
-    queued: device.queued,
-    sealed: device.sealed,
-    receipts: device.receipts,
-    lastReadingAt: newestSec === undefined ? undefined : new Date(newestSec * 1_000).toISOString(),
-    faults: Object.fromEntries(faults) as DeviceStatus['faults'],
-  };
 }

@@ -26,6 +26,11 @@ export function checkRelations(root: unknown, place: Place): void {
   );
   checkFormats(sensors.map((each) => inside(each, 'mqtt')));
 
+  const deviceNames = devices.map(({ value }) => at(value, 'name'));
+  for (const { value, place } of credentials.flatMap(({ value, place }) => items(value, 'reads', place))) {
+    if (typeof value === 'string' && !deviceNames.includes(value)) place.problem(value, 'the name of one of devices');
+  }
+
   const allowedTopics = credentials
     .flatMap(({ value, place }) => items(value, 'topics', place))
     .map((each) => each.value)

@@ -1,16 +1,33 @@
 /** The sensors' part of the configuration: what each measures, where its values come from, what to make of them. */
 import { channelName, channels, faultValue, isTemperature, parseChannel } from '@coldproof/wire';
-import { finite, integer, list, optional, record, text, type Field, type Formed, type Place } from './config-field.ts';
+import {
+  described,
+  finite,
+  integer,
+  list,
+  optional,
+  record,
+  text,
+  type Field,
+  type Formed,
+  type Place,
+} from './config-field.ts';
 import { modbusSource, mqttSource, nmeaSource, sparkplugSource, textSource, type Source } from './config-source.ts';
 import type { SamplerTerms } from './sample.ts';
 import { toChannelInteger, unitsOf } from './unit.ts';
 
 export type SensorConfig = SamplerTerms & { readonly source: Source };
 
-const channel: Field<number> = (value, place) => {
+const channel: Field<number> = described({ enum: channelNames() }, (value, place) => {
   const known = typeof value === 'string' ? parseChannel(value) : undefined;
   return known ?? place.problem(value, 'a channel, as supply-air or cargo-probe-1');
-};
+});
+
+function channelNames(): string[] {
+  return Array.from({ length: 256 }, (_, number) => channelName(number)).filter(
+    (each) => parseChannel(each) !== undefined,
+  );
+}
 
 const sensorShape = {
   channel,

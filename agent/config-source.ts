@@ -1,8 +1,8 @@
 /** Where a sensor's values come from, and how they are read out of what comes. */
-import { finite, integer, list, name, oneOf, optional, record, text } from './config-field.ts';
+import { described, finite, integer, list, name, oneOf, optional, record, text } from './config-field.ts';
 import type { Field, Formed, Place } from './config-field.ts';
 import { parsePointer } from './sensors/json-pointer.ts';
-import { isTopicFilter } from './sensors/topic-filter.ts';
+import { topicFilterPattern } from './sensors/topic-filter.ts';
 import { timeFormats, type JsonMapping, type PatternMapping, type Scaling } from './sensors/value-mapping.ts';
 
 /** SenML in JSON or CBOR. */
@@ -60,23 +60,26 @@ export type SparkplugSource = Scaling & {
 
 export type Source = SenmlSource | JsonSource | ModbusSource | TextSource | NmeaSource | SparkplugSource;
 
-const filterBound = 'a topic of 1 to 256 characters, + and # as whole levels only, not under $';
+/** May hold the wildcards of MQTT 3.1.1 §4.7.1. `agent/` is where the agent itself speaks. */
+export const topicFilter = text(
+  topicFilterPattern,
+  'a topic of 1 to 256 characters, + and # as whole levels only, not under $ or agent/',
+);
 
-/** May hold the wildcards of MQTT 3.1.1 §4.7.1. */
-export const topicFilter: Field<string> = (value, place) =>
-  typeof value === 'string' && isTopicFilter(value) ? value : place.problem(value, filterBound);
-
-const pointer: Field<readonly string[]> = (value, place) => {
+const pointerBound = 'a JSON pointer (RFC 6901), as /probe/celsius';
+const pointerSchema = { type: 'string', pattern: '^(/([^~/]|~[01])*)*$', description: pointerBound };
+const pointer: Field<readonly string[]> = described(pointerSchema, (value, place) => {
   const steps = typeof value === 'string' && value.length <= 256 ? parsePointer(value) : undefined;
-  return steps ?? place.problem(value, 'a JSON pointer (RFC 6901), as /probe/celsius');
-};
+  return steps ?? place.problem(value, pointerBound);
+});
 
-const words: Field<ReadonlyMap<string, number>> = (value, place) => {
+const wordsSchema = { type: 'object', additionalProperties: { type: 'number' }, minProperties: 1, maxProperties: 64 };
+const words: Field<ReadonlyMap<string, number>> = described(wordsSchema, (value, place) => {
   const entries = typeof value === 'object' && value !== null && !Array.isArray(value) ? Object.entries(value) : [];
   const isSound = entries.every(([word, number]) => word.length <= 64 && Number.isFinite(number));
   if (entries.length >= 1 && entries.length <= 64 && isSound) return new Map<string, number>(entries);
   return place.problem(value, 'a mapping of 1 to 64 words to numbers, as { open: 1, closed: 0 }');
-};
+});
 
 /** Of a value that comes as text or JSON. */
 const mappingShape = {
@@ -136,7 +139,8 @@ const patternBound = 'a regular expression with (?<value>...), no group of it re
  * Of the whole line. A repeated group is how an expression comes to take exponential time over a hostile line; without
  * one it stays polynomial, and lines are short.
  */
-const pattern: Field<RegExp> = (value, place) => {
+const patternSchema = { type: 'string', pattern: '\\(\\?<value>', description: patternBound };
+const pattern: Field<RegExp> = described(patternSchema, (value, place) => {
   if (typeof value !== 'string' || value.length > 512 || !value.includes('(?<value>')) {
     return place.problem(value, patternBound);
   }
@@ -147,7 +151,7 @@ const pattern: Field<RegExp> = (value, place) => {
   } catch (error) {
     return place.problem(value, error instanceof SyntaxError ? `${patternBound}; ${error.message}` : patternBound);
   }
-};
+});
 
 const textShape = { line: name, pattern: optional(pattern), ...mappingShape };
 
@@ -173,7 +177,7 @@ export const nmeaSource: Field<NmeaSource> = record({ line: name }, ({ line }) =
 );
 
 /** tck-id-topic-structure-namespace-valid-group-id and its like: no characters that topics reserve. */
-const sparkplugId = text(/^[^+/#\0]{1,64}$/, 'a Sparkplug id of 1 to 64 characters without + / #');
+export const sparkplugId = text(/^[^+/#\0]{1,64}$/, 'a Sparkplug id of 1 to 64 characters without + / #');
 
 const sparkplugShape = {
   group: sparkplugId,

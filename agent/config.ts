@@ -15,11 +15,24 @@ import {
   seriesPerBatchMax,
   type Verdict,
 } from '@coldproof/wire';
-import { integer, list, name, optional, path, Place, record, text, type Field, type Problem } from './config-field.ts';
-import { checkRelations } from './config-relations.ts';
+import {
+  described,
+  integer,
+  list,
+  name,
+  optional,
+  path,
+  Place,
+  record,
+  text,
+  type Field,
+  type JsonSchema,
+  type Problem,
+} from './config-field.ts';
 import { line, type LineConfig } from './config-line.ts';
+import { checkRelations } from './config-relations.ts';
 import { sensor, type SensorConfig } from './config-sensor.ts';
-import { topicFilter } from './config-source.ts';
+import { sparkplugId, topicFilter } from './config-source.ts';
 
 /** Where a secret is found. */
 export type SecretSource = { readonly env: string } | { readonly file: string };
@@ -34,8 +47,10 @@ export type DeviceConfig = {
 export type CredentialConfig = {
   readonly username: string;
   readonly password: SecretSource;
-  /** MQTT topic filters (MQTT 3.1.1 §4.7): where this sensor may publish. */
+  /** Topics that this user may send samples to, as filters (MQTT 3.1.1 §4.7). */
   readonly topics: readonly string[];
+  /** Devices whose local topics (agent/{device}/...) this user may read. */
+  readonly reads: readonly string[];
 };
 
 export type BrokerConfig = {
@@ -78,10 +93,7 @@ const seriesOverheadBytes = 12;
 const environmentName = text(/^[A-Z_][A-Z0-9_]{0,127}$/, 'the NAME_OF_A_VARIABLE');
 const host = optional(text(/^[A-Za-z0-9.:-]{1,253}$/, 'a host name or an address'), '127.0.0.1');
 const port = integer(0, 65_535);
-const sparkplugHost = optional(
-  text(/^[^+/#\0]{1,64}$/, 'a Sparkplug id of 1 to 64 characters without + / #'),
-  'coldproof',
-);
+const sparkplugHost = optional(sparkplugId, 'coldproof');
 
 /** `passwordEnv` or `passwordFile` beside each other: exactly one. */
 function secretOf(
@@ -120,11 +132,14 @@ const credential: Field<CredentialConfig> = record(
     username: name,
     passwordEnv: optional(environmentName),
     passwordFile: optional(path),
-    topics: list(topicFilter, 1, 64),
+    topics: optional(list(topicFilter, 1, 64), []),
+    reads: optional(list(name, 1, devicesMax), []),
   },
-  ({ username, topics, passwordEnv, passwordFile }, place) => {
+  ({ username, topics, reads, passwordEnv, passwordFile }, place) => {
     const password = secretOf('password', { env: passwordEnv, file: passwordFile }, place);
-    return username === null || topics === null || password === null ? null : { username, topics, password };
+    if (username === null || topics === null || reads === null || password === null) return null;
+    if (topics.length + reads.length > 0) return { username, topics, reads, password };
+    return place.key('topics').problem(undefined, 'topics to send to, or reads: devices to read');
   },
 );
 
@@ -134,9 +149,12 @@ const uplink: Field<UplinkConfig> = record(
     username: optional(text(/^[^\0]{1,128}$/, '1 to 128 characters')),
     passwordEnv: optional(environmentName),
     passwordFile: optional(path),
-    logPublicKey: (value, place) =>
-      (typeof value === 'string' ? parseHex(value, 32) : undefined) ??
-      place.problem(value, '64 lower-case hex digits, in quotes: the Ed25519 key of the log'),
+    logPublicKey: described(
+      { type: 'string', pattern: '^[0-9a-f]{64}$' },
+      (value, place) =>
+        (typeof value === 'string' ? parseHex(value, 32) : undefined) ??
+        place.problem(value, '64 lower-case hex digits, in quotes: the Ed25519 key of the log'),
+    ),
     windowBatches: optional(integer(1, 1_024), 16),
     resendSec: optional(integer(1, 3_600), 10),
     reconnectSecMax: optional(integer(1, 3_600), 30),
@@ -169,6 +187,11 @@ const agent: Field<AgentConfig> = record(
     return { stateDir, passphrase, devices, lines, sensorBroker, uplink, http };
   },
 );
+
+/** For editors (yaml-language-server and the like), from the very fields that check the file. */
+export function configSchema(): JsonSchema {
+  return { $schema: 'https://json-schema.org/draft/2020-12/schema', title: 'Coldproof agent', ...agent.schema };
+}
 
 /** Reads the text of the file. On failure the detail has one problem a line. */
 export function parseConfig(yaml: string): Verdict<AgentConfig, 'config-invalid'> {

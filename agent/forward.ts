@@ -9,7 +9,7 @@
  * stores), so it is used for nothing. When the oldest envelope has had no receipt for `resendMs`, everything from it on
  * is sent again: the oracle takes only the next sequence, so what came behind a lost one was refused too.
  */
-import { bytesEqual, bytesToHex, formatTopic, shortHex, verifyReceipt } from '@coldproof/wire';
+import { bytesEqual, bytesToHex, formatTopic, shortHex, verifyReceipt, type Receipt } from '@coldproof/wire';
 import type { Bell } from './bell.ts';
 import type { Clock } from './clock.ts';
 import type { Journal } from './journal.ts';
@@ -29,8 +29,9 @@ export type ForwardDeps = {
   readonly refuse: Refuse;
   /** Rung by the loop when there is a new envelope. */
   readonly bell: Bell;
-  readonly onConnected: (isConnected: boolean) => void;
-  readonly onReceipt: () => void;
+  /** `why` there is no connection; undefined when there is one. */
+  readonly onConnected: (isConnected: boolean, why?: string) => void;
+  readonly onReceipt: (receipt: Receipt) => void;
 };
 
 export type ForwardTerms = {
@@ -52,6 +53,7 @@ export async function runForward(deps: ForwardDeps, terms: ForwardTerms, signal:
   let failures = 0;
   while (!signal.aborted) {
     const session = new Session(deps, terms);
+    let why = 'stopped';
     try {
       await session.run(signal, () => {
         failures = 0;
@@ -60,9 +62,10 @@ export async function runForward(deps: ForwardDeps, terms: ForwardTerms, signal:
       });
     } catch (error) {
       if (!(error instanceof OperatingError) || error.retry === 'never') throw error;
-      log('warn', 'link-down', { device: terms.name, why: error.message });
+      why = error.message;
+      log('warn', 'link-down', { device: terms.name, why });
     } finally {
-      deps.onConnected(false);
+      deps.onConnected(false, why);
     }
     // Full jitter: after a cell comes back, a fleet must not knock in step (Exponential Backoff And Jitter, AWS 2015).
     const backOffMs = Math.min(terms.reconnectMsMax, reconnectMsFirst * 2 ** Math.min(failures, 16));
@@ -200,7 +203,7 @@ class Session {
       log('info', 'receipt', { device: name, sequence, index });
       this.#inFlight.delete(sequence);
       this.#progressMs = timer.nowMs();
-      this.#deps.onReceipt();
+      this.#deps.onReceipt(verdict.value);
       bell.ring();
     }
   }

@@ -7,7 +7,7 @@
  * The exclusive lock on the file is the operating system's and goes with the process, also at a kill -9.
  */
 import { createHash } from 'node:crypto';
-import { mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database, Statement } from 'better-sqlite3';
 import { assert, bytesEqual, bytesToHex, noPrevious } from '@coldproof/wire';
@@ -101,6 +101,8 @@ export class Journal {
     let database: Database | undefined;
     try {
       mkdirSync(stateDir, { recursive: true, mode: 0o700 });
+      // A read-only disk by its name: SQLite would call it an I/O error.
+      accessSync(stateDir, constants.W_OK);
       database = new SqliteDatabase(path, { timeout: 0 });
       prepareFile(database, path);
       fsyncFolder(stateDir);
@@ -197,7 +199,17 @@ export class Journal {
   }
 
   pendingCount(device: Uint8Array): number {
-    return (this.#statements.pendingCount.get(device) as { count: number }).count;
+    return this.pendingExtent(device).count;
+  }
+
+  pendingExtent(device: Uint8Array): { count: number; bytes: number; newestSequence: number | undefined } {
+    const row = this.#statements.pendingExtent.get(device) as { count: number; bytes: number; newest: number | null };
+    return { count: row.count, bytes: row.bytes, newestSequence: row.newest ?? undefined };
+  }
+
+  /** The kept receipts, oldest first, from `sequence` on, at most `limit`. */
+  receipts(device: Uint8Array, sequence: number, limit: number): { sequence: number; bytes: Uint8Array }[] {
+    return this.#statements.receipts.all(device, sequence, limit) as { sequence: number; bytes: Uint8Array }[];
   }
 
   /** Ends the duty to keep an envelope. `receipt` must be verified and name this device, sequence and digest. */
@@ -222,7 +234,8 @@ export class Journal {
     } catch (cause) {
       // What is no SqliteError is a bug of ours: rolled back, and not to be dressed up as a fault of the disk.
       if (!(cause instanceof SqliteDatabase.SqliteError)) throw cause;
-      const message = `journal: could not ${what}: ${cause.message} (${cause.code})`;
+      const then = 'not acknowledged and not tried again; a new start reads what the disk has';
+      const message = `journal: could not ${what}: ${cause.message} (${cause.code}); ${then}`;
       this.#failure = new OperatingError('journal-write-failed', message, { retry: 'never', cause });
       throw this.#failure;
     }
@@ -285,7 +298,11 @@ function prepareStatements(database: Database) {
     pending: prepare(`
       SELECT sequence, digest, bytes, checksum FROM envelopes
       WHERE device = ? AND sequence >= ? ORDER BY sequence LIMIT ?`),
-    pendingCount: prepare('SELECT count(*) AS count FROM envelopes WHERE device = ?'),
+    pendingExtent: prepare(`
+      SELECT count(*) AS count, coalesce(sum(length(bytes)), 0) AS bytes, max(sequence) AS newest
+      FROM envelopes WHERE device = ?`),
+    receipts: prepare(`
+      SELECT sequence, bytes FROM receipts WHERE device = ? AND sequence >= ? ORDER BY sequence LIMIT ?`),
     envelopeDigest: prepare('SELECT digest FROM envelopes WHERE device = ? AND sequence = ?'),
     deleteEnvelope: prepare('DELETE FROM envelopes WHERE device = ? AND sequence = ?'),
     insertReceipt: prepare('INSERT INTO receipts VALUES (?, ?, ?)'),

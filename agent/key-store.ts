@@ -106,6 +106,11 @@ export function openKeyFile(path: string, passphrase: string): KeyStore {
   return new FileKeyStore(privateKey, publicKey);
 }
 
+/** Of a key file, without its passphrase: nothing is secret about it. */
+export function readPublicKey(path: string): Uint8Array {
+  return parseHex(readKeyFile(path).publicKey, 64)!;
+}
+
 class FileKeyStore implements KeyStore {
   readonly #privateKey: KeyObject;
   readonly #publicKey: Uint8Array;

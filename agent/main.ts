@@ -3,25 +3,29 @@
  *
  *   main.js --config FILE                 runs until SIGTERM or SIGINT
  *   main.js --config FILE --check-config  says all that is wrong with the file, exit 1 when anything is
+ *   main.js schema                        JSON Schema of the configuration file, for editors
+ *   main.js status --config FILE          what the running agent says of itself
+ *   main.js queue --config FILE           what waits for a receipt, of a running agent or a stopped one
+ *   main.js verify --config FILE          checks all that a stopped agent's journal holds, exit 1 when it is not sound
  *   main.js keygen --config FILE [--device NAME]
  *   main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset CSQU3054383
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bytesToHex, deviceOf, encodeEnrolment, enrolmentPreimage, isContainerNumber, parseHex } from '@coldproof/wire';
-import { startAgent } from './agent.ts';
-import { clockOf } from './clock.ts';
-import { parseConfig, type AgentConfig } from './config.ts';
+import { configSchema, parseConfig, type AgentConfig } from './config.ts';
 import { Journal } from './journal.ts';
-import { createKeyFile, openKeyFile, type KeyStore } from './key-store.ts';
-import { mqttLink } from './link.ts';
+import { fetchPage, readQueue, verifyState } from './inspect.ts';
+import { createKeyFile, openKeyFile } from './key-store.ts';
 import { jsonLog } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
-import { readPassphrase, readSecrets } from './secret.ts';
+import { keyPath, runAgent } from './run.ts';
+import { readPassphrase } from './secret.ts';
 
 const usage = `usage: main.js --config FILE [--check-config]
+       main.js status|queue|verify --config FILE
+       main.js schema
        main.js keygen --config FILE [--device NAME]
        main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER
 `;
@@ -61,11 +65,7 @@ function invalid(message: string): OperatingError {
   return new OperatingError('config-invalid', message, { retry: 'never' });
 }
 
-function keyPath({ stateDir }: AgentConfig, device: string): string {
-  return join(stateDir, 'keys', `${device}.json`);
-}
-
-function answer(fields: { readonly [key: string]: string | number }): void {
+function answer(fields: unknown): void {
   process.stdout.write(`${JSON.stringify(fields)}\n`);
 }
 
@@ -130,31 +130,21 @@ function parseAddress(option: string, text: string | undefined): Uint8Array {
   return bytes;
 }
 
-async function run(config: AgentConfig): Promise<void> {
-  const clock = clockOf(process.env['COLDPROOF_DEMONSTRATION_CLOCK']);
-  const log = jsonLog(
-    (line) => process.stderr.write(line),
-    () => clock.nowMs(),
-  );
-  const { passphrase, uplinkPassword, sensorPasswords } = readSecrets(config, process.env);
-  const keyStores = new Map<string, KeyStore>(
-    config.devices.map(({ name }) => [name, openKeyFile(keyPath(config, name), passphrase)]),
-  );
-  const journal = Journal.open(config.stateDir);
-  const link = mqttLink({ url: config.uplink.url, username: config.uplink.username, password: uplinkPassword });
-  const deps = { clock, random: Math.random, log, journal, link, keyStores, sensorPasswords };
-  const agent = await startAgent(config, deps);
-  const { httpPort, brokerPort } = agent;
-  log('info', 'started', { pid: process.pid, httpPort, brokerPort, devices: config.devices.length });
-  const stop = (signal: NodeJS.Signals) => {
-    log('info', 'stopping', { signal });
-    agent.stop().catch((error: unknown) => log('error', 'stop-failed', { why: describeError(error) }));
-  };
-  process.once('SIGTERM', stop);
-  process.once('SIGINT', stop);
-  await agent.finished;
-  log('info', 'stopped');
+function verify(config: AgentConfig): void {
+  const devices = verifyState(config);
+  answer({ devices });
+  const problems = devices.reduce((sum, device) => sum + device.problems.length, 0);
+  if (problems > 0)
+    throw new OperatingError('journal-unsound', `problems: expected 0, got ${problems}`, { retry: 'never' });
 }
+
+const commands: { readonly [name: string]: (config: AgentConfig, options: Options) => void | Promise<void> } = {
+  status: async (config) => answer(await fetchPage(config, '/status')),
+  queue: async (config) => answer(await readQueue(config)),
+  verify,
+  keygen,
+  enrol,
+};
 
 async function main(args: readonly string[]): Promise<void> {
   let parsed;
@@ -165,14 +155,18 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const { values, positionals } = parsed;
   const [command = 'run', ...rest] = positionals;
-  if (rest.length > 0 || !['run', 'keygen', 'enrol'].includes(command)) {
-    throw invalid(`expected keygen, enrol or nothing, got "${positionals.join(' ')}"\n${usage}`);
+  if (rest.length > 0 || !(['run', 'schema'].includes(command) || Object.hasOwn(commands, command))) {
+    const known = ['schema', ...Object.keys(commands)].join(', ');
+    throw invalid(`expected ${known} or nothing, got "${positionals.join(' ')}"\n${usage}`);
+  }
+  if (command === 'schema') {
+    answer(configSchema());
+    return;
   }
   const config = loadConfig(values.config);
   if (values['check-config']) answer({ config: 'ok', devices: config.devices.length });
-  else if (command === 'keygen') keygen(config, values);
-  else if (command === 'enrol') await enrol(config, values);
-  else await run(config);
+  else if (command === 'run') await runAgent(() => loadConfig(values.config));
+  else await commands[command]!(config, values);
 }
 
 main(process.argv.slice(2)).then(

@@ -22,6 +22,10 @@ export type OperatingCode =
   | 'port-unavailable'
   | 'link-failed'
   | 'line-failed'
+  /** No agent answers at its status page. */
+  | 'agent-away'
+  /** The journal holds what an oracle would refuse. */
+  | 'journal-unsound'
   /** The agent is on its way down and takes nothing more. */
   | 'stopping';
 

@@ -23,8 +23,10 @@ export type RefusalReason =
   /** A retained reading would be served again as if it were new. */
   | 'publish-retained'
   | 'packet-too-large'
-  /** Nobody but the agent reads the local broker. */
+  /** Outside the agent's own topics, of a device not to be read, or for a session that outlives its connection. */
   | 'subscription-not-allowed'
+  /** A reader that does not keep up: it loses readings of the local feed, and the journal loses nothing. */
+  | 'reader-slow'
   /** A last will is sent by the broker, not by the sensor: no reading. */
   | 'will-not-allowed'
   /** A name in the pack that no sensor of the configuration has. */

@@ -126,14 +126,6 @@ export function gapBefore(
   return gapSecMax !== undefined && gapSec > gapSecMax ? gapSec : undefined;
 }
 
-/** The gravest of a reading's marks. */
-export function markName(marked: number): string {
-  if ((marked & marks.invalidValue) !== 0) return 'invalid-value';
-  if ((marked & marks.stuck) !== 0) return 'stuck';
-  if ((marked & marks.outOfRange) !== 0) return 'out-of-range';
-  return (marked & marks.spike) !== 0 ? 'spike' : 'none';
-}
-
 function placeInTime(
   timeSec: number,
   state: SamplerState | undefined,

@@ -1,13 +1,17 @@
 /** What a field engineer asks the box: what is queued and why. HTTP, GET only: nothing can be changed here. */
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
+import { marks } from '@coldproof/wire';
+import { formatMetrics, metricsContentType, processFigures } from './metrics.ts';
 import { describeError, OperatingError } from './operating-error.ts';
+import type { DeviceQueue } from './queue.ts';
 
 export type DeviceStatus = {
   readonly name: string;
   /** SHA-256(x ‖ y), hex. */
   readonly device: string;
-  readonly link: { readonly connected: boolean };
+  /** `why` there is no connection. */
+  readonly link: { readonly connected: boolean; readonly why?: string | undefined };
   /** Readings that no batch has yet. */
   readonly unsealed: number;
   /** Batches that no receipt has come for. */
@@ -17,7 +21,7 @@ export type DeviceStatus = {
   readonly receipts: number;
   /** ISO 8601, undefined before the first. */
   readonly lastReadingAt: string | undefined;
-  /** Channels whose newest reading has a mark, with the gravest one's name. */
+  /** Channels whose newest reading has a mark, with the gravest one's name; 'gap' for one that has fallen silent. */
   readonly faults: { readonly [channel: string]: string };
 };
 
@@ -28,20 +32,36 @@ export type AgentStatus = {
   readonly link: { readonly connected: boolean };
 };
 
+/** A reading's marks, the gravest first. */
+export function markNames(marked: number): string[] {
+  return marksByGravity.filter(([, mark]) => (marked & mark) !== 0).map(([name]) => name);
+}
+
+const marksByGravity = [
+  ['invalid-value', marks.invalidValue],
+  ['stuck', marks.stuck],
+  ['out-of-range', marks.outOfRange],
+  ['spike', marks.spike],
+] as const;
+
 export type StatusServer = { readonly port: number; close(): Promise<void> };
+
+export type StatusPages = {
+  readonly status: () => AgentStatus;
+  readonly queue: () => readonly DeviceQueue[];
+  /** Samples are taken. A link that is down is no reason against it: to keep them meanwhile is what an agent is for. */
+  readonly isReady: () => boolean;
+};
 
 /** Throws `port-unavailable`. Port 0 takes a free one. */
 export async function openStatusServer(
   { host, port }: { readonly host: string; readonly port: number },
-  status: () => AgentStatus,
+  pages: StatusPages,
 ): Promise<StatusServer> {
   const limits = { requestTimeout: 5_000, headersTimeout: 5_000, maxHeaderSize: 8_192 };
   const server = createServer(limits, (request, response) => {
-    const path = (request.url ?? '').split('?')[0];
     if (request.method !== 'GET' && request.method !== 'HEAD') answer(response, 405, { error: 'GET only' });
-    else if (path === '/status') answer(response, 200, status());
-    else if (path === '/healthz') answer(response, 200, { status: 'ok' });
-    else answer(response, 404, { error: 'expected /status or /healthz' });
+    else show(response, (request.url ?? '').split('?')[0]!, pages);
   });
   server.maxConnections = 16;
   await new Promise<void>((resolve, reject) => {
@@ -63,11 +83,25 @@ export async function openStatusServer(
   };
 }
 
+function show(response: ServerResponse, path: string, { status, queue, isReady }: StatusPages): void {
+  const known = '/status, /queue, /healthz, /readyz or /metrics';
+  if (path === '/status') answer(response, 200, status());
+  else if (path === '/queue') answer(response, 200, queue());
+  else if (path === '/healthz') answer(response, 200, { status: 'ok' });
+  else if (path === '/readyz') answer(response, isReady() ? 200 : 503, { ready: isReady() });
+  else if (path === '/metrics') send(response, 200, metricsContentType, formatMetrics(status(), processFigures()));
+  else answer(response, 404, { error: `expected ${known}` });
+}
+
 function answer(response: ServerResponse, code: number, body: unknown): void {
+  send(response, code, 'application/json', `${JSON.stringify(body)}\n`);
+}
+
+function send(response: ServerResponse, code: number, contentType: string, body: string): void {
   response.writeHead(code, {
-    'content-type': 'application/json',
+    'content-type': contentType,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
   });
-  response.end(`${JSON.stringify(body)}\n`);
+  response.end(body);
 }

@@ -2,7 +2,7 @@
  * Units of sensors -> the integer that a channel is defined by (wire's channel.ts). SenML's units (RFC 8428 §12.1) and
  * secondary units (RFC 8798), and °F, because loggers in the trade have it.
  */
-import { channels, isTemperature } from '@coldproof/wire';
+import { channels, faultValue, isTemperature } from '@coldproof/wire';
 
 type Conversion = (value: number) => number;
 type Conversions = { readonly [unit: string]: Conversion };
@@ -41,6 +41,14 @@ export function unitsOf(channel: number): readonly string[] {
 export function toChannelInteger(channel: number, unit: string, value: number): number | undefined {
   const conversions = conversionsOf(channel);
   return Object.hasOwn(conversions, unit) ? roundHalfAway(conversions[unit]!(value)) : undefined;
+}
+
+/** The other way, for people: in the channel's first unit; null for the fault value. */
+export function fromChannelInteger(channel: number, integer: number): { value: number | null; unit: string } {
+  const unit = unitsOf(channel)[0]!;
+  if (integer === faultValue(channel)) return { value: null, unit };
+  // First units are all a multiple of the channel's own, without an offset.
+  return { value: integer / conversionsOf(channel)[unit]!(1), unit };
 }
 
 function conversionsOf(channel: number): Conversions {

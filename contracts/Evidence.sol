@@ -68,11 +68,11 @@ library Evidence {
         (uint256 preimage, uint256 digests) = _allocate(device, batchCount, evidence.channel);
         for (uint256 i = 0; i < batchCount; ++i) {
             IEvidence.SealedSeries calldata batch = evidence.batches[i];
-            if (batch.flags & CRITICAL_FLAGS != 0) revert IEvidence.BatchFlagged(batch.sequence, batch.flags);
+            _requireUnflagged(_headerOf(batch));
             if (i > 0) _requireContiguous(batch, evidence.batches[i - 1].sequence, _digestAt(digests, i - 1));
             bytes calldata samples = batch.samples;
             _requireSeries(batch, samples, evidence.channel);
-            _requireSignature(batch, evidence, preimage, digests, i);
+            _setDigest(digests, i, _requireSignature(_headerOf(batch), evidence.x, evidence.y, preimage));
             _walk(run, claim, samples, batch.first, i);
         }
         if (run.left > 0) revert IEvidence.RunMalformed(batchCount, run.left, run.skip);
@@ -88,10 +88,23 @@ library Evidence {
             evidence.channel
         );
         for (uint256 i = 0; i < batchCount; ++i) {
-            uint256 size = _writeBatch(evidence.batches[i], preimage);
+            uint256 size = _writeBatch(_headerOf(evidence.batches[i]), preimage);
             _setDigest(digests, i, Sha256.digest(preimage + BATCH_AT, size));
         }
         return _keccak(digests, batchCount);
+    }
+
+    /// @notice Reverts with the reason when `device`, which is SHA-256(x ‖ y), has not signed the batch, or forbids its
+    /// use as evidence. `digest` is the batch's.
+    function verifyBatch(
+        IEvidence.SealedBatch calldata batch,
+        bytes32 device,
+        bytes32 x,
+        bytes32 y
+    ) internal view returns (bytes32 digest) {
+        _requireUnflagged(batch);
+        (uint256 preimage, ) = _allocate(device, 0, 0);
+        return _requireSignature(batch, x, y, preimage);
     }
 
     /// @notice SHA-256(x ‖ y).
@@ -141,7 +154,7 @@ library Evidence {
     }
 
     /// Writes the batch behind the device in the preimage, and its length before it. Returns that length in bytes.
-    function _writeBatch(IEvidence.SealedSeries calldata batch, uint256 preimage) private pure returns (uint256 size) {
+    function _writeBatch(IEvidence.SealedBatch calldata batch, uint256 preimage) private pure returns (uint256 size) {
         uint256 cursor = preimage + SEQUENCE_AT;
         cursor = Cbor.writeUint(cursor, batch.sequence);
         cursor = Cbor.writeDigest(cursor, batch.previous);
@@ -154,6 +167,19 @@ library Evidence {
         assembly ("memory-safe") {
             mstore8(add(preimage, LENGTH_AT), size)
         }
+    }
+
+    /// A SealedSeries begins with the fields of a SealedBatch, each in a word of its own: it is one, where it lies.
+    function _headerOf(
+        IEvidence.SealedSeries calldata series
+    ) private pure returns (IEvidence.SealedBatch calldata batch) {
+        assembly ("memory-safe") {
+            batch := series
+        }
+    }
+
+    function _requireUnflagged(IEvidence.SealedBatch calldata batch) private pure {
+        if (batch.flags & CRITICAL_FLAGS != 0) revert IEvidence.BatchFlagged(batch.sequence, batch.flags);
     }
 
     function _requireContiguous(
@@ -197,21 +223,18 @@ library Evidence {
         return Sha256.digest(start, cursor + samples.length - start);
     }
 
+    /// Returns the batch's digest.
     function _requireSignature(
-        IEvidence.SealedSeries calldata batch,
-        IEvidence.ExcursionEvidence calldata evidence,
-        uint256 preimage,
-        uint256 digests,
-        uint256 i
-    ) private view {
+        IEvidence.SealedBatch calldata batch,
+        bytes32 x,
+        bytes32 y,
+        uint256 preimage
+    ) private view returns (bytes32 digest) {
         uint256 size = _writeBatch(batch, preimage);
-        bytes32 digest = Sha256.digest(preimage + BATCH_AT, size);
-        _setDigest(digests, i, digest);
+        digest = Sha256.digest(preimage + BATCH_AT, size);
         if (uint256(batch.s) > HALF_ORDER) revert IEvidence.SignatureNotLowS(batch.sequence, batch.s);
         bytes32 message = Sha256.digest(preimage, BATCH_AT + size);
-        if (!P256.verify(message, batch.r, batch.s, evidence.x, evidence.y)) {
-            revert IEvidence.SignatureInvalid(batch.sequence, digest);
-        }
+        if (!P256.verify(message, batch.r, batch.s, x, y)) revert IEvidence.SignatureInvalid(batch.sequence, digest);
     }
 
     /// Takes the batch's samples into the run: `skip` of the first batch are only counted for time. Nothing here

@@ -22,7 +22,8 @@ library Inclusion {
             if (sn == 0) return false;
             if (fn & 1 == 1 || fn == sn) {
                 node = nodeHash(path[i], node);
-                while (fn & 1 == 0 && fn != 0) {
+                // Until fn is odd; it is not 0, since where it is even it is sn, which is not.
+                while (fn & 1 == 0) {
                     fn >>= 1;
                     sn >>= 1;
                 }
@@ -33,6 +34,17 @@ library Inclusion {
             sn >>= 1;
         }
         return sn == 0 && node == root;
+    }
+
+    /// @notice SHA-256(0x00 ‖ data) of a leaf of 32 bytes, in memory behind the free pointer, which stays where it is.
+    function leafHash(bytes32 data) internal view returns (bytes32) {
+        uint256 cursor;
+        assembly ("memory-safe") {
+            cursor := mload(0x40)
+            mstore8(cursor, 0x00)
+            mstore(add(cursor, 1), data)
+        }
+        return Sha256.digest(cursor, 33);
     }
 
     /// @notice SHA-256(0x01 ‖ left ‖ right), in memory behind the free pointer, which stays where it is.

@@ -1,22 +1,21 @@
 /** What build.ts compiled, by name. */
 import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import type { Artifact } from './artifact.ts';
+import type { Names } from './artifacts/names.ts';
 
-export const artifactNames = ['AccessManager', 'DeviceRegistry', 'Fleet', 'Shipments', 'TestToken'] as const;
-export type ArtifactName = (typeof artifactNames)[number];
+export type { Artifact } from './artifact.ts';
 
-export type Artifact = {
-  /** Contract ABI in JSON, as ethers and others take it. */
-  readonly abi: readonly AbiEntry[];
-  /** Creation code, 0x and hex. */
-  readonly bytecode: string;
-  /** Size of the code on chain. */
-  readonly deployedBytes: number;
-};
+export type ArtifactName = keyof Names;
+/** Of a union of contracts: what any of them has. */
+export type MethodOf<Name extends ArtifactName> = Names[Name]['method'];
+export type EventOf<Name extends ArtifactName> = Names[Name]['event'];
+export type ErrorOf<Name extends ArtifactName> = Names[Name]['error'];
 
-export type AbiEntry = { readonly type: string; readonly name?: string };
+/** Another folder than the build's: what the coverage run (coverage.ts) compiled. */
+const folder = process.env['COLDPROOF_ARTIFACTS'] ?? fileURLToPath(new URL('../artifacts', import.meta.url));
 
 /** Throws when the artifact is absent: the contracts have not been built (`npm run build`). */
-export function loadArtifact(name: ArtifactName | (string & {})): Artifact {
-  const file = new URL(`../artifacts/${name}.json`, import.meta.url);
-  return JSON.parse(readFileSync(file, 'utf8')) as Artifact;
+export function loadArtifact(name: ArtifactName): Artifact {
+  return JSON.parse(readFileSync(`${folder}/${name}.json`, 'utf8')) as Artifact;
 }

@@ -1,7 +1,14 @@
 /**
  * A contract's ABI, and the values that cross it.
  */
-import { loadArtifact } from '@coldproof/contracts';
+import {
+  loadArtifact,
+  type Artifact,
+  type ArtifactName,
+  type ErrorOf,
+  type EventOf,
+  type MethodOf,
+} from '@coldproof/contracts';
 import { Interface, type ParamType } from 'ethers';
 
 /** 0x and 40 hex digits, with the checksum's capitals. */
@@ -13,12 +20,19 @@ export type Hash = string;
 export type ChainValue = string | number | bigint | boolean | readonly ChainValue[] | ChainStruct;
 export type ChainStruct = { readonly [field: string]: ChainValue };
 
+/** Where the contracts that are used stand. */
+export type Addresses = Readonly<Partial<Record<ArtifactName, Address>>>;
+
 /** A custom error that a contract reverted with. `name` is empty when there is none that we know. */
-export type Revert = { readonly name: string; readonly args: ChainStruct; readonly message: string };
+export type Revert = {
+  readonly name: ErrorOf<ArtifactName> | '';
+  readonly args: ChainStruct;
+  readonly message: string;
+};
 
 export type ChainEvent = {
-  readonly contract: string;
-  readonly name: string;
+  readonly contract: ArtifactName;
+  readonly name: EventOf<ArtifactName>;
   readonly args: ChainStruct;
   readonly blockNumber: number;
   readonly blockHash: Hash;
@@ -36,25 +50,25 @@ export type RpcLog = {
   transactionHash: string;
   logIndex: string;
 };
-/** One contract's ABI, from its artifact. */
-export class Abi {
-  readonly name: string;
-  readonly #interface: Interface;
-  readonly #bytecode: string;
 
-  constructor(name: string) {
-    const artifact = loadArtifact(name);
+/** One contract's ABI, from its artifact. */
+export class Abi<Name extends ArtifactName = ArtifactName> {
+  readonly name: Name;
+  readonly #interface: Interface;
+  readonly #artifact: Artifact;
+
+  constructor(name: Name) {
     this.name = name;
-    this.#interface = Interface.from(JSON.stringify(artifact.abi));
-    this.#bytecode = artifact.bytecode;
+    this.#artifact = loadArtifact(name);
+    this.#interface = Interface.from(JSON.stringify(this.#artifact.abi));
   }
 
-  encode(method: string, args: readonly unknown[]): string {
+  encode(method: MethodOf<Name>, args: readonly unknown[]): string {
     return this.#interface.encodeFunctionData(method, [...args]);
   }
 
   /** The first four bytes of a call, 0x-hex: how access managers name a method. */
-  selector(method: string): string {
+  selector(method: MethodOf<Name>): string {
     const fragment = this.#interface.getFunction(method);
     if (fragment === null) throw new RangeError(`${this.name} has no method ${method}`);
     return fragment.selector;
@@ -62,11 +76,19 @@ export class Abi {
 
   /** Creation code with the constructor's arguments. */
   encodeDeploy(args: readonly unknown[]): string {
-    return this.#bytecode + this.#interface.encodeDeploy([...args]).slice(2);
+    return this.#artifact.bytecode + this.#interface.encodeDeploy([...args]).slice(2);
+  }
+
+  /** Is this code on chain, 0x-hex, this contract's, whatever its immutables are? */
+  isCode(code: string): boolean {
+    const { deployedCode, immutables } = this.#artifact;
+    const [got, want] = [code, deployedCode].map((each) => Buffer.from(each.slice(2), 'hex')) as [Buffer, Buffer];
+    for (const [start, length] of immutables) got.fill(0, start, start + length);
+    return got.equals(want);
   }
 
   /** One output as it is, several as a struct by their names. */
-  decode(method: string, returned: string): ChainValue {
+  decode(method: MethodOf<Name>, returned: string): ChainValue {
     const fragment = this.#interface.getFunction(method);
     if (fragment === null) throw new RangeError(`${this.name} has no method ${method}`);
     const values = this.#interface.decodeFunctionResult(fragment, returned);
@@ -75,12 +97,12 @@ export class Abi {
     return struct(fragment.outputs, values);
   }
 
-  readLog(contract: string, log: RpcLog): ChainEvent | undefined {
+  readLog(contract: ArtifactName, log: RpcLog): ChainEvent | undefined {
     const parsed = this.#interface.parseLog({ topics: log.topics, data: log.data });
     if (parsed === null) return undefined;
     return {
       contract,
-      name: parsed.name,
+      name: parsed.name as EventOf<Name>,
       args: struct(parsed.fragment.inputs, parsed.args),
       blockNumber: Number(log.blockNumber),
       blockHash: log.blockHash,
@@ -93,7 +115,8 @@ export class Abi {
     const parsed = this.#interface.parseError(revertBytes);
     if (parsed === null) return undefined;
     const args = struct(parsed.fragment.inputs, parsed.args);
-    return { name: parsed.name, args, message: `${parsed.name}(${Object.values(args).map(String).join(', ')})` };
+    const message = `${parsed.name}(${Object.values(args).map(String).join(', ')})`;
+    return { name: parsed.name as ErrorOf<Name>, args, message };
   }
 }
 

@@ -1,5 +1,13 @@
 /** Accounts that pay for transactions. They sign, they do not export their keys. */
-import { HDNodeWallet, Wallet, encryptKeystoreJson, isError, keccak256, type BaseWallet } from 'ethers';
+import {
+  HDNodeWallet,
+  Wallet,
+  encryptKeystoreJson,
+  getCreateAddress,
+  isError,
+  keccak256,
+  type BaseWallet,
+} from 'ethers';
 import type { Address, Hash } from './chain-abi.ts';
 import { OperatingError } from './operating-error.ts';
 
@@ -20,7 +28,14 @@ export type Transmitter = {
   sign(transaction: UnsignedTransaction, chainId: number): Promise<SignedTransaction>;
 };
 
-function transmitterOf(wallet: BaseWallet): Transmitter {
+/** A party that signs agreements. */
+export type Signatory = {
+  readonly address: Address;
+  /** r ‖ s ‖ v over an EIP-712 digest, 0x-hex. */
+  signDigest(digest: Hash): string;
+};
+
+function accountOf(wallet: BaseWallet): Transmitter & Signatory {
   return {
     address: wallet.address,
     async sign({ to, calldata, nonce, gasMax, feeWeiMax, priorityFeeWei }, chainId) {
@@ -28,16 +43,17 @@ function transmitterOf(wallet: BaseWallet): Transmitter {
       const raw = await wallet.signTransaction({ type: 2, chainId, to: to ?? null, data: calldata, nonce, ...fees });
       return { raw, hash: keccak256(raw) };
     },
+    signDigest: (digest) => wallet.signingKey.sign(digest).serialized,
   };
 }
 
 /** One of the accounts of a mnemonic phrase (BIP-44, m/44'/60'/0'/0/index): how development chains hand out money. */
-export function accountOfPhrase(phrase: string, index: number): Transmitter {
-  return transmitterOf(HDNodeWallet.fromPhrase(phrase, undefined, `m/44'/60'/0'/0/${index}`));
+export function accountOfPhrase(phrase: string, index: number): Transmitter & Signatory {
+  return accountOf(HDNodeWallet.fromPhrase(phrase, undefined, `m/44'/60'/0'/0/${index}`));
 }
 
 export function accountOfKey(privateKey: string): Transmitter {
-  return transmitterOf(new Wallet(privateKey));
+  return accountOf(new Wallet(privateKey));
 }
 
 /**
@@ -47,7 +63,7 @@ export function accountOfKey(privateKey: string): Transmitter {
 export async function readTransmitter(path: string, text: string, passphrase: string): Promise<Transmitter> {
   try {
     if (!text.startsWith('{')) return accountOfKey(text.trim());
-    return transmitterOf(await Wallet.fromEncryptedJson(text, passphrase));
+    return accountOf(await Wallet.fromEncryptedJson(text, passphrase));
   } catch (error) {
     // ethers puts the value that it could not parse into its message: a key must not get into a log.
     throw new OperatingError('key-unusable', `transmitter key ${path}: ${shortReason(error)}`, { retry: 'never' });
@@ -64,4 +80,9 @@ export async function makeTransmitterKey(passphrase: string): Promise<{ address:
   const { address, privateKey } = Wallet.createRandom();
   const json = await encryptKeystoreJson({ address, privateKey }, passphrase, { scrypt: { N: 1 << 15, r: 8, p: 1 } });
   return { address, json };
+}
+
+/** Where the contract stands that this transaction of `from` creates. */
+export function creationAddress(from: Address, nonce: number): Address {
+  return getCreateAddress({ from, nonce });
 }

@@ -5,10 +5,12 @@
  * ethers is used for what it is good at: ABI, keys, signing, JSON-RPC. Its NonceManager and `wait()` are not used:
  * the one leaves nonce gaps, the other holds state that a crash loses (transmit.ts does both from the store).
  */
+import type { ArtifactName, MethodOf } from '@coldproof/contracts';
 import { FetchRequest, JsonRpcProvider, Network, isError } from 'ethers';
 import {
   Abi,
   type Address,
+  type Addresses,
   type ChainEvent,
   type ChainValue,
   type Hash,
@@ -48,17 +50,22 @@ export type SendOutcome = 'accepted' | 'known' | 'nonce-used' | 'underpriced' | 
 /** Everything may throw OperatingError 'chain-unreachable' (retry later). The node may lie; transmit.ts assumes so. */
 export type Chain = {
   readonly chainId: number;
-  readonly contracts: Readonly<Record<string, Address>>;
+  readonly contracts: Addresses;
   /** Throws 'chain-id-wrong' when the node is on another chain. To be asked at start and after each outage. */
   checkChainId(): Promise<void>;
   /** Undefined when there is no such block. */
   block(at: number | 'latest' | 'safe' | 'finalized'): Promise<Block | undefined>;
   /** Events of our contracts, both ends included, in the chain's order. */
   events(fromBlock: number, toBlock: number): Promise<ChainEvent[]>;
-  view(contract: string, method: string, args: readonly unknown[], atBlock?: number): Promise<Called<ChainValue>>;
+  view<Name extends ArtifactName>(
+    contract: Name,
+    method: MethodOf<Name>,
+    args: readonly unknown[],
+    atBlock?: number,
+  ): Promise<Called<ChainValue>>;
   /** Runs a call on the latest state without sending it; gives the gas it would use. */
   preflight(call: Call): Promise<Called<bigint>>;
-  encode(contract: string, method: string, args: readonly unknown[]): string;
+  encode<Name extends ArtifactName>(contract: Name, method: MethodOf<Name>, args: readonly unknown[]): string;
   nonce(account: Address, at: 'latest' | 'pending'): Promise<number>;
   balanceWei(account: Address): Promise<bigint>;
   priorityFeeWei(): Promise<bigint>;
@@ -76,13 +83,15 @@ export function openChain({
 }: {
   rpcUrl: string;
   chainId: number;
-  contracts: Readonly<Record<string, Address>>;
+  contracts: Addresses;
 }): Chain {
   const { provider, send } = openRpc(rpcUrl, chainId);
-  const abis = new Map(Object.keys(contracts).map((name) => [name, new Abi(name)]));
-  const named = new Map(Object.entries(contracts).map(([name, address]) => [address.toLowerCase(), name]));
-  const abiOf = (contract: string): Abi => {
-    const abi = abis.get(contract);
+  const entries = Object.entries(contracts) as [ArtifactName, Address][];
+  const abis = new Map(entries.map(([name]) => [name, new Abi(name)]));
+  const named = new Map(entries.map(([name, address]) => [address.toLowerCase(), name]));
+  const abiOf = <Name extends ArtifactName>(contract: Name): Abi<Name> => {
+    // By construction the ABI at a name is of that name.
+    const abi = abis.get(contract) as Abi<Name> | undefined;
     if (abi === undefined)
       throw new RangeError(`contract: expected one of ${[...abis.keys()].join(', ')}, got ${contract}`);
     return abi;

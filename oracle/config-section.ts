@@ -1,6 +1,7 @@
 /** One mapping of a configuration file: reads its keys by form and collects what is wrong with them. */
 import { readFileSync } from 'node:fs';
-import { describeError } from './operating-error.ts';
+import { parse } from 'yaml';
+import { OperatingError, describeError } from './operating-error.ts';
 
 type Shared = { readonly problems: string[]; readonly environment: NodeJS.ProcessEnv; isStrict: boolean };
 
@@ -115,4 +116,24 @@ export class Section {
     const got = value === undefined ? 'nothing' : JSON.stringify(value).slice(0, 100);
     this.#shared.problems.push(`${where}: expected ${expected}, got ${got}`);
   }
+}
+
+/** Reads a YAML file, throws all that is wrong with it. */
+export function readSections<Checked>(
+  path: string,
+  environment: NodeJS.ProcessEnv,
+  read: (root: Section) => Checked,
+): Checked {
+  let parsed: unknown;
+  try {
+    parsed = parse(readFileSync(path, 'utf8'), { maxAliasCount: 0 });
+  } catch (cause) {
+    throw new OperatingError('config-invalid', `${path}: ${describeError(cause)}`, { retry: 'never', cause });
+  }
+  const root = Section.root(parsed, environment);
+  const config = read(root);
+  const problems = root.finish();
+  if (problems.length === 0) return config;
+  const message = [`${path}: problems found: ${problems.length}`, ...problems].join('\n  ');
+  throw new OperatingError('config-invalid', message, { retry: 'never' });
 }

@@ -2,12 +2,10 @@
  * The oracle's configuration: one YAML file, checked as a whole. All problems are reported together, each with its
  * path, its value and what was expected. Secrets never stand in the file, only the names of the variables with them.
  */
-import { readFileSync, statSync } from 'node:fs';
+import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { parse } from 'yaml';
 import { parseHex } from '@coldproof/wire';
-import { Section } from './config-section.ts';
-import { OperatingError, describeError } from './operating-error.ts';
+import { readSections, type Section } from './config-section.ts';
 import { defaultWorkers } from './verify-pool.ts';
 
 export type KeyConfig = {
@@ -32,7 +30,7 @@ export type Config = KeyConfig & {
   readonly chain: {
     readonly rpcUrl: string;
     readonly chainId: number;
-    readonly contracts: { readonly DeviceRegistry: string; readonly Shipments: string; readonly Fleet: string };
+    readonly contracts: Readonly<Record<'DeviceRegistry' | 'Agreements' | 'Shipments' | 'Fleet', string>>;
     readonly fromBlock: number;
     readonly pollMs: number;
     readonly feeWeiMax: bigint;
@@ -48,30 +46,15 @@ const portMax = 65_535;
 
 /** Throws OperatingError 'config-invalid' with every problem on a line of its own. */
 export function readConfig(path: string, environment: NodeJS.ProcessEnv): Config {
-  return check(path, environment, (root) => ({ ...checkKeys(root), ...checkRest(root) }));
+  return readSections(path, environment, (root) => ({ ...checkKeys(root), ...checkRest(root) }));
 }
 
 /** Only what `init` needs: the contracts may not be deployed yet. */
 export function readKeyConfig(path: string, environment: NodeJS.ProcessEnv): KeyConfig {
-  return check(path, environment, (root) => {
+  return readSections(path, environment, (root) => {
     root.ignoreUnread();
     return checkKeys(root);
   });
-}
-
-function check<Checked>(path: string, environment: NodeJS.ProcessEnv, read: (root: Section) => Checked): Checked {
-  let parsed: unknown;
-  try {
-    parsed = parse(readFileSync(path, 'utf8'), { maxAliasCount: 0 });
-  } catch (cause) {
-    throw new OperatingError('config-invalid', `${path}: ${describeError(cause)}`, { retry: 'never', cause });
-  }
-  const root = Section.root(parsed, environment);
-  const config = read(root);
-  const problems = root.finish();
-  if (problems.length === 0) return config;
-  const message = [`${path}: problems found: ${problems.length}`, ...problems].join('\n  ');
-  throw new OperatingError('config-invalid', message, { retry: 'never' });
 }
 
 function checkKeys(root: Section): KeyConfig {
@@ -142,7 +125,12 @@ function checkChain(chain: Section): Config['chain'] {
   return {
     rpcUrl,
     chainId: chain.integer('chainId', { least: 1, most: Number.MAX_SAFE_INTEGER }),
-    contracts: { DeviceRegistry: address('DeviceRegistry'), Shipments: address('Shipments'), Fleet: address('Fleet') },
+    contracts: {
+      DeviceRegistry: address('DeviceRegistry'),
+      Agreements: address('Agreements'),
+      Shipments: address('Shipments'),
+      Fleet: address('Fleet'),
+    },
     fromBlock: chain.integer('fromBlock', { least: 0, most: Number.MAX_SAFE_INTEGER, fallback: 0 }),
     pollMs: chain.integer('pollMs', { least: 10, most: 3_600_000, fallback: 4_000 }),
     feeWeiMax: BigInt(chain.integer('feeCapGwei', { least: 1, most: 1_000_000, fallback: 200 })) * 1_000_000_000n,

@@ -2,9 +2,10 @@
  * What a demonstration or a test does to a development chain, as the people around an order would: deploy, place,
  * dispatch, pay, and set the clock. One account sends one transaction at a time and waits for it.
  */
+import type { ArtifactName, MethodOf } from '@coldproof/contracts';
 import { openRpc, readReceipt, type ChainReceipt } from './chain.ts';
 import { Abi, type Address, type ChainEvent, type ChainValue } from './chain-abi.ts';
-import { accountOfKey, accountOfPhrase, type Transmitter } from './chain-account.ts';
+import { accountOfKey, accountOfPhrase, type Signatory, type Transmitter } from './chain-account.ts';
 import { OperatingError } from './operating-error.ts';
 
 /** The phrase that anvil and its like hand out money to when nothing else is asked for. Worthless anywhere else. */
@@ -14,14 +15,17 @@ export const developmentPhrase = 'test test test test test test test test test t
 const gasMax = 12_000_000n;
 const minedMsMax = 30_000;
 
-export type DeployedContract = { readonly name: string; readonly address: Address };
+export type DeployedContract<Name extends ArtifactName = ArtifactName> = {
+  readonly name: Name;
+  readonly address: Address;
+};
 
 export class DevelopmentChain {
   readonly rpcUrl: string;
   readonly chainId: number;
   readonly #rpc: ReturnType<typeof openRpc>;
-  readonly #abis = new Map<string, Abi>();
-  readonly #named = new Map<string, string>();
+  readonly #abis = new Map<ArtifactName, Abi>();
+  readonly #named = new Map<string, ArtifactName>();
 
   constructor(rpcUrl: string, chainId = 31_337) {
     this.rpcUrl = rpcUrl;
@@ -44,7 +48,7 @@ export class DevelopmentChain {
   }
 
   /** Account `index` of the development phrase, which has money from the start. */
-  account(index: number): Transmitter {
+  account(index: number): Transmitter & Signatory {
     return accountOfPhrase(developmentPhrase, index);
   }
 
@@ -52,7 +56,11 @@ export class DevelopmentChain {
     return accountOfKey(privateKey);
   }
 
-  async deploy(by: Transmitter, name: string, args: readonly unknown[] = []): Promise<DeployedContract> {
+  async deploy<Name extends ArtifactName>(
+    by: Transmitter,
+    name: Name,
+    args: readonly unknown[] = [],
+  ): Promise<DeployedContract<Name>> {
     const { receipt, contractAddress } = await this.#send(
       by,
       undefined,
@@ -64,16 +72,16 @@ export class DevelopmentChain {
   }
 
   /** A contract that stands already; its events are decoded from now on. */
-  attach(name: string, address: Address): DeployedContract {
+  attach<Name extends ArtifactName>(name: Name, address: Address): DeployedContract<Name> {
     this.#named.set(address.toLowerCase(), name);
     return { name, address };
   }
 
   /** Throws OperatingError 'transaction-reverted' with the decoded custom error. */
-  async sendAs(
+  async sendAs<Name extends ArtifactName>(
     by: Transmitter,
-    contract: DeployedContract,
-    method: string,
+    contract: DeployedContract<Name>,
+    method: MethodOf<Name>,
     args: readonly unknown[] = [],
   ): Promise<ChainReceipt> {
     const calldata = this.#abi(contract.name).encode(method, args);
@@ -81,18 +89,22 @@ export class DevelopmentChain {
     return receipt;
   }
 
-  selector(contract: DeployedContract, method: string): string {
+  selector<Name extends ArtifactName>(contract: DeployedContract<Name>, method: MethodOf<Name>): string {
     return this.#abi(contract.name).selector(method);
   }
 
-  async view(contract: DeployedContract, method: string, args: readonly unknown[] = []): Promise<ChainValue> {
+  async view<Name extends ArtifactName>(
+    contract: DeployedContract<Name>,
+    method: MethodOf<Name>,
+    args: readonly unknown[] = [],
+  ): Promise<ChainValue> {
     const abi = this.#abi(contract.name);
     const call = { to: contract.address, data: abi.encode(method, args) };
     return abi.decode(method, await this.#rpc.send<string>('eth_call', [call, 'latest']));
   }
 
   /** In the token's smallest unit. */
-  async tokenBalance(token: DeployedContract, account: Address): Promise<bigint> {
+  async tokenBalance(token: DeployedContract<'TestToken'>, account: Address): Promise<bigint> {
     const balance = await this.view(token, 'balanceOf', [account]);
     if (typeof balance !== 'bigint') throw new TypeError('balanceOf: expected a number');
     return balance;
@@ -137,8 +149,8 @@ export class DevelopmentChain {
     this.#rpc.provider.destroy();
   }
 
-  #abi(name: string): Abi {
-    const abi = this.#abis.get(name) ?? new Abi(name);
+  #abi<Name extends ArtifactName>(name: Name): Abi<Name> {
+    const abi = (this.#abis.get(name) as Abi<Name> | undefined) ?? new Abi(name);
     this.#abis.set(name, abi);
     return abi;
   }

@@ -2,16 +2,30 @@
  * Rules over the batches of an order's device. Pure: the same order and the same batches give the same findings, so
  * evaluating again from the log is harmless, and anybody with the log can do it.
  */
-import type { ExcursionTerms, OpenEnvelope } from '@coldproof/wire';
-import { walkExcursion, type ExcursionState } from './rules/excursion.ts';
+import { assert, channelName, type ExcursionTerms, type OpenEnvelope } from '@coldproof/wire';
+import { nothingCumulated, walkCumulative, type CumulativeState } from './rules/cumulative.ts';
+import { noExcursion, walkExcursion, type ExcursionState } from './rules/excursion.ts';
 import { walkGap, type GapState } from './rules/gap.ts';
 import { walkSensorFault, type SensorFaultState } from './rules/sensor-fault.ts';
 
+/** What the parties allow one channel. */
+export type Limit = ExcursionTerms & {
+  /** All runs outside the limits together last less than this; 0 for no such allowance. */
+  readonly cumulativeSecMin: number;
+};
+
 export type OrderUnderWatch = {
   readonly orderId: string;
-  readonly dispatchedAtSec: number;
-  readonly terms: ExcursionTerms;
+  /** Samples count from here on: the dispatch, or the last release out of quarantine. */
+  readonly judgedFromSec: number;
+  /** Batches that begin later are no part of the transit; 0 while it goes on. */
+  readonly deliveredAtSec: number;
+  /** One for each channel that the terms limit. */
+  readonly limits: readonly Limit[];
 };
+
+/** What a rule about one channel looks at. */
+export type LimitUnderWatch = Pick<OrderUnderWatch, 'judgedFromSec'> & { readonly terms: Limit };
 
 /** Where in the device's batches a run of samples stands; the words of wire's Evidence. */
 export type RunLocation = {
@@ -22,25 +36,35 @@ export type RunLocation = {
 };
 
 export type Finding = {
-  readonly rule: 'excursion' | 'sensor-fault' | 'gap';
+  readonly rule: 'excursion' | 'cumulative' | 'sensor-fault' | 'gap';
   readonly channel: number;
   readonly openedAtSec: number;
   /** Absent while it goes on. */
   readonly closedAtSec?: number;
   readonly detail: Readonly<Record<string, number | string>>;
-  /** Once for each excursion, when the terms' duration is reached: what proves it. */
-  readonly run?: RunLocation;
+  /** Once, when the terms' duration is reached: what proves it, oldest first; an excursion is one run. */
+  readonly runs?: readonly RunLocation[];
 };
 
 /** Plain JSON: it is stored with the cursor. */
 export type EvaluationState = {
-  readonly excursion: ExcursionState;
+  /** In the order of the limits. */
+  readonly excursions: readonly ExcursionState[];
+  readonly cumulatives: readonly CumulativeState[];
+  readonly gaps: readonly GapState[];
   readonly sensorFault: SensorFaultState;
-  readonly gap: GapState;
 };
 
-export function initialState({ dispatchedAtSec }: OrderUnderWatch): EvaluationState {
-  return { excursion: null, sensorFault: {}, gap: { lastSec: dispatchedAtSec, openedAtSec: null } };
+export function initialState({ judgedFromSec, limits }: OrderUnderWatch): EvaluationState {
+  const gaps = limits.map(() => ({ lastSec: judgedFromSec, openedAtSec: null }));
+  const [excursions, cumulatives] = [limits.map(() => noExcursion), limits.map(() => nothingCumulated)];
+  return { excursions, cumulatives, gaps, sensorFault: {} };
+}
+
+export function limitOf({ judgedFromSec, limits }: OrderUnderWatch, channel: number): LimitUnderWatch {
+  const terms = limits.find((limit) => limit.channel === channel);
+  assert(terms !== undefined, `${channelName(channel)} has a limit`);
+  return { judgedFromSec, terms };
 }
 
 /** One batch further. Batches come by sequence, without a hole, from the first that reaches past dispatch. */
@@ -49,11 +73,19 @@ export function evaluate(
   state: EvaluationState,
   batch: OpenEnvelope,
 ): { readonly state: EvaluationState; readonly findings: readonly Finding[] } {
-  const excursion = walkExcursion(order, state.excursion, batch);
+  const { judgedFromSec, deliveredAtSec, limits } = order;
+  if (deliveredAtSec !== 0 && batch.batch.firstSec > deliveredAtSec) return { state, findings: [] };
+  const excursions = limits.map((terms, i) => walkExcursion({ judgedFromSec, terms }, state.excursions[i]!, batch));
+  const cumulatives = limits.map((terms, i) => walkCumulative({ judgedFromSec, terms }, state.cumulatives[i]!, batch));
+  const gaps = limits.map((terms, i) => walkGap({ judgedFromSec, terms }, state.gaps[i]!, batch));
   const sensorFault = walkSensorFault(order, state.sensorFault, batch);
-  const gap = walkGap(order, state.gap, batch);
   return {
-    state: { excursion: excursion.state, sensorFault: sensorFault.state, gap: gap.state },
-    findings: [...excursion.findings, ...sensorFault.findings, ...gap.findings],
+    state: {
+      excursions: excursions.map((each) => each.state),
+      cumulatives: cumulatives.map((each) => each.state),
+      gaps: gaps.map((each) => each.state),
+      sensorFault: sensorFault.state,
+    },
+    findings: [...excursions, ...cumulatives, sensorFault, ...gaps].flatMap((each) => each.findings),
   };
 }

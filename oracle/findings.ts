@@ -14,9 +14,9 @@ import {
 } from '@coldproof/wire';
 import type { Chain } from './chain.ts';
 import type { Clock } from './clock.ts';
-import { evaluate, initialState, type EvaluationState, type Finding, type RunLocation } from './evaluate.ts';
+import { evaluate, initialState, limitOf, type EvaluationState, type Finding, type RunLocation } from './evaluate.ts';
 import type { Log } from './log-line.ts';
-import { evidenceArgument, evidenceJson, prove } from './prove.ts';
+import { evidenceJson, proofArgument, prove } from './prove.ts';
 import type { Order } from './store-chain.ts';
 import type { EvaluationRow } from './store-evaluation.ts';
 import type { EvidenceRecord } from './store-outbox.ts';
@@ -37,17 +37,19 @@ export type FindingsDeps = {
 
 export class Findings {
   readonly #deps: FindingsDeps;
-  /** Orders in transit by device; refreshed when the chain's projections change. */
+  /** Orders under watch by device; refreshed when the chain's projections change. */
   #orders = new Map<string, Order[]>();
 
   constructor(deps: FindingsDeps) {
     this.#deps = deps;
   }
 
-  /** Takes over the orders that are in transit now, and looks at all of them. */
+  /** Takes over the orders that are under watch now, and looks at all of them. */
   refresh(): boolean {
     this.#orders = new Map();
-    for (const order of this.#deps.store.chain.ordersIn('InTransit')) {
+    const { chain } = this.#deps.store;
+    // Until it is settled, what happened on the way to a delivered order still counts.
+    for (const order of [...chain.ordersIn('InTransit'), ...chain.ordersIn('Delivered')]) {
       this.#orders.set(order.device, [...(this.#orders.get(order.device) ?? []), order]);
     }
     return this.run(this.#orders.keys());
@@ -80,7 +82,7 @@ export class Findings {
       state = step.state;
       findings.push(...step.findings);
     }
-    const actions = findings.flatMap(({ run }) => (run === undefined ? [] : (this.#act(order, run) ?? [])));
+    const actions = findings.flatMap((finding) => this.#act(order, finding) ?? []);
     const nextSequence = stored.at(-1)!.sequence + 1;
     const nowMs = this.#deps.pace.nowMs();
     store.transaction(() => {
@@ -98,37 +100,41 @@ export class Findings {
   /** Undefined while the device has sent nothing since dispatch. */
   #cursor(order: Order): EvaluationRow | undefined {
     const { store } = this.#deps;
-    const dispatch = `${order.device}@${order.dispatchedAtSec}`;
+    const dispatch = `${order.device}@${order.judgedFromSec}`;
     const row = store.evaluation.load(order.orderId);
     if (row?.dispatch === dispatch) return row;
     if (row !== undefined) store.transaction(() => store.evaluation.reset(order.orderId));
-    const nextSequence = store.log.firstSequenceSince(hexToBytes(order.device), order.dispatchedAtSec);
+    const nextSequence = store.log.firstSequenceSince(hexToBytes(order.device), order.judgedFromSec);
     if (nextSequence === undefined) return undefined;
     return { dispatch, nextSequence, state: JSON.stringify(initialState(order)) };
   }
 
-  /** The action that a run of samples asks for. Undefined, with a log line, if rule and verifier should disagree. */
-  #act(order: Order, run: RunLocation): { id: string; evidence: string } | undefined {
+  /** The action that a finding asks for, if any. Rule and verifier should agree; if not, a log line says so. */
+  #act(order: Order, { rule, channel, runs }: Finding): { id: string; evidence: string } | undefined {
+    if (runs === undefined) return undefined;
     const { store, chain, crypto, log } = this.#deps;
     const { orderId } = order;
     const device = store.chain.device(order.device);
     assert(device !== undefined, `the device of order ${orderId}, in the log, is in the registry`);
-    const count = run.lastSequence - run.firstSequence + 1;
-    const stored = store.log.envelopes(hexToBytes(order.device), run.firstSequence, count);
-    const batches = stored.map(({ envelope }) => this.#open(envelope));
-    const proved = prove(order, run, batches, hexToBytes(device.publicKey), crypto);
+    const located = runs.map((location) => ({ location, batches: this.#batchesOf(order, location) }));
+    const proved = prove(rule, limitOf(order, channel), located, hexToBytes(device.publicKey), crypto);
     if (!proved.ok) {
-      log('error', 'proof-refused', { orderId, reason: proved.reason, detail: proved.detail });
+      log('error', 'proof-refused', { orderId, rule, reason: proved.reason, detail: proved.detail });
       return undefined;
     }
-    const { evidence, excursion } = proved.value;
+    const { method, excursion } = proved.value;
     const digest = bytesToHex(proved.value.digest);
-    const calldata = chain.encode('Shipments', 'reportExcursion', [orderId, evidenceArgument(evidence)]);
-    const record: EvidenceRecord = { digest, calldata, excursion, evidence: evidenceJson(evidence) };
-    log('info', 'excursion-proved', { orderId, evidence: digest, ...excursion });
+    const calldata = chain.encode('Shipments', method, [orderId, proofArgument(proved.value)]);
+    const record: EvidenceRecord = { digest, calldata, excursion, runs: proved.value.runs.map(evidenceJson) };
+    log('info', `${rule}-proved`, { orderId, evidence: digest, ...excursion });
     // The same batches may hold another run, and another dispatch may make another run of the same samples.
-    const id = `${orderId}@${order.dispatchedAtSec}:${digest}:${run.skip}`;
+    const id = `${orderId}@${order.judgedFromSec}:${digest}:${runs[0]!.skip}`;
     return { id, evidence: JSON.stringify(record) };
+  }
+
+  #batchesOf({ device }: Order, { firstSequence, lastSequence }: RunLocation): OpenEnvelope[] {
+    const stored = this.#deps.store.log.envelopes(hexToBytes(device), firstSequence, lastSequence - firstSequence + 1);
+    return stored.map(({ envelope }) => this.#open(envelope));
   }
 
   /** What the log holds was verified before it was stored. */
@@ -140,9 +146,9 @@ export class Findings {
     return opened.value;
   }
 
-  #say({ orderId }: Order, { rule, channel, openedAtSec, closedAtSec, detail, run }: Finding, log: Log): void {
+  #say({ orderId }: Order, { rule, channel, openedAtSec, closedAtSec, detail, runs }: Finding, log: Log): void {
     // An excursion's growth, batch by batch, is state and not a decision.
-    if (rule === 'excursion' && run === undefined && closedAtSec === undefined) return;
+    if (rule === 'excursion' && runs === undefined && closedAtSec === undefined) return;
     const event = closedAtSec === undefined ? 'finding-opened' : 'finding-closed';
     log('info', event, { orderId, rule, channel, openedAtSec, closedAtSec, ...detail });
   }

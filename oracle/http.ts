@@ -99,8 +99,8 @@ function addRoutes(app: FastifyInstance, { store, log, status, isReady }: HttpSo
       const action = store.outbox.ofOrder(params.orderId).at(-1);
       if (action === undefined) return reply.code(404).send({ error: `no evidence about order ${params.orderId}` });
       // Written by findings.ts only.
-      const { digest, excursion, evidence } = JSON.parse(action.evidence) as EvidenceRecord;
-      return { orderId: params.orderId, digest, excursion, evidence };
+      const { digest, excursion, runs } = JSON.parse(action.evidence) as EvidenceRecord;
+      return { orderId: params.orderId, digest, excursion, runs };
     },
   );
 }

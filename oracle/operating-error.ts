@@ -14,8 +14,10 @@ export type OperatingCode =
   | 'chain-unreachable'
   /** The RPC answers for another chain than the configured one. */
   | 'chain-id-wrong'
-  /** A transaction of the development chain reverted. */
+  /** A transaction reverted that was to go through: of a deployment, or of a development chain. */
   | 'transaction-reverted'
+  /** What stands on the chain is not what the plan and this build would deploy, and is not to be changed by it. */
+  | 'deployment-differs'
   /** A verifying thread died. */
   | 'verify-failed';
 

@@ -1,36 +1,48 @@
 /** What the contracts' views give -> Order and Device. Pure. The only file that knows the fields of those structs. */
 import { assert, unixSecMax } from '@coldproof/wire';
 import type { ChainStruct, ChainValue } from './chain-abi.ts';
-import { orderStates, type Device, type Order } from './store-chain.ts';
+import { causes, orderStates, type Device, type Order } from './store-chain.ts';
 
-/** Undefined when there is no such order. */
-export function readOrder(orderId: string, view: ChainValue): Order | undefined {
+/** The agreement that an order stands under, undefined when there is no such order. */
+export function agreementOf(view: ChainValue): string | undefined {
+  const agreementId = new Fields(view, 'order').integer('agreementId');
+  return agreementId === '0' ? undefined : agreementId;
+}
+
+/** `termsView` is that of the order's agreement. */
+export function readOrder(orderId: string, view: ChainValue, termsView: ChainValue): Order {
   const order = new Fields(view, 'order');
   const state = orderStates[order.number('state')];
   assert(state !== undefined, `the contract's order states are those of orderStates`);
-  if (state === 'None') return undefined;
-  const terms = order.struct('terms');
+  const cause = causes[order.number('cause')];
+  assert(cause !== undefined, `the contract's causes are those of causes`);
+  const terms = new Fields(termsView, 'terms');
+  const sampleGapSecMax = terms.number('sampleGapSecMax');
   return {
     orderId,
     state,
+    cause,
+    agreementId: order.integer('agreementId'),
     buyer: order.text('buyer'),
     supplier: order.text('supplier'),
     device: bareHex(order.text('device')),
     truck: order.text('truck'),
     dispatchedAtSec: order.number('dispatchedAt'),
+    judgedFromSec: order.number('judgedFrom'),
     deliveredAtSec: order.number('deliveredAt'),
     replacementId: order.integer('replacementId'),
     replacementOf: order.integer('replacementOf'),
     ticketId: order.integer('ticketId'),
     evidenceDigest: order.text('evidenceDigest'),
     price: terms.integer('price'),
-    terms: {
-      channel: terms.number('channel'),
-      lowerLimitCentiC: terms.number('lowerLimitCentiC'),
-      upperLimitCentiC: terms.number('upperLimitCentiC'),
-      excursionSecMin: terms.number('excursionSecMin'),
-      sampleGapSecMax: terms.number('sampleGapSecMax'),
-    },
+    limits: terms.list('limits').map((limit) => ({
+      channel: limit.number('channel'),
+      lowerLimitCentiC: limit.number('lowerLimitCentiC'),
+      upperLimitCentiC: limit.number('upperLimitCentiC'),
+      excursionSecMin: limit.number('excursionSecMin'),
+      cumulativeSecMin: limit.number('cumulativeSecMin'),
+      sampleGapSecMax,
+    })),
   };
 }
 
@@ -84,7 +96,9 @@ class Fields {
     return value;
   }
 
-  struct(name: string): Fields {
-    return new Fields(this.#struct[name], `${this.#what}.${name}`);
+  list(name: string): Fields[] {
+    const value = this.#struct[name];
+    assert(Array.isArray(value), `${this.#what}.${name} is a list`);
+    return (value as ChainValue[]).map((each, i) => new Fields(each, `${this.#what}.${name}[${i}]`));
   }
 }

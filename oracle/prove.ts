@@ -1,8 +1,10 @@
 /** Finding -> Evidence. Pure. The evidence is as small as it can be, and has passed wire's verifyEvidence. */
 import {
+  accept,
   assert,
   bytesToHex,
   channelName,
+  digestCumulative,
   digestEvidence,
   leafHash,
   makeInclusionProof,
@@ -10,43 +12,71 @@ import {
   parseHex,
   subtreesOf,
   unixSecMax,
+  verifyCumulative,
   verifyEvidence,
   type Crypto,
+  type CumulativeReason,
   type Evidence,
   type EvidenceBatch,
-  type EvidenceReason,
   type Excursion,
   type OpenEnvelope,
   type Verdict,
 } from '@coldproof/wire';
-import type { OrderUnderWatch, RunLocation } from './evaluate.ts';
+import type { Finding, LimitUnderWatch, RunLocation } from './evaluate.ts';
 
-export type Proof = { readonly evidence: Evidence; readonly digest: Uint8Array; readonly excursion: Excursion };
+/** What goes to the chain: one run, or several that break the terms together. */
+export type Proof = {
+  readonly method: 'reportExcursion' | 'reportCumulative';
+  readonly runs: readonly Evidence[];
+  readonly digest: Uint8Array;
+  readonly excursion: Excursion;
+};
+
+/** A run's location, and the batches of just that location, oldest first. */
+export type LocatedRun = { readonly location: RunLocation; readonly batches: readonly OpenEnvelope[] };
 
 /**
- * `batches` are those of the run's location, oldest first. A refusal here means that rule and verifier disagree, which
- * is a bug; it is returned, so that one order's trouble does not stop the others.
+ * Proves the finding of `rule` from its runs. A refusal here means that rule and verifier disagree, which is a bug; it
+ * is returned, so that one order's trouble does not stop the others.
  */
 export function prove(
-  { dispatchedAtSec, terms }: OrderUnderWatch,
-  run: RunLocation,
-  batches: readonly OpenEnvelope[],
+  rule: Finding['rule'],
+  { judgedFromSec, terms }: LimitUnderWatch,
+  located: readonly LocatedRun[],
   publicKey: Uint8Array,
   crypto: Crypto,
-): Verdict<Proof, EvidenceReason> {
-  assert(batches.length === run.lastSequence - run.firstSequence + 1, 'the batches are those of the run');
-  const evidence: Evidence = {
-    publicKey,
-    channel: terms.channel,
-    skip: run.skip,
-    count: run.count,
-    batches: batches.map((each) => cutBatch(each, terms.channel, crypto)),
-  };
-  const device = batches[0]!.batch.device;
+): Verdict<Proof, CumulativeReason> {
+  const runs = located.map((run) => evidenceOf(run, terms.channel, publicKey, crypto));
+  const { device } = located[0]!.batches[0]!.batch;
   // Whether a sample lies in the future is for the chain's clock to say, when the transaction is checked beforehand.
-  const verified = verifyEvidence(evidence, { device, terms, dispatchedAtSec, nowSec: unixSecMax }, crypto);
+  const claim = { device, terms, dispatchedAtSec: judgedFromSec, nowSec: unixSecMax };
+  if (rule === 'cumulative') {
+    const verified = verifyCumulative(runs, claim, terms.cumulativeSecMin, crypto);
+    if (!verified.ok) return verified;
+    return accept({ method: 'reportCumulative', runs, digest: digestCumulative(runs), excursion: verified.value });
+  }
+  const [run] = runs;
+  assert(run !== undefined && runs.length === 1, 'an excursion is one run');
+  const verified = verifyEvidence(run, claim, crypto);
   if (!verified.ok) return verified;
-  return { ok: true, value: { evidence, digest: digestEvidence(evidence), excursion: verified.value } };
+  return accept({ method: 'reportExcursion', runs, digest: digestEvidence(run), excursion: verified.value });
+}
+
+/** The arguments of the proof's method, after the order. */
+export function proofArgument({ method, runs }: Proof) {
+  const all = runs.map(evidenceArgument);
+  return method === 'reportExcursion' ? all[0] : all;
+}
+
+function evidenceOf(
+  { location, batches }: LocatedRun,
+  channel: number,
+  publicKey: Uint8Array,
+  crypto: Crypto,
+): Evidence {
+  const { firstSequence, lastSequence, skip, count } = location;
+  assert(batches.length === lastSequence - firstSequence + 1, 'the batches are those of the run');
+  return { publicKey, channel, skip, count, batches: batches.map((each) => cutBatch(each, channel, crypto)) };
 }
 
 /** Only the channel's own leaf leaves the batch: nothing about position or door goes on chain. */

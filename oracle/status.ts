@@ -5,6 +5,7 @@ import type { StoredFinding } from './store-evaluation.ts';
 import type { Action } from './store-outbox.ts';
 import type { Store } from './store.ts';
 import type { Log } from './log.ts';
+import { endings } from './watch.ts';
 
 export type StatusSources = {
   readonly store: Store;
@@ -75,7 +76,6 @@ function countBatches(counts: ReadonlyMap<string, number>, refusedByReceiver: Re
 function describeOrder(store: Store, order: Order, head: ChainHead | undefined) {
   const subject = `order:${order.orderId}`;
   const events = store.chain.eventsOf(subject);
-  const cancelled = events.findLast(({ name }) => name === 'OrderCancelled');
   const action = store.outbox.ofOrder(order.orderId).at(-1);
   return {
     orderId: order.orderId,
@@ -87,33 +87,42 @@ function describeOrder(store: Store, order: Order, head: ChainHead | undefined) 
     truck: order.truck,
     dispatchedAt: order.dispatchedAtSec === 0 ? null : order.dispatchedAtSec,
     price: order.price,
-    terms: { ...order.terms, channel: channelName(order.terms.channel) },
+    agreementId: order.agreementId,
+    limits: order.limits.map((limit) => ({ ...limit, channel: channelName(limit.channel) })),
     replacementOrderId: noneIfZero(order.replacementId),
     replacementOf: noneIfZero(order.replacementOf),
     repairTicketId: noneIfZero(order.ticketId),
-    ...describeCancellation(cancelled),
+    ...describeFact(order, events),
     action: action === undefined ? null : describeAction(action),
   };
 }
 
-/** 'proved': from the device's own signatures, evaluated by the contract. There is no other kind of cancellation. */
-function describeCancellation(cancelled: StoredEvent | undefined) {
-  if (cancelled === undefined) return { fact: null, transactionHash: null, gasUsed: null, excursion: null };
-  // Written by watch.ts only, from the event's own fields.
-  const args = JSON.parse(cancelled.args) as {
-    startedAt: number;
-    durationSec: number;
-    peakCentiC: number;
-    evidenceDigest: string;
-    gasUsed?: number;
-  };
+/**
+ * What ended the order or set it aside. 'proved': the contract has checked it by itself, by the device's signatures or
+ * by their absence. 'attested': a quorum of oracles says so.
+ */
+function describeFact({ cause, evidenceDigest }: Order, events: readonly StoredEvent[]) {
+  const ending = events.findLast(({ name }) => endings.has(name));
+  if (ending === undefined) {
+    return { fact: null, cause: null, evidenceDigest: null, transactionHash: null, gasUsed: null, excursion: null };
+  }
+  // Written by watch.ts only, from the events' own fields.
+  const { gasUsed = null } = JSON.parse(ending.args) as { gasUsed?: number };
+  const proved = events.findLast(({ name }) => name === 'ExcursionProved');
   return {
-    fact: 'proved' as const,
-    transactionHash: cancelled.transactionHash,
-    gasUsed: args.gasUsed ?? null,
-    evidenceDigest: args.evidenceDigest,
-    excursion: { startedAt: args.startedAt, durationSec: args.durationSec, peakCentiC: args.peakCentiC },
+    fact: cause === 'Attested' ? ('attested' as const) : ('proved' as const),
+    cause,
+    evidenceDigest,
+    transactionHash: ending.transactionHash,
+    gasUsed,
+    excursion: proved === undefined ? null : excursionOf(proved),
   };
+}
+
+function excursionOf({ args }: StoredEvent) {
+  const read = JSON.parse(args) as { channel: number; startedAt: number; durationSec: number; peakCentiC: number };
+  const { channel, startedAt, durationSec, peakCentiC } = read;
+  return { channel: channelName(channel), startedAt, durationSec, peakCentiC };
 }
 
 function describeAction({ state, reason, mined }: Action) {

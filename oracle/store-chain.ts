@@ -1,5 +1,5 @@
 /** SQL of what the chain said, as far as it is known now: events by block; orders and devices as their views were. */
-import type { ExcursionTerms } from '@coldproof/wire';
+import type { Limit } from './evaluate.ts';
 import type { Database } from './store.ts';
 
 /** States of Shipments.sol. */
@@ -12,18 +12,29 @@ export const orderStates = [
   'Settled',
   'Cancelled',
   'Refunded',
+  'Quarantined',
+  'Held',
 ] as const;
+
 export type OrderState = (typeof orderStates)[number];
+
+/** Why an order was ended or set aside: causes of Shipments.sol. All but the last are proved. */
+export const causes = ['None', 'Excursion', 'CumulativeExcursion', 'Silence', 'Attested'] as const;
+export type Cause = (typeof causes)[number];
 
 /** An order as the contract's view gave it. Addresses and digests are 0x-hex, the device is bare hex as in topics. */
 export type Order = {
   readonly orderId: string;
   readonly state: OrderState;
+  readonly cause: Cause;
+  readonly agreementId: string;
   readonly buyer: string;
   readonly supplier: string;
   readonly device: string;
   readonly truck: string;
   readonly dispatchedAtSec: number;
+  /** Evidence counts from here: the dispatch, or the last release out of quarantine. */
+  readonly judgedFromSec: number;
   readonly deliveredAtSec: number;
   /** '0' when there is none, as for the ticket. */
   readonly replacementId: string;
@@ -32,7 +43,8 @@ export type Order = {
   readonly evidenceDigest: string;
   /** In the token's smallest unit. */
   readonly price: string;
-  readonly terms: ExcursionTerms;
+  /** One for each channel that the terms limit. */
+  readonly limits: readonly Limit[];
 };
 
 export type Device = {

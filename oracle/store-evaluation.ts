@@ -10,7 +10,7 @@ export type EvaluationRow = {
   readonly state: string;
 };
 
-export type StoredFinding = Omit<Finding, 'run'> & { readonly orderId: string };
+export type StoredFinding = Omit<Finding, 'runs'> & { readonly orderId: string };
 
 type FindingRow = {
   order_id: string;

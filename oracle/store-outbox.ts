@@ -38,7 +38,8 @@ export type EvidenceRecord = {
   readonly digest: string;
   readonly calldata: string;
   readonly excursion: Excursion;
-  readonly evidence: unknown;
+  /** evidenceJson of each run, oldest first. */
+  readonly runs: readonly unknown[];
 };
 
 export type Attempt = {

@@ -15,7 +15,7 @@ import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
 import type { Log } from './log-line.ts';
 import type { Action, Attempt, EvidenceRecord } from './store-outbox.ts';
-import { orderStates } from './store-chain.ts';
+import { orderStates, type OrderState } from './store-chain.ts';
 import type { Store } from './store.ts';
 
 /** Places where a test kills the process. Does nothing in production. */
@@ -258,13 +258,13 @@ export class Transmit {
       return;
     }
     const known = store.chain.order(action.orderId);
-    if (known === undefined || known.order.state === 'InTransit') {
+    if (known === undefined || openStates.includes(known.order.state)) {
       store.outbox.setState(action.id, 'unstarted');
       return;
     }
     const finalNumber = store.chain.head()?.finalNumber ?? 0;
     const isFinal = finalNumber >= store.chain.lastBlockOf(`order:${action.orderId}`);
-    if (known.order.state === 'Cancelled' && isFinal) {
+    if (endedStates.includes(known.order.state) && isFinal) {
       store.outbox.setState(action.id, 'finalized', { reason: 'superseded' });
     }
   }
@@ -280,7 +280,7 @@ export class Transmit {
     }
     if (revert.name === 'OrderStateNot') {
       const state = orderStates[Number(revert.args['got'])];
-      if (state === 'Cancelled') {
+      if (state !== undefined && endedStates.includes(state)) {
         store.outbox.setState(action.id, 'superseded');
         return;
       }
@@ -345,6 +345,11 @@ export class Transmit {
     return { feeWeiMax: wanted < cap ? wanted : cap, priorityFeeWei };
   }
 }
+
+/** A fact can still end the order. */
+const openStates: readonly OrderState[] = ['InTransit', 'Delivered'];
+/** A fact has. */
+const endedStates: readonly OrderState[] = ['Cancelled', 'Quarantined', 'Held'];
 
 function bumped(feeWei: bigint): bigint {
   return (feeWei * (100n + bumpPercent) + 99n) / 100n;

@@ -7,9 +7,12 @@ import type { Chain } from './chain.ts';
 import type { ChainEvent } from './chain-abi.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
-import { bareHex, readDevice, readOrder } from './projection.ts';
+import { agreementOf, bareHex, readDevice, readOrder } from './projection.ts';
 import type { StoredEvent } from './store-chain.ts';
 import type { Store } from './store.ts';
+
+/** What a fact does to an order. */
+export const endings: ReadonlySet<string> = new Set(['OrderCancelled', 'OrderQuarantined', 'OrderHeld']);
 
 /** Blocks in one query: what public RPC endpoints commonly allow. */
 const blocksPerQueryMax = 1_000;
@@ -115,8 +118,11 @@ export class Watch {
 
   async #readOrder(orderId: string, atBlock: number): Promise<() => void> {
     const view = await this.#chain.view('Shipments', 'order', [orderId], atBlock);
-    const order = view.ok ? readOrder(orderId, view.value) : undefined;
-    if (order === undefined) return () => this.#store.chain.deleteOrder(orderId);
+    const agreementId = view.ok ? agreementOf(view.value) : undefined;
+    if (!view.ok || agreementId === undefined) return () => this.#store.chain.deleteOrder(orderId);
+    const terms = await this.#chain.view('Agreements', 'termsOf', [agreementId], atBlock);
+    if (!terms.ok) throw unreadable(`the terms of order ${orderId}`, terms.revert.message);
+    const order = readOrder(orderId, view.value, terms.value);
     return () => this.#store.chain.setOrder(order, atBlock);
   }
 
@@ -129,8 +135,8 @@ export class Watch {
 
   async #storable(event: ChainEvent): Promise<StoredEvent> {
     const { blockNumber, logIndex, transactionHash, contract, name } = event;
-    // The one figure about a cancellation that no view and no event has.
-    const receipt = name === 'OrderCancelled' ? await this.#chain.receipt(transactionHash) : undefined;
+    // The one figure about the end of an order that no view and no event has.
+    const receipt = endings.has(name) ? await this.#chain.receipt(transactionHash) : undefined;
     const args = { ...event.args, ...(receipt === undefined ? {} : { gasUsed: receipt.gasUsed }) };
     const text = JSON.stringify(args, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
     const subject = subjectsOf(event)[0] ?? '';
@@ -148,6 +154,11 @@ export class Watch {
     if ((await this.#chain.block(number))?.hash === hash) return;
     throw new OperatingError('chain-unreachable', `block ${number} changed while it was read`, { retry: 'later' });
   }
+}
+
+/** A node that lags, or contradicts itself. */
+function unreadable(what: string, reason: string): OperatingError {
+  return new OperatingError('chain-unreachable', `${what} cannot be read: ${reason}`, { retry: 'later' });
 }
 
 /** 'order:7', 'device:ab…': what an event is about, its main subject first. */

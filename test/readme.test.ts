@@ -4,6 +4,7 @@ import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 import { parseConfig as parseAgentConfig } from '@coldproof/agent/config';
+import { agentWide, formatLocalTopic, localKinds } from '@coldproof/agent/local-topic';
 import { readConfig as readOracleConfig } from '@coldproof/oracle/config';
 import { scenarios } from '@coldproof/firmware-sim/scenario';
 
@@ -20,7 +21,8 @@ t.test('every npm command is a script, every program exists', (t) => {
   };
   const commands = blocks('sh').join('\n');
   for (const [, run, name] of commands.matchAll(/npm (run )?([a-z:]+)/g)) {
-    if (name !== 'ci') t.ok(scripts[name!] !== undefined, `npm ${run ?? ''}${name}`);
+    // Commands of npm itself.
+    if (!['ci', 'pack', 'install'].includes(name!)) t.ok(scripts[name!] !== undefined, `npm ${run ?? ''}${name}`);
   }
   for (const [, program] of commands.matchAll(/node (\S+\.js)/g))
     t.ok(existsSync(resolve(repository, program!)), program!);
@@ -69,9 +71,15 @@ t.test('the scenarios are those of the simulator, with their endings', (t) => {
   t.end();
 });
 
+t.test('the topics of the local broker are those of the agent', (t) => {
+  const rows = [...readme.matchAll(/^\| `(agent\/[^`]+)` \| (state|event) \|/gm)].map(([, topic]) => topic);
+  t.same(rows, [...agentWide, ...localKinds.map((kind) => formatLocalTopic('{device}', kind))]);
+  t.end();
+});
+
 t.test('every file that it names exists', (t) => {
   for (const [, path] of readme.matchAll(/[(`]((?:wire|agent|oracle|contracts|test|firmware-sim)\/[\w./-]*)[)`]/g)) {
-    if (!path!.includes('NAME')) t.ok(existsSync(resolve(repository, path!)), path!);
+    if (!path!.includes('NAME') && !agentWide.includes(path!)) t.ok(existsSync(resolve(repository, path!)), path!);
   }
   t.end();
 });

@@ -17,7 +17,7 @@ const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclud
   .toString()
   .split('\n')
   .filter((file) => file !== '' && existsSync(resolve(repository, file)));
-const typescript = files.filter((file) => file.endsWith('.ts'));
+const typescript = files.filter((file) => /\.c?ts$/.test(file));
 const source = typescript.filter((file) => !file.startsWith('test/'));
 
 const read = (file: string): string => readFileSync(resolve(repository, file), 'utf8');
@@ -43,7 +43,7 @@ t.test('the top level holds the house and nothing else', (t) => {
 });
 
 t.test('lines, files and functions have a size', (t) => {
-  for (const file of files.filter((each) => /\.(ts|sol)$/.test(each))) {
+  for (const file of files.filter((each) => /\.(c?ts|sol)$/.test(each))) {
     const lines = read(file).split('\n');
     if (lines.length - 1 > fileLinesMax) t.fail(`${file}: ${lines.length - 1} lines > ${fileLinesMax}`);
     lines.forEach((line, i) => {
@@ -63,7 +63,7 @@ t.test('names are kebab-case nouns of the field', (t) => {
   const drawer = /(^|[-/])(utils?|common|manager|helpers?|data|info|misc)([-.]|$)/;
   for (const file of source) {
     const name = file.split('/').at(-1)!;
-    t.match(name, /^[a-z0-9]+(-[a-z0-9]+)*\.ts$/, file);
+    t.match(name, /^[a-z0-9]+(-[a-z0-9]+)*\.c?ts$/, file);
     t.notMatch(file, drawer, `${file}: a drawer, not a name`);
   }
   t.end();
@@ -126,8 +126,8 @@ t.test('one door for each heavy dependency', (t) => {
     'sparkplug-payload/lib/sparkplugPayloadProto.js': /^agent\/sensors\/sparkplug-payload\.ts$/,
     'sparkplug-payload': /^firmware-sim\/sparkplug\.ts$/,
     'nmea-simple': /^agent\/sensors\/nmea\.ts$/,
-    mqtt: /^(agent\/(forward|link)|oracle\/receive|firmware-sim\/device-mqtt)\.ts$/,
-    solc: /^contracts\/build\.ts$/,
+    mqtt: /^(agent\/(link|node-red\/connection)|oracle\/receive|firmware-sim\/device-mqtt)\.c?ts$/,
+    solc: /^contracts\/compiler\.ts$/,
     fastify: /^oracle\/(http|demonstration\/door)\.ts$/,
   };
   for (const file of source) {
@@ -140,8 +140,11 @@ t.test('one door for each heavy dependency', (t) => {
 });
 
 t.test('every source file is reached, every package uses what it declares', (t) => {
-  const mains = 'contracts/build|(agent|firmware-sim)/main|oracle/(main|verify-worker|demonstration/main)';
-  const entries = new RegExp(`^(wire/index|contracts/artifacts|${mains})\\.ts$`);
+  const oracleMains = 'oracle/(main|verify-worker|(demonstration|deployment)/main)';
+  const mains = `contracts/(build|compile-worker)|(agent|firmware-sim)/main|${oracleMains}`;
+  // Node-RED loads its nodes by the list in their package.
+  const nodes = 'agent/node-red/(sample|readings|alarms|queue)';
+  const entries = new RegExp(`^(wire/index|contracts/artifacts|${mains}|${nodes})\\.c?ts$`);
   const imported = new Set(
     typescript.flatMap((file) =>
       importsOf(file).map((specifier) => {
@@ -151,11 +154,11 @@ t.test('every source file is reached, every package uses what it declares', (t) 
     ),
   );
   for (const file of source) if (!entries.test(file)) t.ok(imported.has(file), `${file} is imported by nobody`);
-  for (const name of packages) {
+  for (const name of [...packages, 'agent/node-red']) {
     const { dependencies, optionalDependencies = {} } = JSON.parse(read(`${name}/package.json`)) as Declared;
     const declared = Object.keys({ ...dependencies, ...optionalDependencies });
     const text = files
-      .filter((file) => file.startsWith(`${name}/`) && /\.(ts|sol)$/.test(file))
+      .filter((file) => file.startsWith(`${name}/`) && /\.(c?ts|sol)$/.test(file))
       .map(read)
       .join('\n');
     for (const dependency of declared) t.ok(text.includes(dependency), `${name} declares ${dependency} and uses it`);

@@ -92,12 +92,12 @@ export type EvidenceReason =
 
 /** Identity of evidence, free of signatures, so that no twin signature makes it new: keccak256(channel ‖ digests). */
 export function digestEvidence(evidence: Evidence): Uint8Array {
-  const digests = evidence.batches.map(({ batch }) => digestBatch(rebuildBatch(batch, evidence)));
+  const digests = evidence.batches.map(({ batch }) => digestBatch(rebuildBatch(batch, evidence.publicKey)));
   return keccak_256(concatBytes(Uint8Array.of(evidence.channel), ...digests));
 }
 
 /** The signed bytes as the contract rebuilds them: of the device that the key is, whatever a batch says of itself. */
-function rebuildBatch(batch: Batch, { publicKey }: Pick<Evidence, 'publicKey'>): Uint8Array {
+export function rebuildBatch(batch: Batch, publicKey: Uint8Array): Uint8Array {
   return encodeBatch({ ...batch, device: deviceOf(publicKey) });
 }
 
@@ -135,11 +135,10 @@ function admitBatch(
 ): Verdict<Sample[], EvidenceReason> {
   const { publicKey, channel } = evidence;
   const at = `batch ${batch.sequence}`;
-  if ((batch.flags & criticalFlagsMask) !== 0) {
-    return reject('BatchFlagged', `${at}: flags 0x${batch.flags.toString(16)}`);
-  }
+  const unflagged = verifyUnflagged(batch);
+  if (!unflagged.ok) return unflagged;
   if (before !== undefined) {
-    const digest = digestBatch(rebuildBatch(before.batch, evidence), crypto.sha256);
+    const digest = digestBatch(rebuildBatch(before.batch, publicKey), crypto.sha256);
     if (batch.sequence !== before.batch.sequence + 1 || !bytesEqual(batch.previous, digest)) {
       return reject('BatchNotContiguous', `${at} does not follow batch ${before.batch.sequence}`);
     }
@@ -153,11 +152,29 @@ function admitBatch(
   if (root === undefined || !bytesEqual(root, batch.root)) {
     return reject('SeriesNotInBatch', `${at}: samples and path do not lead to its root`);
   }
+  const sealed = verifySealed(batch, signature, publicKey, crypto);
+  return sealed.ok ? accept(readSamples(samples, batch.firstSec)) : sealed;
+}
+
+/** No flag forbids the batch's use as evidence. */
+export function verifyUnflagged({ sequence, flags }: Batch): Verdict<true, 'BatchFlagged'> {
+  if ((flags & criticalFlagsMask) === 0) return accept(true);
+  return reject('BatchFlagged', `batch ${sequence}: flags 0x${flags.toString(16)}`);
+}
+
+/** The device that the key is signed the batch, with low s. */
+export function verifySealed(
+  batch: Batch,
+  signature: Uint8Array,
+  publicKey: Uint8Array,
+  crypto: Crypto,
+): Verdict<true, 'SignatureNotLowS' | 'SignatureInvalid'> {
+  const at = `batch ${batch.sequence}`;
   if (!isLowS(signature)) return reject('SignatureNotLowS', `${at}: expected s <= n / 2`);
-  if (!crypto.verifyP256(publicKey, envelopePreimage(rebuildBatch(batch, evidence)), signature)) {
+  if (!crypto.verifyP256(publicKey, envelopePreimage(rebuildBatch(batch, publicKey)), signature)) {
     return reject('SignatureInvalid', `${at}: not signed by the device`);
   }
-  return accept(readSamples(samples, batch.firstSec));
+  return accept(true);
 }
 
 /** Without the form checks of unpackSamples: what the run does not reach, the contract does not look at either. */

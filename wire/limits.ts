@@ -32,6 +32,9 @@ export const receiptBytesMax = 1_024;
 export const enrolmentBytesMax = 1_024;
 export const checkpointBytesMax = 4_096;
 
+/** Runs in one piece of cumulative evidence: about 50,000 gas each, so far under a block. */
+export const cumulativeRunsMax = 32;
+
 /** A batch may be dated at most this far ahead of the verifier's clock: drift of a truck clock between two syncs. */
 export const clockSkewSecMax = 120;
 

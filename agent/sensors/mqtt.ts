@@ -4,14 +4,19 @@
  * acknowledged reading is an fsynced one.
  *
  * What is wrong with a message is counted by reason, and the message is acknowledged all the same: MQTT 3.1.1 has no
- * refusal, and a sensor would send an unacknowledged one again for ever. Nobody can subscribe here, so a message that
- * was not taken goes nowhere. Only for topics that steer, `$SYS` the broker and NCMD an edge node, is the connection
- * closed. A Sparkplug edge node may listen to its own commands, which are this agent's.
+ * refusal, and a sensor would send an unacknowledged one again for ever. Nothing that a sensor sent is forwarded to
+ * anybody, so a message that was not taken goes nowhere. Only for topics that steer, `$SYS` the broker and NCMD an edge
+ * node, is the connection closed.
+ *
+ * Who has `reads` may subscribe to the agent's own topics (local-topic.ts), a Sparkplug edge node to its commands,
+ * which are this agent's; nobody to anything else.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
-import { Aedes, type AedesOptions, type Client, type PublishPacket } from 'aedes';
+import { Aedes, type AedesOptions, type AedesPublishPacket, type Client, type PublishPacket } from 'aedes';
 import type { BrokerConfig, DeviceConfig } from '../config.ts';
+import type { LocalPublish } from '../local-feed.ts';
+import { mayRead, maySubscribe } from '../local-topic.ts';
 import { asError, describeError, OperatingError } from '../operating-error.ts';
 import { gateSocket } from './packet-gate.ts';
 import { senmlBytesMax } from './senml.ts';
@@ -25,8 +30,10 @@ import { TopicRoutes } from './topic-route.ts';
 const packetBytesMax = senmlBytesMax + 1_024;
 /** More local sensors than any truck has. */
 const connectionsMax = 64;
+/** While a reader's socket is full, each message to it holds one of the broker's 100 places; so not for long. */
+const drainMsMax = 2_000;
 
-export type SensorBroker = SensorSource & { readonly port: number };
+export type SensorBroker = SensorSource & { readonly port: number; readonly publish: LocalPublish };
 
 /** Throws `port-unavailable`. `passwords` by username. */
 export async function openSensorBroker(
@@ -39,9 +46,10 @@ export async function openSensorBroker(
   const broker = await Aedes.createBroker({
     ...intake.options(),
     maxTopicLevels: 16,
-    // A broker that nobody subscribes to has nothing to keep; QoS 2 handshakes are what could pile up.
+    // Sessions end with their connection, so nothing is kept for them; QoS 2 handshakes are what could pile up.
     maxInflightInbound: 64,
     connectTimeout: 10_000,
+    drainTimeout: drainMsMax,
   });
   intake.speakThrough(broker);
   for (const event of ['clientError', 'connectionError'] as const) {
@@ -60,6 +68,13 @@ export async function openSensorBroker(
   const port = await listen(server, config.host, config.port);
   return {
     port,
+    publish(topic, message, { retain }) {
+      const payload = intake.own(Buffer.from(message));
+      // A state must arrive, and is QoS 1; an event that a full socket loses is counted.
+      broker.publish({ cmd: 'publish', topic, payload, qos: retain ? 1 : 0, retain, dup: false }, (error) => {
+        if (error && !broker.closed) deps.log('warn', 'feed-failed', { topic, why: error.message });
+      });
+    },
     async stop() {
       await intake.takeLeave();
       const closed = new Promise<void>((resolve) => {
@@ -75,7 +90,7 @@ export async function openSensorBroker(
   };
 }
 
-type Login = { readonly digest: Buffer; readonly topics: readonly string[] };
+type Login = { readonly digest: Buffer; readonly topics: readonly string[]; readonly reads: ReadonlySet<string> };
 
 class Intake {
   readonly #logins: ReadonlyMap<string, Login>;
@@ -85,6 +100,8 @@ class Intake {
   readonly #users = new WeakMap<Client, Login>();
   readonly #deps: SensorDeps;
   readonly #underWay = new Set<Promise<void>>();
+  /** Payloads of the agent itself: known by being these very buffers, so no message of a client can pass for one. */
+  readonly #own = new WeakSet<object>();
 
   constructor(
     { credentials, sparkplugHost }: BrokerConfig,
@@ -94,12 +111,18 @@ class Intake {
   ) {
     this.#deps = deps;
     this.#logins = new Map(
-      credentials.map(({ username, topics }) => {
-        return [username, { digest: digestOf(passwords.get(username) ?? ''), topics }];
+      credentials.map(({ username, topics, reads }) => {
+        const digest = digestOf(passwords.get(username) ?? '');
+        return [username, { digest, topics, reads: new Set(reads) }];
       }),
     );
     this.#routes = new TopicRoutes(devices, deps.refuse);
     this.#sparkplug = new SparkplugHost(sparkplugHost, devices, deps.refuse);
+  }
+
+  own(payload: Buffer): Buffer {
+    this.#own.add(payload);
+    return payload;
   }
 
   /** From now on edge nodes are answered; they wait for the host's state (tck-id-host-topic-phid-birth-required). */
@@ -113,10 +136,10 @@ class Intake {
     if (this.#sparkplug.hasNodes) await this.#say(this.#sparkplug.state(false, this.#deps.clock.nowMs()));
   }
 
-  #say({ topic, payload, retain }: HostMessage): Promise<void> {
-    const packet = { cmd: 'publish', topic, payload: Buffer.from(payload), qos: 0, retain, dup: false } as const;
+  #say({ topic, payload: bytes, retain }: HostMessage): Promise<void> {
+    const payload = this.own(Buffer.from(bytes));
     return new Promise((resolve) => {
-      this.#broker?.publish(packet, (error) => {
+      this.#broker?.publish({ cmd: 'publish', topic, payload, qos: 0, retain, dup: false }, (error) => {
         if (error) this.#deps.log('warn', 'sparkplug-unsaid', { topic, why: error.message });
         resolve();
       });
@@ -154,12 +177,13 @@ class Intake {
       },
       authorizeSubscribe: (client, subscription, done) => {
         const { topic } = subscription;
-        const allowed = this.#users.get(client)?.topics ?? [];
-        if (this.#sparkplug.allowsSubscription(topic, allowed)) {
+        // For a session that outlives its connection the broker would gather messages in memory.
+        if (client.clean && this.#maySubscribe(client, topic)) {
           done(null, subscription);
           return;
         }
-        this.#deps.refuse('subscription-not-allowed', `subscription to ${topic.slice(0, 80)}`);
+        const session = client.clean ? '' : ', of a session that is not clean';
+        this.#deps.refuse('subscription-not-allowed', `subscription to ${topic.slice(0, 80)}${session}`);
         // A null subscription is answered with the failure code of SUBACK (MQTT 3.1.1 §3.9.3).
         done(null, null);
       },
@@ -172,9 +196,24 @@ class Intake {
         this.#underWay.add(taken);
         void taken.finally(() => this.#underWay.delete(taken));
       },
-      // Nobody but this host publishes where an edge node may listen.
-      authorizeForward: (_client, packet) => (isSparkplugCommand(packet.topic) ? packet : null),
+      authorizeForward: (client, packet) => this.#forward(client, packet),
     };
+  }
+
+  /** The agent's own topics, and what a Sparkplug edge node must hear. */
+  #maySubscribe(client: Client, filter: string): boolean {
+    const login = this.#users.get(client);
+    const { reads = nothing, topics = [] } = login ?? {};
+    return maySubscribe(filter, reads) || this.#sparkplug.allowsSubscription(filter, topics);
+  }
+
+  #forward(client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
+    if (!this.#own.has(Object(packet.payload) as object)) return null;
+    const isCommand = isSparkplugCommand(packet.topic);
+    if (!isCommand && !mayRead(packet.topic, this.#users.get(client)?.reads ?? nothing)) return null;
+    if (packet.qos > 0 || !client.conn.writableNeedDrain) return packet;
+    this.#deps.refuse('reader-slow', `${client.id.slice(0, 64)}: ${packet.topic}`);
+    return null;
   }
 
   /** Returns when the message may be acknowledged: journaled, or turned away and counted. */
@@ -215,6 +254,7 @@ function digestOf(secret: string | Uint8Array): Buffer {
 }
 
 const nobodysDigest = Buffer.alloc(32);
+const nothing: ReadonlySet<string> = new Set();
 
 async function listen(server: Server, host: string, port: number): Promise<number> {
   await new Promise<void>((resolve, reject) => {

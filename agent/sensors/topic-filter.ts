@@ -1,11 +1,7 @@
 /** MQTT topic filters (MQTT 3.1.1 §4.7): `+` stands for one level, a last `#` for the level above and all below. */
 
-/** Of 1 to 256 characters, wildcards as whole levels only (§4.7.1), not under `$`, which is the broker's (§4.7.2). */
-export function isTopicFilter(text: string): boolean {
-  if (text.length < 1 || text.length > 256 || text.startsWith('$') || text.includes('\0')) return false;
-  const levels = text.split('/');
-  return levels.every((level, i) => !/[+#]/.test(level) || level === '+' || (level === '#' && i === levels.length - 1));
-}
+/** 1 to 256 characters, wildcards as whole levels only (§4.7.1), not under `$`, the broker's (§4.7.2), or `agent/`. */
+export const topicFilterPattern = /^(?!\$|agent\/)(?=[^\0]{1,256}$)(#|(\+|[^+#/]*)(\/(\+|[^+#/]*))*(\/#)?)$/;
 
 export function hasWildcard(filter: string): boolean {
   return /[+#]/.test(filter);

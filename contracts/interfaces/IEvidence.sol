@@ -6,7 +6,28 @@ pragma solidity ^0.8.28;
 /// excursion"); wire/evidence.ts refuses with the same names. Temperatures are centi-degrees Celsius (1/100 °C), times
 /// Unix seconds.
 interface IEvidence {
-    /// @notice One batch that a device sealed and signed, opened for a single channel.
+    /// @notice One batch that a device sealed and signed: all that the signature is over, and the signature.
+    struct SealedBatch {
+        /// Number of the batch, contiguous from 0 for each device key.
+        uint32 sequence;
+        /// SHA-256 of the batch before, zero at sequence 0.
+        bytes32 previous;
+        /// Times of the batch's earliest and latest sample, of all channels, or of its sealing when it has none, Unix
+        /// seconds.
+        uint32 first;
+        uint32 last;
+        /// RFC 9162 tree hash over the batch's series.
+        bytes32 root;
+        /// Leaves in that tree; 0 is a heartbeat.
+        uint8 seriesCount;
+        /// Flags of the batch; those in 0xff00 forbid its use as evidence.
+        uint16 flags;
+        /// ES256 signature of the device over the batch, s <= (n - 1) / 2.
+        bytes32 r;
+        bytes32 s;
+    }
+
+    /// @notice A SealedBatch, and behind its fields what opens it for a single channel.
     struct SealedSeries {
         /// Number of the batch, contiguous from 0 for each device key.
         uint32 sequence;
@@ -101,4 +122,10 @@ interface IEvidence {
     error SampleInFuture(uint256 sampleAt, uint256 nowAt);
     /// @notice The run is shorter than the terms. Seconds.
     error RunTooShort(uint256 durationSec, uint32 excursionSecMin);
+    /// @notice Cumulative evidence has no runs, or too many for one transaction.
+    error RunCountOutOfRange(uint256 got, uint256 max);
+    /// @notice A run of cumulative evidence does not start after the one before it ended. Unix seconds.
+    error RunsNotInOrder(uint256 runIndex, uint256 startedAt, uint256 endedBeforeAt);
+    /// @notice The runs of cumulative evidence are shorter in all than the terms. Seconds.
+    error CumulativeTooShort(uint256 durationSec, uint32 cumulativeSecMin);
 }

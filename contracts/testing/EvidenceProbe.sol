@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
-import {P256} from "@openzeppelin/contracts/utils/cryptography/P256.sol";
 import {Evidence} from "../Evidence.sol";
 import {Inclusion} from "../Inclusion.sol";
 import {IEvidence} from "../interfaces/IEvidence.sol";
@@ -17,11 +16,6 @@ contract EvidenceProbe is IEvidence {
         uint256 nowAt
     ) external view returns (Excursion memory excursion, bytes32 digest) {
         return Evidence.verify(evidence, Evidence.Claim(device, dispatchedAt, nowAt, terms));
-    }
-
-    /// @notice The signature check that evidence rests on.
-    function verifySignature(bytes32 message, bytes32 r, bytes32 s, bytes32 x, bytes32 y) external view returns (bool) {
-        return P256.verify(message, r, s, x, y);
     }
 
     /// @notice Inclusion.verify.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 pragma solidity ^0.8.28;
 
+import {IERC1271} from "@openzeppelin/contracts/interfaces/IERC1271.sol";
 import {IERC20} from "@openzeppelin/contracts/token/ERC20/IERC20.sol";
 import {IShipments} from "../interfaces/IShipments.sol";
 import {TestToken} from "./TestToken.sol";
@@ -14,8 +15,9 @@ contract FeeToken is TestToken {
     }
 }
 
-/// @notice Calls back into a contract in the middle of each transfer, and notes how that ended.
-contract ReentrantToken is TestToken {
+/// @notice Calls back into a contract in the middle of each transfer, and notes how that ended. It signs whatever it is
+/// asked to sign, so that it can be a party itself.
+contract ReentrantToken is TestToken, IERC1271 {
     address private _target;
     bytes private _request;
     bytes public answer;
@@ -32,6 +34,10 @@ contract ReentrantToken is TestToken {
         address target = _target;
         _target = address(0);
         (hasSucceeded, answer) = target.call(_request);
+    }
+
+    function isValidSignature(bytes32, bytes calldata) external pure returns (bytes4) {
+        return IERC1271.isValidSignature.selector;
     }
 
     /// @notice Takes this token's own credit out, as a supplier that is a contract.

@@ -92,7 +92,7 @@ type OracleFile = {
 };
 
 export function oracleConfig({ dir, ports, rpcUrl, chainId, device, contracts }: OracleFile): string {
-  const { DeviceRegistry, Shipments, Fleet } = contracts;
+  const { DeviceRegistry, Agreements, Shipments, Fleet } = contracts;
   return formatYaml({
     stateDir: join(dir, 'oracle'),
     broker: {
@@ -104,6 +104,7 @@ export function oracleConfig({ dir, ports, rpcUrl, chainId, device, contracts }:
       ...{ rpcUrl, chainId, fromBlock: 0, pollMs: 100, passphraseEnv: 'COLDPROOF_PASSPHRASE' },
       contracts: {
         DeviceRegistry: DeviceRegistry!.address,
+        Agreements: Agreements!.address,
         Shipments: Shipments!.address,
         Fleet: Fleet!.address,
       },

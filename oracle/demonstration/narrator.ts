@@ -1,4 +1,5 @@
 /** Turns what changed between two looks into lines of the story. Each thing is told once. */
+import { channelName } from '@coldproof/wire';
 import type { Status } from './status.ts';
 import type { Finding, View } from './observe.ts';
 import { terms } from './parties.ts';
@@ -25,7 +26,7 @@ export class Narrator {
     const atMs = clock.voyageStartMs;
     this.#story.tell(atMs, 'buyer', `order ${orderId}: ${formatMoney(terms.price)} in escrow`);
     this.#story.add(
-      `${terms.channel} stays within ${limits}, but for less than ${formatDuration(terms.excursionSecMin)}`,
+      `${channelName(terms.channel)} stays in ${limits}, but for less than ${formatDuration(terms.excursionSecMin)}`,
     );
     this.#story.tell(atMs, 'carrier', `${truck} departs with ${asset}, device ${shortened(device)}`);
   }

@@ -2,20 +2,27 @@
  * What the people around the order do on the chain: buyer, two suppliers, carrier, workshop. Amounts are in the
  * smallest unit of the demonstration's token, which has six decimals.
  */
-import { parseChannel } from '@coldproof/wire';
+import type { ArtifactName, EventOf, MethodOf } from '@coldproof/contracts';
+import { channels } from '@coldproof/wire';
 import type { ChainReceipt } from '../chain.ts';
 import type { ChainStruct, ChainValue } from '../chain-abi.ts';
 import type { DeployedContract, DevelopmentChain } from '../development-chain.ts';
 import { orderStates, type OrderState } from '../store-chain.ts';
+import { agree, type Offer } from './agreement.ts';
 
-/** AccessManager's role of those who may open repair tickets; 0 is its admin. */
-const reporterRole = 1;
+/** AccessManager's roles: who may open repair tickets, and who registers workshops; 0 is its admin. */
+const roles = { reporter: 1, registrar: 5 } as const;
+
+/** What the truck has run when it enters its book. */
+const odometerKm = 184_200;
 
 /** Accounts of the development phrase. */
 const accountIndex = { deployer: 0, buyer: 1, supplier: 2, nextSupplier: 3, carrier: 4, workshop: 5 } as const;
 export type PartyName = keyof typeof accountIndex;
 
-export type Contracts = Readonly<Record<'TestToken' | 'DeviceRegistry' | 'Fleet' | 'Shipments', DeployedContract>>;
+export type Contracts = {
+  readonly [Name in 'TestToken' | 'DeviceRegistry' | 'Agreements' | 'Fleet' | 'Shipments']: DeployedContract<Name>;
+};
 
 /** What the story needs of an order; ids are 0 when there is none. */
 export type Order = {
@@ -30,14 +37,17 @@ export type Order = {
 export type Ticket = { readonly openedAt: number; readonly closedAt: number };
 
 export const terms = {
-  channel: 'cargo-probe-1',
+  channel: channels.cargoProbe1,
+  /** Pallets. */
+  quantity: 24,
   lowerLimitCentiC: 200,
   upperLimitCentiC: 800,
   /** A run at or beyond a limit counts from here on. */
   excursionSecMin: 900,
+  /** And so do several shorter ones that last this long together. */
+  cumulativeSecMin: 3_600,
   /** Samples come each minute; one may be missing. */
   sampleGapSecMax: 150,
-  deliverySecMax: 2 * 86_400,
   price: 48_000_000_000n,
 } as const;
 
@@ -66,12 +76,22 @@ export class Parties {
     const DeviceRegistry = await chain.deploy(deployer, 'DeviceRegistry');
     const AccessManager = await chain.deploy(deployer, 'AccessManager', [deployer.address]);
     const Fleet = await chain.deploy(deployer, 'Fleet', [AccessManager.address]);
-    const Shipments = await chain.deploy(deployer, 'Shipments', [DeviceRegistry.address, Fleet.address]);
+    const CryptletRegistry = await chain.deploy(deployer, 'CryptletRegistry');
+    const Agreements = await chain.deploy(deployer, 'Agreements', [CryptletRegistry.address]);
+    const parts = [AccessManager, Agreements, DeviceRegistry, Fleet].map(({ address }) => address);
+    const Shipments = await chain.deploy(deployer, 'Shipments', parts);
+    const manage = (method: MethodOf<'AccessManager'>, args: readonly unknown[]) =>
+      chain.sendAs(deployer, AccessManager, method, args);
+    const allow = async (method: MethodOf<'Fleet'>, role: number, account: string) => {
+      await manage('setTargetFunctionRole', [Fleet.address, [chain.selector(Fleet, method)], role]);
+      await manage('grantRole', [role, account, 0]);
+    };
     // Shipments alone may send a truck to repair.
-    const reporting = [Fleet.address, [chain.selector(Fleet, 'openTicket')], reporterRole];
-    await chain.sendAs(deployer, AccessManager, 'setTargetFunctionRole', reporting);
-    await chain.sendAs(deployer, AccessManager, 'grantRole', [reporterRole, Shipments.address, 0]);
-    return new Parties(chain, { TestToken, DeviceRegistry, Fleet, Shipments });
+    await allow('openTicket', roles.reporter, Shipments.address);
+    await allow('registerWorkshop', roles.registrar, deployer.address);
+    const workshop = chain.account(accountIndex.workshop).address;
+    await chain.sendAs(deployer, Fleet, 'registerWorkshop', [workshop, true]);
+    return new Parties(chain, { TestToken, DeviceRegistry, Agreements, Fleet, Shipments });
   }
 
   address(party: PartyName): string {
@@ -94,11 +114,12 @@ export class Parties {
     ]);
   }
 
-  /** Buyer places and pays into escrow, supplier accepts. Gives the order's number. */
+  /** All sign the terms, the buyer places and pays into escrow, the supplier accepts. Gives the order's number. */
   async place(): Promise<bigint> {
+    const agreementId = await agree(this.#chain, this.contracts.Agreements, this.#offer());
     await this.#send('deployer', 'TestToken', 'mint', [this.address('buyer'), terms.price]);
     await this.#send('buyer', 'TestToken', 'approve', [this.contracts.Shipments.address, terms.price]);
-    const placed = await this.#send('buyer', 'Shipments', 'place', [this.#terms()]);
+    const placed = await this.#send('buyer', 'Shipments', 'place', [agreementId]);
     const orderId = bigintOf(eventOf(placed, 'OrderPlaced'), 'orderId');
     await this.#send('supplier', 'Shipments', 'accept', [orderId]);
     return orderId;
@@ -106,7 +127,7 @@ export class Parties {
 
   /** The carrier enters the truck in its maintenance book. */
   async registerTruck(truck: string): Promise<void> {
-    await this.#send('carrier', 'Fleet', 'registerTruck', [truckIdOf(truck), this.address('workshop')]);
+    await this.#send('carrier', 'Fleet', 'registerTruck', [truckIdOf(truck), odometerKm]);
   }
 
   /** The carrier departs. */
@@ -116,7 +137,7 @@ export class Parties {
 
   /** The consignee takes the cargo; the price becomes the supplier's, who takes it out. */
   async deliverAndSettle(orderId: bigint): Promise<void> {
-    await this.#send('buyer', 'Shipments', 'deliver', [orderId]);
+    await this.#send('buyer', 'Shipments', 'deliver', [orderId, terms.quantity]);
     await this.#send('buyer', 'Shipments', 'settle', [orderId]);
     await this.#send('supplier', 'Shipments', 'withdraw', [this.contracts.TestToken.address]);
   }
@@ -144,14 +165,22 @@ export class Parties {
     return this.#chain.tokenBalance(this.contracts.TestToken, account);
   }
 
-  #terms() {
-    const { channel, ...rest } = terms;
-    const suppliers = [this.address('supplier'), this.address('nextSupplier')];
-    const parties = { token: this.contracts.TestToken.address, carrier: this.address('carrier'), suppliers };
-    return { ...rest, ...parties, channel: parseChannel(channel) };
+  #offer(): Offer {
+    const { quantity, price, ...limit } = terms;
+    const party = (name: PartyName) => this.#chain.account(accountIndex[name]);
+    return {
+      ...{ token: this.contracts.TestToken.address, price, quantity },
+      ...{ buyer: party('buyer'), carrier: party('carrier'), suppliers: [party('supplier'), party('nextSupplier')] },
+      limit,
+    };
   }
 
-  #send(party: PartyName, contract: keyof Contracts, method: string, args: readonly unknown[]): Promise<ChainReceipt> {
+  #send<Name extends keyof Contracts>(
+    party: PartyName,
+    contract: Name,
+    method: MethodOf<Name>,
+    args: readonly unknown[],
+  ): Promise<ChainReceipt> {
     return this.#chain.sendAs(this.#chain.account(accountIndex[party]), this.contracts[contract], method, args);
   }
 }
@@ -161,7 +190,7 @@ function truckIdOf(truck: string): string {
   return `0x${Buffer.from(truck, 'utf8').toString('hex').padEnd(64, '0')}`;
 }
 
-function eventOf(receipt: ChainReceipt, name: string): ChainStruct {
+function eventOf(receipt: ChainReceipt, name: EventOf<ArtifactName>): ChainStruct {
   const found = receipt.events.find((event) => event.name === name);
   if (found === undefined) throw new Error(`${receipt.transactionHash}: no event ${name}`);
   return found.args;

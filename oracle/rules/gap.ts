@@ -1,6 +1,6 @@
 /** Time without a sample of the channel that the terms watch, longer than the terms allow inside a run. */
 import type { OpenEnvelope } from '@coldproof/wire';
-import type { Finding, OrderUnderWatch } from '../evaluate.ts';
+import type { Finding, LimitUnderWatch } from '../evaluate.ts';
 
 export type GapState = {
   /** The latest sample's time; that of dispatch before there is one. */
@@ -9,7 +9,7 @@ export type GapState = {
 };
 
 export function walkGap(
-  { terms, dispatchedAtSec }: OrderUnderWatch,
+  { terms, judgedFromSec }: LimitUnderWatch,
   state: GapState,
   { batch, series }: OpenEnvelope,
 ): { readonly state: GapState; readonly findings: readonly Finding[] } {
@@ -17,7 +17,7 @@ export function walkGap(
   let { lastSec, openedAtSec } = state;
   const samples = series.find(({ channel }) => channel === terms.channel)?.samples ?? [];
   for (const { timeSec } of samples) {
-    if (timeSec < dispatchedAtSec || timeSec <= lastSec) continue;
+    if (timeSec < judgedFromSec || timeSec <= lastSec) continue;
     if (timeSec - lastSec > terms.sampleGapSecMax) findings.push(findingOf(terms.channel, lastSec, timeSec));
     lastSec = timeSec;
     openedAtSec = null;

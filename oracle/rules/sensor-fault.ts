@@ -8,7 +8,7 @@ type OpenFault = { readonly openedAtSec: number; readonly cause: string };
 export type SensorFaultState = Readonly<Record<string, OpenFault>>;
 
 export function walkSensorFault(
-  { dispatchedAtSec }: OrderUnderWatch,
+  { judgedFromSec }: OrderUnderWatch,
   state: SensorFaultState,
   { series }: OpenEnvelope,
 ): { readonly state: SensorFaultState; readonly findings: readonly Finding[] } {
@@ -16,7 +16,7 @@ export function walkSensorFault(
   const open = new Map(Object.entries(state));
   for (const each of series) {
     const key = String(each.channel);
-    const fault = walkSeries(each, open.get(key), dispatchedAtSec, findings);
+    const fault = walkSeries(each, open.get(key), judgedFromSec, findings);
     if (fault === undefined) open.delete(key);
     else open.set(key, fault);
   }
@@ -26,14 +26,14 @@ export function walkSensorFault(
 function walkSeries(
   { channel, marks: marked, samples }: Series,
   before: OpenFault | undefined,
-  dispatchedAtSec: number,
+  judgedFromSec: number,
   findings: Finding[],
 ): OpenFault | undefined {
   // A mark is on the whole series; where single samples are at fault too, those date it.
   const isMarkedAsWhole = marked !== 0 && !samples.some(({ value }) => value === faultValue(channel));
   let open = before;
   for (const { timeSec, value } of samples) {
-    if (timeSec < dispatchedAtSec) continue;
+    if (timeSec < judgedFromSec) continue;
     const isFault = isMarkedAsWhole || value === faultValue(channel);
     if (isFault && open === undefined) {
       open = { openedAtSec: timeSec, cause: isMarkedAsWhole ? nameMarks(marked) : 'no value' };

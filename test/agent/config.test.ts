@@ -165,6 +165,22 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
     'topics: []',
     'sensorBroker.credentials[0].topics: expected a list of 1 to 64',
   ],
+  [
+    ', topics: [sensors/TRUCK-7, zigbee/+/#, spBv1.0/Fleet/+/PLC/#]',
+    '',
+    'sensorBroker.credentials[0].topics: expected topics to send to, or reads',
+  ],
+  [
+    'topics: [sensors/TRUCK-7, zigbee/+/#, spBv1.0/Fleet/+/PLC/#]',
+    'topics: [agent/x]',
+    'topics[0]: expected a topic of 1 to 256 characters, + and # as whole',
+  ],
+  [
+    ', topics:',
+    ', reads: [TRUCK-8], topics:',
+    'credentials[0].reads[0]: expected the name of one of devices, got "TRUCK-8"',
+  ],
+  [', topics:', ', reads: [], topics:', 'sensorBroker.credentials[0].reads: expected a list of 1 to 64'],
   ['url: mqtt://oracle', 'url: http://oracle', 'uplink.url: expected mqtt://host:port or mqtts://'],
   ['url: mqtt://oracle', 'url: mqtt://user:hunter2@oracle', 'uplink.url: expected mqtt://host:port'],
   [`logPublicKey: '${key}'`, `logPublicKey: '${key.toUpperCase()}'`, 'uplink.logPublicKey: expected 64 lower-case hex'],

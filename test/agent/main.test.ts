@@ -1,10 +1,8 @@
 /** The agent as a field engineer has it: a program with a file, an environment and signals. */
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
 import { connectAsync } from 'mqtt';
 import t, { type Test } from 'tap';
 import {
@@ -20,21 +18,9 @@ import {
 import { openKeyFile } from '@coldproof/agent/key-store';
 import { seeded } from '../helpers/seed.ts';
 import { passphrase, sensorPassword, StubOracle, temporaryFolder, truckYaml, until } from './fixture.ts';
+import { command, environment, main, start, stop, type Started } from './process.ts';
 
-const main = fileURLToPath(import.meta.resolve('@coldproof/agent/main'));
 const voyageStartMs = 1_767_225_600_000;
-
-const environment = {
-  ...process.env,
-  COLDPROOF_PASSPHRASE: passphrase,
-  SENSOR_PASSWORD: sensorPassword,
-  COLDPROOF_DEMONSTRATION_CLOCK: undefined,
-};
-
-function command(...args: string[]): { status: number | null; out: string; err: string } {
-  const run = spawnSync(process.execPath, [main, ...args], { env: environment, encoding: 'utf8' });
-  return { status: run.status, out: run.stdout, err: run.stderr };
-}
 
 function writeConfig(t: Test, oracle: StubOracle): { file: string; stateDir: string } {
   const folder = temporaryFolder(t);
@@ -42,32 +28,6 @@ function writeConfig(t: Test, oracle: StubOracle): { file: string; stateDir: str
   const file = join(folder, 'agent.yaml');
   writeFileSync(file, truckYaml(stateDir, { oraclePort: oracle.port, logPublicKey: oracle.logKey.publicKey }));
   return { file, stateDir };
-}
-
-type Started = { child: ChildProcess; brokerPort: number; httpPort: number; lines: { event: string }[] };
-
-async function start(file: string, extra: { [name: string]: string } = {}): Promise<Started> {
-  const child = spawn(process.execPath, [main, '--config', file], {
-    env: { ...environment, ...extra },
-    stdio: ['ignore', 'ignore', 'pipe'],
-  });
-  const lines: { event: string }[] = [];
-  let started: { brokerPort: number; httpPort: number } | undefined;
-  createInterface({ input: child.stderr }).on('line', (line) => {
-    const parsed = JSON.parse(line) as { event: string; brokerPort: number; httpPort: number };
-    lines.push(parsed);
-    if (parsed.event === 'started') started = parsed;
-  });
-  await until(() => started !== undefined || child.exitCode !== null, 'started');
-  if (started === undefined) throw new Error(JSON.stringify(lines));
-  return { child, ...started, lines };
-}
-
-async function stop(child: ChildProcess, signal: NodeJS.Signals): Promise<number | null> {
-  const exited = once(child, 'exit');
-  child.kill(signal);
-  await exited;
-  return child.exitCode;
 }
 
 t.test('--check-config: all problems, exit 1; or ok, exit 0', (t) => {

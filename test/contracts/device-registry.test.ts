@@ -115,6 +115,11 @@ t.test('container numbers that are none', async (t) => {
   for (const text of wrong) t.equal(await market.call('registry', 'isContainerNumber', [assetHex(text)]), false, text);
   const args = enrolment(market, new VoyageDevice(1)).with(2, assetHex('CSQU3054384'));
   t.equal((await refusal(market.send('carrier', 'registry', 'enrol', args)))?.reason, 'AssetInvalid');
+  for (const category of ['U', 'J', 'Z']) {
+    const body = `CSQ${category}305438`;
+    const got = await market.call('registry', 'isContainerNumber', [assetHex(`${body}${checkDigit(body)}`)]);
+    t.equal(got, true, `category ${category}`);
+  }
   // Check digits of consecutive serials, by the rule as ISO 6346 words it, over every remainder.
   for (let serial = 305_430; serial < 305_452; serial++) {
     const body = `CSQU${serial}`;

@@ -5,9 +5,11 @@ import {
   concatBytes,
   deviceOf,
   encodeBatch,
+  encodeCbor,
   envelopePreimage,
   faultValue,
   flags,
+  leafHash,
   marks,
   type Evidence,
   type EvidenceReason,
@@ -266,6 +268,7 @@ function addRuns(add: Add): void {
   add('15 samples, 14 minutes', 'RunTooShort', evidenceOf(Array<number>(15).fill(900)));
   add('a single sample', 'RunTooShort', evidenceOf([900]));
   add('a second longer than the longest gap', 'SampleGapTooLong', periodic(151, 7));
+  add('two samples of one second', 'SampleGapTooLong', simultaneous());
   const hole = makeEvidence(new VoyageDevice(1), { sizes: [8] });
   const device = new VoyageDevice(1);
   const early = sealEvidenceBatch(device, regularSeries(channel, dispatchedAtSec, Array<number>(8).fill(900)));
@@ -327,6 +330,18 @@ function periodic(periodSec: number, count: number): Evidence {
     regularSeries(channel, dispatchedAtSec, Array<number>(count).fill(900), periodSec),
   );
   return { publicKey: device.publicKey, channel, skip: 0, count, batches: [batch] };
+}
+
+/** As no honest device packs them: the second sample's delta is 0. */
+function simultaneous(): Evidence {
+  const device = new VoyageDevice(1);
+  const series = regularSeries(channel, dispatchedAtSec, Array<number>(16).fill(900));
+  const { batch: honest, ...leaf } = sealEvidenceBatch(device, series);
+  const samples = leaf.samples.with(5, 0);
+  const batch = { ...honest, root: leafHash(encodeCbor([channel, 0, samples])) };
+  const signature = device.sign(envelopePreimage(encodeBatch(batch)));
+  const batches = [{ ...leaf, batch, samples, signature }];
+  return { publicKey: device.publicKey, channel, skip: 0, count: 16, batches };
 }
 
 function marked(): Evidence {

@@ -1,19 +1,26 @@
 /** Everyone around an order, on a chain of their own: each with an account, a device in a container, and a truck. */
-import { encodeBytes32String, type JsonRpcSigner } from 'ethers';
+import { encodeBytes32String, toBeHex, type JsonRpcSigner } from 'ethers';
+import type { MethodOf } from '@coldproof/contracts';
 import { encodeEnrolment, enrolmentPreimage, hexToBytes, type Evidence } from '@coldproof/wire';
 import {
   addressOf,
   call,
   deployAll,
+  roles,
   send,
   startChain,
   type Chain,
   type Deployment,
+  type DeploymentNames,
+  type FleetName,
   type HardFork,
   type Sent,
+  type TokenName,
 } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
-import { abiEvidence, dispatchedAtSec, excursionTerms, hex, makeEvidence, startSec } from './fixture.ts';
+import { abiEvidence, dispatchedAtSec, hex, makeEvidence, startSec } from './fixture.ts';
+import { deliveryTypes, plainTerms, termsTypes, type Terms } from './terms.ts';
+import { domainOf } from './truck-book.ts';
 
 export const orderStates = [
   'None',
@@ -24,36 +31,64 @@ export const orderStates = [
   'Settled',
   'Cancelled',
   'Refunded',
+  'Quarantined',
+  'Held',
 ] as const;
 export type OrderState = (typeof orderStates)[number];
 
-const partyNames = ['deployer', 'buyer', 'carrier', 'supplier', 'secondSupplier', 'workshop', 'stranger'] as const;
+const partyNames = [
+  ...(['deployer', 'buyer', 'consignee', 'carrier', 'supplier', 'secondSupplier', 'workshop', 'stranger'] as const),
+  ...([
+    'authority',
+    'monitor',
+    'disputes',
+    'arbiter',
+    'guardian',
+    'approver',
+    'secondApprover',
+    'riskOfficer',
+  ] as const),
+] as const;
 export type PartyName = (typeof partyNames)[number];
 
 /** 12,500 in a token with six decimals. */
 export const price = 12_500_000_000n;
+/** Pallets. */
+export const quantity = 33n;
 export const truck = encodeBytes32String('TRUCK-7');
+/** A truck that has seen some road. */
+export const odometerKm = 214_530;
 export const asset = 'CSQU3054383';
 export const calibrationUntilSec = startSec + 365 * 86_400;
 
 export type OrderView = {
   readonly state: OrderState;
+  readonly cause: bigint;
+  readonly agreementId: bigint;
   readonly buyer: string;
   readonly supplier: string;
   readonly device: string;
   readonly truck: string;
+  readonly placedAt: bigint;
   readonly dispatchedAt: bigint;
+  readonly judgedFrom: bigint;
   readonly deliveredAt: bigint;
+  readonly suspendedAt: bigint;
+  readonly postponedUntil: bigint;
+  readonly reorderCount: bigint;
   readonly replacementId: bigint;
   readonly replacementOf: bigint;
   readonly evidenceDigest: string;
   readonly ticketId: bigint;
+  readonly isCoverRequested: boolean;
+  readonly approver: string;
 };
 
 export class Market {
   readonly chain: Chain;
   readonly contracts: Deployment;
   readonly parties: Readonly<Record<PartyName, JsonRpcSigner>>;
+  #agreementCount = 0;
 
   private constructor(chain: Chain, contracts: Deployment, parties: Record<PartyName, JsonRpcSigner>) {
     this.chain = chain;
@@ -64,7 +99,7 @@ export class Market {
   static async open({
     hardFork = 'osaka',
     ...hostile
-  }: { hardFork?: HardFork; fleetName?: string; tokenName?: string } = {}): Promise<Market> {
+  }: { hardFork?: HardFork; fleetName?: FleetName; tokenName?: TokenName } = {}): Promise<Market> {
     const chain = await startChain({ hardFork, startSec });
     const contracts = await deployAll(chain, hostile);
     const signers = await Promise.all(partyNames.map((_, index) => chain.account(index)));
@@ -72,6 +107,15 @@ export class Market {
       PartyName,
       JsonRpcSigner
     >;
+    const granted = {
+      guardian: 'guardian',
+      approver: 'approver',
+      secondApprover: 'approver',
+      riskOfficer: 'risk',
+    } as const;
+    for (const [party, role] of Object.entries(granted) as [PartyName, keyof typeof roles][]) {
+      await send(contracts.manager, 'grantRole', [roles[role], parties[party].address, 0]);
+    }
     return new Market(chain, contracts, parties);
   }
 
@@ -83,16 +127,38 @@ export class Market {
     return this.parties[party].address;
   }
 
-  terms(changes: Record<string, unknown> = {}): Record<string, unknown> {
+  /** Terms that were not agreed on before. */
+  terms(changes: Partial<Terms> = {}): Terms {
     return {
-      token: this.contracts.token.target,
+      ...plainTerms,
+      token: addressOf(this.contracts.token),
       price,
+      quantity,
+      buyer: this.address('buyer'),
+      consignee: this.address('consignee'),
       carrier: this.address('carrier'),
-      ...excursionTerms,
-      deliverySecMax: 7 * 86_400,
       suppliers: [this.address('supplier'), this.address('secondSupplier')],
+      offerUntil: startSec + 1_000 * 86_400,
+      salt: toBeHex(++this.#agreementCount, 32),
       ...changes,
     };
+  }
+
+  /** By each party that has an account here; a contract's is empty. */
+  sign(terms: Terms): Promise<string[]> {
+    const domain = domainOf(addressOf(this.contracts.agreements), this.chain.chainId);
+    return Promise.all(
+      [terms.buyer, terms.carrier, ...terms.suppliers].map(async (party) => {
+        const signer = Object.values(this.parties).find(({ address }) => address === party);
+        return (await signer?.signTypedData(domain, termsTypes, terms)) ?? '0x';
+      }),
+    );
+  }
+
+  async agree(changes: Partial<Terms> = {}): Promise<bigint> {
+    const terms = this.terms(changes);
+    const { events } = await this.send('stranger', 'agreements', 'agree', [terms, await this.sign(terms)]);
+    return events[0]!.args['agreementId'] as bigint;
   }
 
   /** Enrols the device for `owner`, with the device's consent to just that. */
@@ -110,15 +176,15 @@ export class Market {
     return [...key, assetHex(asset), ...calibration, hex(signature.subarray(0, 32)), hex(signature.subarray(32))];
   }
 
-  registerTruck(): Promise<Sent> {
-    return this.send('carrier', 'fleet', 'registerTruck', [truck, this.address('workshop')]);
+  registerTruck(name = truck): Promise<Sent> {
+    return this.send('carrier', 'fleet', 'registerTruck', [name, odometerKm]);
   }
 
-  /** Mints and approves just what the order costs. */
-  async place(changes: Record<string, unknown> = {}): Promise<bigint> {
-    const terms = this.terms(changes);
-    await this.fund(terms['price'] as bigint);
-    const { events } = await this.send('buyer', 'shipments', 'place', [terms]);
+  /** Agrees, and mints and approves just what the order costs. */
+  async place(changes: Partial<Terms> = {}): Promise<bigint> {
+    const agreementId = await this.agree(changes);
+    await this.fund(changes.price ?? price);
+    const { events } = await this.send('buyer', 'shipments', 'place', [agreementId]);
     return events[0]!.args['orderId'] as bigint;
   }
 
@@ -128,14 +194,14 @@ export class Market {
   }
 
   /** At dispatchedAtSec of the fixture, or as soon after it as the chain's clock allows. */
-  async dispatch(orderId: bigint, device: VoyageDevice): Promise<Sent> {
+  async dispatch(orderId: bigint, device: VoyageDevice, truckName = truck): Promise<Sent> {
     const nowSec = await this.chain.nowSec();
     await this.chain.setNextTime(Math.max(dispatchedAtSec, nowSec + 1));
-    return this.send('carrier', 'shipments', 'dispatchOrder', [orderId, hex(device.device), truck]);
+    return this.send('carrier', 'shipments', 'dispatchOrder', [orderId, hex(device.device), truckName]);
   }
 
   /** Places, accepts and dispatches one order with a new device; time then is a day after dispatch. */
-  async sail(seed = 1, changes: Record<string, unknown> = {}): Promise<{ orderId: bigint; device: VoyageDevice }> {
+  async sail(seed = 1, changes: Partial<Terms> = {}): Promise<{ orderId: bigint; device: VoyageDevice }> {
     const device = new VoyageDevice(seed);
     await this.enrol(device);
     await this.registerTruck();
@@ -146,22 +212,36 @@ export class Market {
     return { orderId, device };
   }
 
+  deliver(orderId: bigint): Promise<Sent> {
+    return this.send('consignee', 'shipments', 'deliver', [orderId, quantity]);
+  }
+
+  /** What the driver hands the goods over against. */
+  signDelivery(orderId: bigint, quantity: bigint, by: PartyName = 'consignee'): Promise<string> {
+    const domain = domainOf(addressOf(this.contracts.shipments), this.chain.chainId);
+    return this.parties[by].signTypedData(domain, deliveryTypes, { orderId, quantity });
+  }
+
   report(orderId: bigint, evidence: Evidence, by: PartyName = 'stranger'): Promise<Sent> {
     return this.send(by, 'shipments', 'reportExcursion', [orderId, abiEvidence(evidence)]);
   }
 
-  send(
+  send<Key extends keyof Deployment>(
     by: PartyName,
-    contract: keyof Deployment,
-    method: string,
+    contract: Key,
+    method: MethodOf<DeploymentNames[Key]>,
     args: readonly unknown[] = [],
     gasLimit?: bigint,
-  ): Promise<Sent> {
+  ): Promise<Sent<DeploymentNames[Key]>> {
     const options = { by: this.parties[by], ...(gasLimit === undefined ? {} : { gasLimit }) };
     return send(this.contracts[contract], method, args, options);
   }
 
-  call(contract: keyof Deployment, method: string, args: readonly unknown[] = []): Promise<unknown> {
+  call<Key extends keyof Deployment>(
+    contract: Key,
+    method: MethodOf<DeploymentNames[Key]>,
+    args: readonly unknown[] = [],
+  ): Promise<unknown> {
     return call(this.contracts[contract], method, args);
   }
 
@@ -188,8 +268,8 @@ export class Market {
     const count = (await this.call('shipments', 'orderCount')) as bigint;
     let sum = 0n;
     for (let orderId = 1n; orderId <= count; orderId++) {
-      const live: readonly OrderState[] = ['Placed', 'Accepted', 'InTransit', 'Delivered'];
-      if (live.includes(await this.state(orderId))) sum += price;
+      const ended: readonly OrderState[] = ['Settled', 'Cancelled', 'Refunded'];
+      if (!ended.includes(await this.state(orderId))) sum += price;
     }
     for (const party of partyNames) sum += await this.credit(party);
     return sum;

@@ -6,6 +6,7 @@ import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence, claimFor, dispatchedAtSec, hex, makeEvidence } from './fixture.ts';
 import { listCases } from './evidence-attacks.ts';
 import { excursionOf, Market, price, truck } from './market.ts';
+import { closeTicket } from './truck-book.ts';
 
 /** Some attacks are on claims of their own: another device, other terms, another now. */
 function isOfThisOrder({ device, terms, dispatchedAtSec: atSec, nowSec }: ExcursionClaim): boolean {
@@ -35,7 +36,7 @@ for (const hardFork of ['osaka', 'prague'] as const) {
     const { events } = await market.report(orderId, evidence([4, 12]));
     t.same(
       events.map(({ name }) => name),
-      ['OrderCancelled', 'OrderReplaced', 'RepairRequested'],
+      ['ExcursionProved', 'OrderCancelled', 'OrderReplaced', 'RepairRequested'],
     );
     t.match(events[0]!.args, { startedAt: BigInt(dispatchedAtSec), durationSec: 900n, peakCentiC: 825n });
     const cancelled = await market.order(orderId);
@@ -99,7 +100,7 @@ t.test('evidence from an earlier shipment of the same device does not end a late
   await market.send('secondSupplier', 'shipments', 'accept', [2n]);
   const locked = await refusal(market.dispatch(2n, device));
   t.equal(locked?.reason, 'TruckInRepair');
-  await market.send('workshop', 'fleet', 'closeTicket', [1n, `0x${'99'.repeat(32)}`]);
+  await closeTicket(market, 1n);
   await market.dispatch(2n, device);
   t.equal((await refusal(market.report(2n, early)))?.reason, 'SampleBeforeDispatch');
   const nowSec = await market.chain.nowSec();
@@ -134,7 +135,7 @@ for (const [index, mood] of moods.entries()) {
     const { events } = await market.report(orderId, evidence());
     t.same(
       events.map(({ name }) => name),
-      ['OrderCancelled', 'OrderReplaced', 'RepairRequestFailed'],
+      ['ExcursionProved', 'OrderCancelled', 'OrderReplaced', 'RepairRequestFailed'],
     );
     t.match(await market.order(orderId), { state: 'Cancelled', replacementId: 2n, ticketId: 0n });
     t.equal(await market.held(), await market.owed());

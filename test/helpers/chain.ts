@@ -6,31 +6,36 @@ import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import { dirname, join } from 'node:path';
 import {
   Contract,
   ContractFactory,
-  isError,
   JsonRpcProvider,
   Network,
   type Interface,
   type InterfaceAbi,
   type JsonRpcSigner,
+  type Provider,
+  type TransactionReceipt,
 } from 'ethers';
-import { loadArtifact } from '@coldproof/contracts';
+import { loadArtifact, type ArtifactName, type EventOf, type MethodOf } from '@coldproof/contracts';
+import { coverageFolder, TracedProvider } from './traced-provider.ts';
 
 /** Osaka has the P-256 precompile of EIP-7951; on Prague the contracts fall back to Solidity. */
 export type HardFork = 'osaka' | 'prague';
 
 const chainId = 31_337;
 const startedMsMax = 20_000;
+const accountCount = 16;
+const receiptPollMs = 5;
 
 export type Chain = {
   readonly url: string;
   readonly chainId: number;
   readonly provider: JsonRpcProvider;
-  /** Account `index` of anvil's ten, unlocked and rich. */
+  /** Account `index` of anvil's, unlocked and rich. */
   account(index: number): Promise<JsonRpcSigner>;
   /** Unix seconds of the latest block. */
   nowSec(): Promise<number>;
@@ -49,14 +54,21 @@ export async function startChain({
   startSec,
 }: { hardFork?: HardFork; startSec?: number } = {}): Promise<Chain> {
   const args = ['--host', '127.0.0.1', '--port', '0', '--hardfork', hardFork, '--chain-id', String(chainId)];
+  args.push('--accounts', String(accountCount));
   if (startSec !== undefined) args.push('--timestamp', String(startSec));
+  // Contracts with marks in them are larger than a chain takes.
+  if (coverageFolder !== undefined) args.push('--disable-code-size-limit', '--gas-limit', '1000000000');
   const child = spawn(anvilBinary(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
   // A test that crashes before its teardown leaves no chain behind.
   const kill = (): boolean => child.kill('SIGKILL');
   process.once('exit', kill);
   const url = `http://127.0.0.1:${await listeningPort(child)}`;
   const network = Network.from(chainId);
-  const provider = new JsonRpcProvider(url, network, { cacheTimeout: -1, batchMaxCount: 1, staticNetwork: network });
+  const options = { cacheTimeout: -1, batchMaxCount: 1, staticNetwork: network };
+  const provider =
+    coverageFolder === undefined
+      ? new JsonRpcProvider(url, network, options)
+      : new TracedProvider(coverageFolder, url, network, options);
   provider.pollingInterval = 50;
   const nowSec = async (): Promise<number> => (await provider.getBlock('latest'))!.timestamp;
   return {
@@ -116,16 +128,24 @@ function listeningPort(child: ChildProcessByStdio<null, Readable, null>): Promis
   });
 }
 
+declare const artifact: unique symbol;
+/** A contract of a known artifact: the names of its methods and events are checked by the compiler. */
+export type Deployed<Name extends ArtifactName = ArtifactName> = Contract & { readonly [artifact]?: Name };
+
 /** ABI entries are JSON to us, and typed by ethers when it reads them. */
-export function abiOf(name: string): InterfaceAbi {
+export function abiOf(name: ArtifactName): InterfaceAbi {
   return loadArtifact(name).abi;
 }
 
 /** Deploys an artifact and waits until it stands. */
-export async function deploy(by: JsonRpcSigner, name: string, args: readonly unknown[] = []): Promise<Contract> {
+export async function deploy<Name extends ArtifactName>(
+  by: JsonRpcSigner,
+  name: Name,
+  args: readonly unknown[] = [],
+): Promise<Deployed<Name>> {
   const { bytecode } = loadArtifact(name);
   const deployed = await new ContractFactory(abiOf(name), bytecode, by).deploy(...args);
-  await deployed.waitForDeployment();
+  await receiptOf(by.provider, deployed.deploymentTransaction()!.hash);
   return new Contract(await deployed.getAddress(), abiOf(name), by);
 }
 
@@ -135,57 +155,77 @@ export function addressOf(contract: Contract): string {
   return contract.target;
 }
 
-export type Deployment = {
-  readonly manager: Contract;
-  readonly registry: Contract;
-  readonly fleet: Contract;
-  readonly shipments: Contract;
-  readonly token: Contract;
-};
+export type FleetName = 'Fleet' | 'MoodyFleet' | 'RelapsingFleet';
+export type TokenName = 'TestToken' | 'FalseToken' | 'FeeToken' | 'FrozenToken' | 'ReentrantToken';
 
-/** AccessManager's role of those who may open repair tickets: the Shipments contract alone. 0 is its admin role. */
-export const reporterRole = 1n;
+/** The artifacts that each contract of a deployment may be of. */
+export type DeploymentNames = {
+  manager: 'AccessManager';
+  registry: 'DeviceRegistry';
+  fleet: FleetName;
+  cryptlets: 'CryptletRegistry';
+  agreements: 'Agreements';
+  shipments: 'Shipments';
+  token: TokenName;
+};
+export type Deployment = { readonly [Key in keyof DeploymentNames]: Deployed<DeploymentNames[Key]> };
+
+/** Roles of the AccessManager, which has 0 for its admin. Shipments alone reports to the Fleet. */
+export const roles = { reporter: 1n, guardian: 2n, approver: 3n, risk: 6n } as const;
 
 /** All contracts, wired as in a real deployment, by account 0. `fleetName` and `tokenName` put a hostile one in. */
 export async function deployAll(
   chain: Chain,
-  { fleetName = 'Fleet', tokenName = 'TestToken' }: { fleetName?: string; tokenName?: string } = {},
+  { fleetName = 'Fleet', tokenName = 'TestToken' }: { fleetName?: FleetName; tokenName?: TokenName } = {},
 ): Promise<Deployment> {
   const deployer = await chain.account(0);
   const manager = await deploy(deployer, 'AccessManager', [deployer.address]);
   const registry = await deploy(deployer, 'DeviceRegistry');
   const fleet = await deploy(deployer, fleetName, [manager.target]);
-  const shipments = await deploy(deployer, 'Shipments', [registry.target, fleet.target]);
+  const cryptlets = await deploy(deployer, 'CryptletRegistry');
+  const agreements = await deploy(deployer, 'Agreements', [cryptlets.target]);
+  const parts = [manager.target, agreements.target, registry.target, fleet.target];
+  const shipments = await deploy(deployer, 'Shipments', parts);
   const token = await deploy(deployer, tokenName);
-  const openTicket = fleet.interface.getFunction('openTicket')!.selector;
-  await send(manager, 'setTargetFunctionRole', [fleet.target, [openTicket], reporterRole]);
-  await send(manager, 'grantRole', [reporterRole, shipments.target, 0]);
-  return { manager, registry, fleet, shipments, token };
+  const restrict = (target: Contract, methods: readonly string[], role: bigint): Promise<Sent> => {
+    const selectors = methods.map((each) => target.interface.getFunction(each)!.selector);
+    return send(manager, 'setTargetFunctionRole', [target.target, selectors, role]);
+  };
+  await restrict(fleet, ['openTicket'], roles.reporter);
+  await restrict(shipments, ['pause', 'unpause'], roles.guardian);
+  await restrict(shipments, ['approveHeld'], roles.approver);
+  await restrict(shipments, ['setBreaker'], roles.risk);
+  await send(manager, 'grantRole', [roles.reporter, shipments.target, 0]);
+  return { manager, registry, fleet, cryptlets, agreements, shipments, token };
 }
 
-export type Sent = {
+export type Sent<Name extends ArtifactName = ArtifactName> = {
   readonly hash: string;
   readonly gasUsed: bigint;
   /** Events of the called contract, by name, in order. */
-  readonly events: readonly { readonly name: string; readonly args: Record<string, unknown> }[];
+  readonly events: readonly { readonly name: EventOf<Name>; readonly args: Record<string, unknown> }[];
 };
 
 /** Sends a transaction and waits until it is mined. Throws the revert as `RevertError`. */
-export async function send(
-  contract: Contract,
-  method: string,
+export async function send<Name extends ArtifactName>(
+  contract: Deployed<Name>,
+  method: MethodOf<Name>,
   args: readonly unknown[] = [],
   { by, gasLimit }: { by?: JsonRpcSigner; gasLimit?: bigint } = {},
-): Promise<Sent> {
+): Promise<Sent<Name>> {
   const runner = by ?? (contract.runner as JsonRpcSigner);
   try {
     const data = contract.interface.encodeFunctionData(method, args);
     const transaction = { to: contract.target, data, ...(gasLimit === undefined ? {} : { gasLimit }) };
     const response = await runner.sendTransaction(transaction);
-    const receipt = (await response.wait())!;
+    const receipt = await receiptOf(runner.provider, response.hash);
+    // With a gas limit of the caller's nothing is estimated first, and a receipt has no reason.
+    if (receipt.status === 0) throw new RevertError('(mined as reverted)', []);
     const events = receipt.logs.flatMap((log) => {
       const parsed = log.address === contract.target ? contract.interface.parseLog(log) : null;
-      return parsed === null ? [] : [{ name: parsed.name, args: parsed.args.toObject() as Record<string, unknown> }];
+      return parsed === null
+        ? []
+        : [{ name: parsed.name as EventOf<Name>, args: parsed.args.toObject() as Record<string, unknown> }];
     });
     return { hash: receipt.hash, gasUsed: receipt.gasUsed, events };
   } catch (error) {
@@ -193,10 +233,19 @@ export async function send(
   }
 }
 
+/** Asks until it is there: ethers' own wait() is for a new block, and a chain gone back to a snapshot may have none. */
+async function receiptOf(provider: Provider, hash: string): Promise<TransactionReceipt> {
+  for (;;) {
+    const receipt = await provider.getTransactionReceipt(hash);
+    if (receipt !== null) return receipt;
+    await wait(receiptPollMs);
+  }
+}
+
 /** Calls without a transaction, from `by`. Throws the revert as `RevertError`. */
-export async function call(
-  contract: Contract,
-  method: string,
+export async function call<Name extends ArtifactName>(
+  contract: Deployed<Name>,
+  method: MethodOf<Name>,
   args: readonly unknown[] = [],
   { by }: { by?: JsonRpcSigner } = {},
 ): Promise<unknown> {
@@ -236,12 +285,7 @@ export async function refusal(promise: Promise<unknown>): Promise<RevertError | 
 
 function readRevert(abi: Interface, error: unknown): RevertError | undefined {
   const bytes = revertBytes(error);
-  if (bytes === undefined) {
-    // With a gas limit of the caller's nothing is estimated first: the transaction is mined, and its receipt has no
-    // reason.
-    const isMined = isError(error, 'CALL_EXCEPTION') && error.receipt != null;
-    return isMined ? new RevertError('(mined as reverted)', []) : undefined;
-  }
+  if (bytes === undefined) return undefined;
   if (bytes === '0x') return new RevertError('(no reason)', []);
   const parsed = abi.parseError(bytes);
   return parsed === null

@@ -6,15 +6,10 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Interface } from 'ethers';
 import { loadArtifact } from '@coldproof/contracts';
-import {
-  bytesToHex,
-  cargoProbe,
-  encodeEnrolment,
-  enrolmentPreimage,
-  hexToBytes,
-  type ExcursionTerms,
-} from '@coldproof/wire';
+import { bytesToHex, cargoProbe, encodeEnrolment, enrolmentPreimage, hexToBytes } from '@coldproof/wire';
+import type { Limit } from '@coldproof/oracle/evaluate';
 import type { ChainStruct, ChainValue } from '@coldproof/oracle/chain-abi';
+import { agree } from '@coldproof/oracle/demonstration/agreement';
 import { DevelopmentChain, type DeployedContract } from '@coldproof/oracle/development-chain';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 
@@ -26,7 +21,8 @@ export const terms = {
   upperLimitCentiC: 800,
   excursionSecMin: 900,
   sampleGapSecMax: 150,
-} as const satisfies ExcursionTerms;
+  cumulativeSecMin: 0,
+} as const satisfies Limit;
 
 export async function freePort(): Promise<number> {
   const server = createServer().listen(0, '127.0.0.1');
@@ -68,17 +64,20 @@ export class Anvil {
   }
 }
 
+type ContractName = 'TestToken' | 'DeviceRegistry' | 'Agreements' | 'Fleet' | 'Shipments';
+
 export type World = {
   readonly anvil: Anvil;
-  readonly contracts: Readonly<Record<'TestToken' | 'DeviceRegistry' | 'Fleet' | 'Shipments', DeployedContract>>;
+  readonly contracts: Readonly<Record<ContractName, DeployedContract>>;
   readonly device: VoyageDevice;
 };
 
 const price = 1_000_000n;
+export const pallets = 24;
 const truck = `0x${Buffer.from('TRUCK-7').toString('hex').padEnd(64, '0')}`;
 const reporterRole = 1;
 
-/** Deploys all and enrols the device. Accounts: 0 deployer, 1 buyer, 2 and 3 suppliers, 4 carrier, 5 workshop. */
+/** Deploys all and enrols the device. Accounts: 0 deployer, 1 buyer, 2 and 3 suppliers, 4 carrier. */
 export async function makeWorld(seed = 1, anvilArgs: readonly string[] = []): Promise<World> {
   const anvil = await Anvil.start(anvilArgs);
   const { chain } = anvil;
@@ -87,15 +86,18 @@ export async function makeWorld(seed = 1, anvilArgs: readonly string[] = []): Pr
   const DeviceRegistry = await chain.deploy(deployer, 'DeviceRegistry');
   const manager = await chain.deploy(deployer, 'AccessManager', [deployer.address]);
   const Fleet = await chain.deploy(deployer, 'Fleet', [manager.address]);
-  const Shipments = await chain.deploy(deployer, 'Shipments', [DeviceRegistry.address, Fleet.address]);
+  const CryptletRegistry = await chain.deploy(deployer, 'CryptletRegistry');
+  const Agreements = await chain.deploy(deployer, 'Agreements', [CryptletRegistry.address]);
+  const parts = [manager, Agreements, DeviceRegistry, Fleet].map(({ address }) => address);
+  const Shipments = await chain.deploy(deployer, 'Shipments', parts);
   const role = [Fleet.address, [chain.selector(Fleet, 'openTicket')], reporterRole];
   await chain.sendAs(deployer, manager, 'setTargetFunctionRole', role);
   await chain.sendAs(deployer, manager, 'grantRole', [reporterRole, Shipments.address, 0]);
-  const contracts = { TestToken, DeviceRegistry, Fleet, Shipments };
+  const contracts = { TestToken, DeviceRegistry, Agreements, Fleet, Shipments };
   const device = new VoyageDevice(seed);
   await enrol({ anvil, contracts, device }, device);
   const carrier = chain.account(4);
-  await chain.sendAs(carrier, Fleet, 'registerTruck', [truck, chain.account(5).address]);
+  await chain.sendAs(carrier, Fleet, 'registerTruck', [truck, 1_000]);
   return { anvil, contracts, device };
 }
 
@@ -136,10 +138,10 @@ export async function placeAndAccept({ anvil: { chain }, contracts }: World): Pr
   const [buyer, supplier, next, carrier] = [1, 2, 3, 4].map((index) => chain.account(index));
   await chain.sendAs(chain.account(0), contracts.TestToken, 'mint', [buyer!.address, price]);
   await chain.sendAs(buyer!, contracts.TestToken, 'approve', [contracts.Shipments.address, price]);
-  const parties = { token: contracts.TestToken.address, price, carrier: carrier!.address };
-  const suppliers = [supplier!.address, next!.address];
-  const call = [{ ...terms, ...parties, deliverySecMax: 86_400, suppliers }];
-  const placed = await chain.sendAs(buyer!, contracts.Shipments, 'place', call);
+  const parties = { buyer: buyer!, carrier: carrier!, suppliers: [supplier!, next!] };
+  const goods = { token: contracts.TestToken.address, price, quantity: pallets, limit: terms };
+  const agreementId = await agree(chain, contracts.Agreements, { ...goods, ...parties });
+  const placed = await chain.sendAs(buyer!, contracts.Shipments, 'place', [agreementId]);
   const orderId = idOf(placed.events.find(({ name }) => name === 'OrderPlaced')?.args['orderId']);
   await chain.sendAs(supplier!, contracts.Shipments, 'accept', [orderId]);
   return orderId;

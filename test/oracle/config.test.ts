@@ -22,7 +22,12 @@ function whole(stateDir: string) {
     chain: {
       rpcUrl: 'http://127.0.0.1:8545',
       chainId: 31_337,
-      contracts: { DeviceRegistry: address('1'), Shipments: address('2'), Fleet: address('3') },
+      contracts: {
+        DeviceRegistry: address('1'),
+        Agreements: address('2'),
+        Shipments: address('3'),
+        Fleet: address('4'),
+      },
     },
   };
 }

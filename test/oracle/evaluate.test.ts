@@ -1,109 +1,28 @@
 /** The rules against a restatement that shares no code with them, and against wire's verifier of evidence. */
 import t from 'tap';
-import {
-  faultValue,
-  flags,
-  marks,
-  openEnvelope,
-  referenceCrypto,
-  unixSecMax,
-  verifyEvidence,
-  type OpenEnvelope,
-  type Sample,
-  type Series,
-} from '@coldproof/wire';
+import { referenceCrypto, marks, unixSecMax, verifyEvidence, faultValue, type OpenEnvelope } from '@coldproof/wire';
+import { evaluate, initialState, limitOf } from '@coldproof/oracle/evaluate';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
-import {
-  evaluate,
-  initialState,
-  type EvaluationState,
-  type Finding,
-  type OrderUnderWatch,
-} from '@coldproof/oracle/evaluate';
 import { evidenceJson, parseEvidence, prove } from '@coldproof/oracle/prove';
 import { Random, seeded } from '../helpers/seed.ts';
 import { regularSeries, VoyageDevice } from '../helpers/voyage-device.ts';
 import { terms } from './anvil.ts';
+import {
+  dispatchedAtSec,
+  hostileVoyage,
+  open,
+  order,
+  run,
+  stretchesOf,
+  UnsignedDevice,
+  type Spot,
+} from './hostile-voyage.ts';
 
-const dispatchedAtSec = 1_767_225_600;
-const order: OrderUnderWatch = { orderId: '1', dispatchedAtSec, terms };
 const { channel } = terms;
 
-/** Signing is what costs time here; rules and restatement do not look at it. */
-class UnsignedDevice extends VoyageDevice {
-  override sign(): Uint8Array {
-    return new Uint8Array(64);
-  }
-}
-
-function open(device: VoyageDevice, series: readonly Series[], flagBits = 0, sealedAtSec = 0): OpenEnvelope {
-  const opened = openEnvelope(device.seal(series, flagBits, sealedAtSec), opensslCrypto());
-  if (!opened.ok) throw new Error(opened.detail);
-  return opened.value;
-}
-
-function run(batches: readonly OpenEnvelope[], of = order): Finding[] {
-  let state = initialState(of);
-  const findings: Finding[] = [];
-  for (const batch of batches) {
-    const step = evaluate(of, state, batch);
-    // As the store does between two steps.
-    state = JSON.parse(JSON.stringify(step.state)) as EvaluationState;
-    findings.push(...step.findings);
-  }
-  return findings;
-}
-
-/** A voyage in which everything goes wrong that can go wrong with samples. */
-function hostileVoyage(device: VoyageDevice, random: Random): OpenEnvelope[] {
-  const batches: OpenEnvelope[] = [];
-  let timeSec = dispatchedAtSec - random.integer(0, 1_200);
-  let centiC = 500;
-  for (let i = 0; i < random.integer(3, 12); i++) {
-    const samples: Sample[] = [];
-    for (let j = 0; j < random.integer(1, 20); j++) {
-      timeSec += random.integer(0, 59) === 0 ? random.integer(100, 200) : 60;
-      if (random.integer(0, 18) === 0) centiC = random.pick([199, 200, 201, 500, 799, 800, 801, 950, -300]);
-      const isFault = random.integer(0, 150) === 0;
-      samples.push({ timeSec, value: isFault ? faultValue(channel) : centiC });
-    }
-    // The next batch's clock may have been set back a little.
-    if (random.integer(0, 15) === 0) timeSec -= random.integer(60, 200);
-    const marked = random.integer(0, 15) === 0 ? marks.stuck : 0;
-    const flagBits = random.integer(0, 20) === 0 ? flags.clockUnsynchronised : 0;
-    const other = regularSeries(1, samples[0]!.timeSec, [450]);
-    const isAbsent = random.integer(0, 20) === 0;
-    const series = isAbsent ? [other] : [other, { channel, marks: marked, samples }];
-    batches.push(open(device, series, flagBits));
-  }
-  return batches;
-}
-
-type Spot = { sequence: number; at: number; sample: Sample };
-
-/**
- * The excursions of a voyage, stated anew: cut the samples into the longest stretches in which neighbours may stand in
- * one run, then find in each the first sample that is far enough from the stretch's first.
- */
+/** The excursions of a voyage, stated anew: in each stretch the first sample that is far enough from its first. */
 function restated(batches: readonly OpenEnvelope[]): { first: Spot; found: Spot; count: number }[] {
-  const stretches: Spot[][] = [[]];
-  for (const { batch, series } of batches) {
-    const measured = series.find((each) => each.channel === channel);
-    const isUsable = measured !== undefined && measured.marks === 0 && (batch.flags & flags.clockUnsynchronised) === 0;
-    if (!isUsable) {
-      stretches.push([]);
-      continue;
-    }
-    measured.samples.forEach((sample, at) => {
-      const side = sideOf(sample);
-      const before = stretches.at(-1)!.at(-1)?.sample;
-      const gapSec = before === undefined ? 0 : sample.timeSec - before.timeSec;
-      const breaks = before !== undefined && (sideOf(before) !== side || gapSec <= 0 || gapSec > terms.sampleGapSecMax);
-      if (side === 'none' || breaks) stretches.push([]);
-      if (side !== 'none') stretches.at(-1)!.push({ sequence: batch.sequence, at, sample });
-    });
-  }
-  return stretches.flatMap((stretch) => {
+  return stretchesOf(batches).flatMap((stretch) => {
     const found = stretch.findIndex(
       ({ sample }) => sample.timeSec - stretch[0]!.sample.timeSec >= terms.excursionSecMin,
     );
@@ -111,18 +30,12 @@ function restated(batches: readonly OpenEnvelope[]): { first: Spot; found: Spot;
   });
 }
 
-function sideOf({ timeSec, value }: Sample): 'warm' | 'cold' | 'none' {
-  if (timeSec < dispatchedAtSec || value === faultValue(channel)) return 'none';
-  if (value >= terms.upperLimitCentiC) return 'warm';
-  return value <= terms.lowerLimitCentiC ? 'cold' : 'none';
-}
-
 t.test('2,000 hostile voyages: the same excursions, at the same samples, as the restatement', (t) => {
   const random = seeded(t, 9);
   let excursions = 0;
   for (let voyage = 0; voyage < 2_000; voyage++) {
     const batches = hostileVoyage(new UnsignedDevice(1), random);
-    const got = run(batches).flatMap(({ run: location }) => location ?? []);
+    const got = run(batches).flatMap(({ runs }) => runs ?? []);
     const want = restated(batches).map(({ first, found, count }) => {
       return { firstSequence: first.sequence, lastSequence: found.sequence, skip: first.at, count };
     });
@@ -144,26 +57,27 @@ t.test('what the rule finds, the verifier accepts; one sample less, it does not'
     const unsigned = new UnsignedDevice(voyage + 1);
     const state = random.integer(0, 0xffff_ffff);
     // Signed only when there is something to prove.
-    if (run(hostileVoyage(unsigned, new Random(state))).every(({ run: location }) => location === undefined)) continue;
+    if (run(hostileVoyage(unsigned, new Random(state))).every(({ runs }) => runs === undefined)) continue;
     const batches = hostileVoyage(device, new Random(state));
-    for (const { run: location } of run(batches)) {
-      if (location === undefined) continue;
-      const { firstSequence, lastSequence } = location;
+    for (const { runs } of run(batches)) {
+      if (runs === undefined) continue;
+      const [location] = runs;
+      const { firstSequence, lastSequence } = location!;
       const proved = prove(
-        order,
-        location,
-        batches.slice(firstSequence, lastSequence + 1),
+        'excursion',
+        limitOf(order, channel),
+        [{ location: location!, batches: batches.slice(firstSequence, lastSequence + 1) }],
         device.publicKey,
         opensslCrypto(),
       );
       if (!proved.ok) return void t.fail(`voyage ${voyage}: ${proved.reason}: ${proved.detail}`);
       const claim = { device: device.device, terms, dispatchedAtSec, nowSec: unixSecMax };
-      const { evidence } = proved.value;
-      const verified = verifyEvidence(evidence, claim, referenceCrypto);
+      const [evidence] = proved.value.runs;
+      const verified = verifyEvidence(evidence!, claim, referenceCrypto);
       t.same(verified, { ok: true, value: proved.value.excursion });
-      const lessIsTooShort = verifyEvidence({ ...evidence, count: evidence.count - 1 }, claim, opensslCrypto());
+      const lessIsTooShort = verifyEvidence({ ...evidence!, count: evidence!.count - 1 }, claim, opensslCrypto());
       t.match(lessIsTooShort, { ok: false, reason: /^(RunTooShort|RunMalformed)$/ });
-      t.same(parseEvidence(JSON.parse(JSON.stringify(evidenceJson(evidence))) as never), evidence, 'survives JSON');
+      t.same(parseEvidence(JSON.parse(JSON.stringify(evidenceJson(evidence!))) as never), evidence, 'survives JSON');
       proofs += 1;
     }
   }
@@ -171,11 +85,30 @@ t.test('what the rule finds, the verifier accepts; one sample less, it does not'
   t.end();
 });
 
+t.test('what begins after delivery is no part of the transit', (t) => {
+  const device = new VoyageDevice(3);
+  const warm = [0, 900].map((fromSec) =>
+    open(device, [regularSeries(channel, dispatchedAtSec + fromSec, new Array<number>(15).fill(900))]),
+  );
+  const findings = (deliveredAtSec: number) => {
+    let state = initialState(order);
+    return warm.flatMap((batch) => {
+      const step = evaluate({ ...order, deliveredAtSec }, state, batch);
+      state = step.state;
+      return step.findings.filter(({ runs }) => runs !== undefined);
+    });
+  };
+  t.equal(findings(0).length, 1);
+  t.equal(findings(dispatchedAtSec + 900).length, 1, 'a batch that begins in the very second is');
+  t.equal(findings(dispatchedAtSec + 899).length, 0);
+  t.end();
+});
+
 t.test('the terms to the second and to the centi-degree', (t) => {
   const device = new UnsignedDevice(1);
   const start = dispatchedAtSec;
   const of = (values: readonly number[], periodSec = 60, from = start) =>
-    run([open(device, [regularSeries(channel, from, values, periodSec)])]).filter(({ run: location }) => location);
+    run([open(device, [regularSeries(channel, from, values, periodSec)])]).filter(({ runs }) => runs);
   const filled = (count: number, value: number) => new Array<number>(count).fill(value);
   t.equal(of(filled(16, 800)).length, 1, '15 minutes at the limit');
   t.equal(of(filled(15, 900)).length, 0, '14 minutes over it');
@@ -201,9 +134,9 @@ t.test('a batch without the channel, and a heartbeat, break a run: evidence is c
   const device = new UnsignedDevice(2);
   const warm = (from: number) => open(device, [regularSeries(channel, from, new Array<number>(10).fill(900))]);
   const whole = [warm(dispatchedAtSec), warm(dispatchedAtSec + 600)];
-  t.equal(run(whole).filter(({ run: location }) => location).length, 1);
+  t.equal(run(whole).filter(({ runs }) => runs).length, 1);
   const heart = [warm(dispatchedAtSec), open(device, [], 0, dispatchedAtSec + 590), warm(dispatchedAtSec + 600)];
-  t.equal(run(heart).filter(({ run: location }) => location).length, 0);
+  t.equal(run(heart).filter(({ runs }) => runs).length, 0);
   t.end();
 });
 

@@ -41,8 +41,8 @@ export function logKeyIn(folder: string): LogKey {
 }
 
 export function chainOf({ anvil, contracts }: World, rpcUrl = anvil.chain.rpcUrl): Chain {
-  const { DeviceRegistry, Shipments, Fleet } = contracts;
-  const named = { DeviceRegistry, Shipments, Fleet };
+  const { DeviceRegistry, Agreements, Shipments, Fleet } = contracts;
+  const named = { DeviceRegistry, Agreements, Shipments, Fleet };
   const addresses = Object.fromEntries(Object.entries(named).map(([name, { address }]) => [name, address]));
   return openChain({ rpcUrl, chainId: anvil.chain.chainId, contracts: addresses });
 }

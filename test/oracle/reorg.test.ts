@@ -5,7 +5,7 @@ import { bytesToHex } from '@coldproof/wire';
 import { openChain } from '@coldproof/oracle/chain';
 import { evidenceArgument, parseEvidence } from '@coldproof/oracle/prove';
 import type { EvidenceRecord } from '@coldproof/oracle/store-outbox';
-import { countEvents, dispatchOrder, makeWorld, orderState, placeAndAccept, readOrder } from './anvil.ts';
+import { countEvents, dispatchOrder, makeWorld, orderState, pallets, placeAndAccept, readOrder } from './anvil.ts';
 import { FaultyRpc } from './faulty-rpc.ts';
 import { seeded } from '../helpers/seed.ts';
 import { makeFolder, startOracle, until, warmVoyage } from './oracle-fixture.ts';
@@ -83,8 +83,8 @@ t.test('somebody else reports first: the action is over, with nothing sent', asy
   const made = await scene(t, 3);
   const { chain } = made.world.anvil;
   const life = new Life(made.world, made.folder);
-  const { evidence } = JSON.parse(life.store.outbox.ofOrder(made.orderId)[0]!.evidence) as EvidenceRecord;
-  const argument = evidenceArgument(parseEvidence(evidence as Parameters<typeof parseEvidence>[0]));
+  const { runs } = JSON.parse(life.store.outbox.ofOrder(made.orderId)[0]!.evidence) as EvidenceRecord;
+  const argument = evidenceArgument(parseEvidence(runs[0] as Parameters<typeof parseEvidence>[0]));
   await chain.sendAs(chain.account(7), made.world.contracts.Shipments, 'reportExcursion', [made.orderId, argument]);
   await roundsUntil(life, made.orderId, 'superseded');
   t.equal(life.store.outbox.nonceMax(), undefined);
@@ -106,8 +106,8 @@ t.test('superseded while in the mempool: the revert is understood, the nonce is 
   await life.round();
   t.equal(stateOf(life, made.orderId), 'unconfirmed');
   const action = life.store.outbox.ofOrder(made.orderId)[0]!;
-  const { evidence } = JSON.parse(action.evidence) as EvidenceRecord;
-  const argument = evidenceArgument(parseEvidence(evidence as Parameters<typeof parseEvidence>[0]));
+  const { runs } = JSON.parse(action.evidence) as EvidenceRecord;
+  const argument = evidenceArgument(parseEvidence(runs[0] as Parameters<typeof parseEvidence>[0]));
   // Account 7 pays far more, so a block takes it first.
   const calldata = life.chain.encode('Shipments', 'reportExcursion', [made.orderId, argument]);
   const transaction = { to: made.world.contracts.Shipments.address, calldata, nonce: 0, gasMax: 3_000_000n };
@@ -140,9 +140,20 @@ t.test('what the contract refuses for ever is fatal, and nothing is signed', asy
   await chain.sendAs(chain.account(4), contracts.DeviceRegistry, 'revoke', revocation);
   t.match(await fate(), { state: 'fatal', reason: /^DeviceNotValid\(/ });
   await chain.request('evm_revert', [made.snapshot]);
-  await chain.sendAs(chain.account(1), contracts.Shipments, 'deliver', [made.orderId]);
+  await chain.sendAs(chain.account(1), contracts.Shipments, 'deliver', [made.orderId, pallets]);
+  await chain.sendAs(chain.account(1), contracts.Shipments, 'settle', [made.orderId]);
   t.match(await fate(), { state: 'fatal', reason: /^OrderStateNot\(/ });
   t.equal(await countEvents(made.world, 'OrderCancelled'), 0);
+});
+
+t.test('what happened on the way still ends a delivered order', async (t) => {
+  const made = await scene(t, 8);
+  const { chain } = made.world.anvil;
+  await chain.sendAs(chain.account(1), made.world.contracts.Shipments, 'deliver', [made.orderId, pallets]);
+  const life = new Life(made.world, made.folder);
+  await roundsUntil(life, made.orderId, 'confirmed');
+  await cancelledOnce(t, made, 'after delivery');
+  life.close();
 });
 
 t.test('samples ahead of the chain wait for its clock', async (t) => {

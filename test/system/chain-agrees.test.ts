@@ -16,7 +16,7 @@ type Order = {
   supplier: string;
   replacementOf: bigint;
   ticketId: bigint;
-  terms: { price: bigint };
+  agreementId: bigint;
 };
 const [placed, cancelled] = [1n, 6n];
 
@@ -41,7 +41,8 @@ t.test(
     const at = (name: string): Contract => new Contract(status.contracts[name]!, abiOf(name), provider);
     const call = async <Value>(contract: Contract, method: string, ...args: unknown[]): Promise<Value> =>
       (await contract.getFunction(method)(...args)) as Value;
-    const [shipments, fleet, token] = [at('Shipments'), at('Fleet'), at('TestToken')];
+    const [shipments, agreements] = [at('Shipments'), at('Agreements')];
+    const [fleet, token] = [at('Fleet'), at('TestToken')];
     const order = await call<Order>(shipments, 'order', status.orderId);
     const replacement = await call<Order>(shipments, 'order', status.replacementOrderId);
     t.equal(order.state, cancelled);
@@ -55,7 +56,8 @@ t.test(
     t.equal(await call<bigint>(fleet, 'ticketCount'), 1n);
 
     const held = await call<bigint>(token, 'balanceOf', status.contracts['Shipments']);
-    t.equal(held, replacement.terms.price, 'the escrow stands behind the replacement, to the last unit');
+    const { price } = await call<{ price: bigint }>(agreements, 'termsOf', replacement.agreementId);
+    t.equal(held, price, 'the escrow stands behind the replacement, to the last unit');
     t.equal(await call<bigint>(token, 'totalSupply'), held, 'nobody was paid, nothing was lost');
     const receipt = await provider.getTransactionReceipt(status.transactionHash!);
     t.equal(Number(receipt?.gasUsed), status.gasUsed);

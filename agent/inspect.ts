@@ -1,0 +1,62 @@
+/** Commands that look and change nothing: `status`, `queue`, `verify`. */
+import { deviceOf } from '@coldproof/wire';
+import type { AgentConfig } from './config.ts';
+import { Journal } from './journal.ts';
+import { readPublicKey } from './key-store.ts';
+import { describeError, OperatingError } from './operating-error.ts';
+import { listQueue } from './queue.ts';
+import { keyPath } from './run.ts';
+import { verifyJournal, type DeviceVerification } from './verify-journal.ts';
+
+const answerMsMax = 5_000;
+
+/** What the running agent's status page says. Throws `agent-away` when there is none. */
+export async function fetchPage({ http }: AgentConfig, page: '/status' | '/queue'): Promise<unknown> {
+  const host = http.host.includes(':') ? `[${http.host}]` : http.host;
+  const url = `http://${host}:${http.port}${page}`;
+  let answer: Response;
+  try {
+    answer = await fetch(url, { signal: AbortSignal.timeout(answerMsMax) });
+  } catch (cause) {
+    // fetch says "fetch failed"; the reason is one step further in.
+    const why = describeError(cause instanceof Error && cause.cause !== undefined ? cause.cause : cause);
+    throw new OperatingError('agent-away', `${url}: ${why}`, { retry: 'later', cause });
+  }
+  if (answer.ok) return answer.json();
+  throw new OperatingError('agent-away', `${url}: expected an agent, got HTTP ${answer.status}`, { retry: 'later' });
+}
+
+/** Of the running agent, or, when none runs, of the journal that it left. */
+export async function readQueue(config: AgentConfig): Promise<unknown> {
+  try {
+    return await fetchPage(config, '/queue');
+  } catch (error) {
+    if (!(error instanceof OperatingError)) throw error;
+    return withJournal(config, (journal) => {
+      const devices = config.devices.map((device) => ({
+        config: device,
+        id: deviceOf(readPublicKey(keyPath(config, device.name))),
+      }));
+      return listQueue(journal, devices);
+    });
+  }
+}
+
+/** Of an agent that does not run: it has the journal for itself. */
+export function verifyState(config: AgentConfig): DeviceVerification[] {
+  return withJournal(config, (journal) =>
+    config.devices.map(({ name }) => {
+      const publicKey = readPublicKey(keyPath(config, name));
+      return verifyJournal(journal, { name, publicKey }, config.uplink.logPublicKey);
+    }),
+  );
+}
+
+function withJournal<Result>({ stateDir }: AgentConfig, look: (journal: Journal) => Result): Result {
+  const journal = Journal.open(stateDir);
+  try {
+    return look(journal);
+  } finally {
+    journal.close();
+  }
+}

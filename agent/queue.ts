@@ -1,0 +1,34 @@
+/** What waits for a receipt: how much, and since when. The same from a running agent and from a journal. */
+import { decodeEnvelope, openEnvelope } from '@coldproof/wire';
+import type { Journal } from './journal.ts';
+
+export type DeviceQueue = {
+  readonly name: string;
+  /** Batches without a receipt, and their bytes. */
+  readonly queued: number;
+  readonly bytes: number;
+  /** Undefined for an empty queue. */
+  readonly oldest: { readonly sequence: number; readonly firstReadingAt: string } | undefined;
+  readonly newestSequence: number | undefined;
+};
+
+type QueueDevice = { readonly config: { readonly name: string }; readonly id: Uint8Array };
+
+export function listQueue(
+  journal: Pick<Journal, 'pending' | 'pendingExtent'>,
+  devices: readonly QueueDevice[],
+): DeviceQueue[] {
+  return devices.map(({ config: { name }, id }) => {
+    const { count, bytes, newestSequence } = journal.pendingExtent(id);
+    const [oldest] = journal.pending(id, 0, 1);
+    return { name, queued: count, bytes, oldest: oldest && describeOldest(oldest), newestSequence };
+  });
+}
+
+function describeOldest({ sequence, bytes }: { sequence: number; bytes: Uint8Array }) {
+  const decoded = decodeEnvelope(bytes);
+  const opened = decoded.ok ? openEnvelope(decoded.value) : decoded;
+  // Our own bytes, with their checksum right: only `verify` may find more to say about them.
+  const firstReadingAt = opened.ok ? new Date(opened.value.batch.firstSec * 1_000).toISOString() : opened.reason;
+  return { sequence, firstReadingAt };
+}
