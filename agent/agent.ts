@@ -1,9 +1,9 @@
 /**
  * The loop: how a sample becomes a batch that an oracle has given a receipt for. Stages never call each other.
  *
- *   sensors/mqtt    sensors/modbus
- *        |               |
- *        '---deliver-----'             waits until its samples are on the disk, then tells the sensor
+ *   sensors/mqtt    sensors/modbus    sensors/push-line
+ *        |               |                 |
+ *        '---deliver-----'-----------------'    waits until its samples are on the disk, then tells the sensor
  *               |
  *            [arrivals]                all that came in one turn of the event loop: one fsync for them together
  *               |
@@ -48,6 +48,7 @@ import { isClockTrusted, sample, type SamplerState } from './sample.ts';
 import { cutReadings, sealReadings } from './seal.ts';
 import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
+import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
 import { signBatch } from './sign.ts';
 import { markNames, openStatusServer, type AgentStatus } from './status.ts';
@@ -165,7 +166,11 @@ class Agent implements RunningAgent {
       this.#feed = new LocalFeed(devices, () => this.status(), broker.publish);
       this.#run(this.#feed.run(this.#stopping.signal));
     }
-    for (const line of lines) this.#sources.push(startModbusLine(line, devices, sensorDeps));
+    for (const line of lines) {
+      const isPolled = line.protocol === 'modbus';
+      const source = isPolled ? startModbusLine(line, devices, sensorDeps) : startPushLine(line, devices, sensorDeps);
+      this.#sources.push(source);
+    }
     this.#isOpen = true;
   }
 
@@ -240,7 +245,12 @@ class Agent implements RunningAgent {
         continue;
       }
       fresh.set(channel, sampled.value.state);
-      accepted.push({ device, entry: { device: device.id, ...sampled.value } });
+      const { reading, state, gapSec } = sampled.value;
+      if (gapSec !== undefined) {
+        const end = { device: name, channel: channelName(channel), time: reading.timeSec };
+        this.#deps.log('warn', 'sensor-gap', { ...end, gapSec });
+      }
+      accepted.push({ device, entry: { device: device.id, reading, state } });
     }
     if (accepted.length === 0) return;
     this.#deps.journal.record(accepted.map(({ entry }) => entry));
@@ -336,7 +346,8 @@ class Agent implements RunningAgent {
   }
 
   status(): AgentStatus {
-    const devices = [...this.#devices.values()].map((device) => device.status());
+    const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
+    const devices = [...this.#devices.values()].map((device) => device.status(nowSec));
     return {
       devices,
       refused: this.#refusals.counts(),

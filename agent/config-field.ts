@@ -111,6 +111,9 @@ export function text(pattern: RegExp, bound: string): Field<string> {
   );
 }
 
+export const name = text(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first');
+export const path = text(/^\/[^\0]{1,4095}$/, 'an absolute path');
+
 export function integer(least: number, most: number): Field<number> {
   return described({ type: 'integer', minimum: least, maximum: most }, (value, place) => {
     if (Number.isInteger(value) && Number(value) >= least && Number(value) <= most) return Number(value);

@@ -3,6 +3,7 @@
  * form, so that a fault of form in one place does not hide a fault of relation in another.
  */
 import type { Place } from './config-field.ts';
+import { coversTopic, topicsOverlap } from './sensors/topic-filter.ts';
 
 export function checkRelations(root: unknown, place: Place): void {
   const devices = items(root, 'devices', place);
@@ -19,26 +20,61 @@ export function checkRelations(root: unknown, place: Place): void {
     sensors.map((each) => inside(each, 'mqtt')),
     ['topic', 'name'],
   );
+  distinct(
+    sensors.map((each) => inside(each, 'mqtt')),
+    ['topic', 'value'],
+  );
+  checkFormats(sensors.map((each) => inside(each, 'mqtt')));
 
   const deviceNames = devices.map(({ value }) => at(value, 'name'));
   for (const { value, place } of credentials.flatMap(({ value, place }) => items(value, 'reads', place))) {
     if (typeof value === 'string' && !deviceNames.includes(value)) place.problem(value, 'the name of one of devices');
   }
 
-  const lineNames = lines.map(({ value }) => at(value, 'name'));
-  const allowedTopics = credentials.flatMap(({ value }) => items(value, 'topics', place).map((each) => each.value));
+  const allowedTopics = credentials
+    .flatMap(({ value, place }) => items(value, 'topics', place))
+    .map((each) => each.value)
+    .filter((topic) => typeof topic === 'string');
   for (const each of sensors) {
     const mqtt = inside(each, 'mqtt');
     const topic = at(mqtt.value, 'topic');
-    if (typeof topic === 'string' && !allowedTopics.includes(topic)) {
+    if (typeof topic === 'string' && !allowedTopics.some((allowed) => coversTopic(allowed, topic))) {
       mqtt.place.key('topic').problem(topic, 'a topic of one of sensorBroker.credentials');
     }
-    const modbus = inside(each, 'modbus');
-    const line = at(modbus.value, 'line');
-    if (typeof line === 'string' && !lineNames.includes(line)) {
-      modbus.place.key('line').problem(line, 'the name of one of lines');
+    const sparkplug = inside(each, 'sparkplug');
+    const [group, node] = [at(sparkplug.value, 'group'), at(sparkplug.value, 'node')];
+    if (typeof group === 'string' && typeof node === 'string') {
+      const needed = `spBv1.0/${group}/+/${node}/#`;
+      if (!allowedTopics.some((allowed) => coversTopic(allowed, needed))) {
+        sparkplug.place.key('node').problem(node, `${needed} among the topics of sensorBroker.credentials`);
+      }
+    }
+    for (const protocol of ['modbus', 'text', 'nmea'] as const) {
+      const source = inside(each, protocol);
+      const line = at(source.value, 'line');
+      if (typeof line !== 'string') continue;
+      const found = lines.find(({ value }) => at(value, 'name') === line);
+      if (found === undefined) source.place.key('line').problem(line, 'the name of one of lines');
+      else if ((at(found.value, 'protocol') ?? 'modbus') !== protocol) {
+        source.place.key('line').problem(line, `a line of protocol ${protocol}`);
+      }
     }
   }
+}
+
+/** A message is read in one format: where SenML is expected, plain JSON would be refused at each message. */
+function checkFormats(sources: readonly Item[]): void {
+  const senml = sources.filter(({ value }) => at(value, 'name') !== undefined);
+  const json = sources.filter(({ value }) => at(value, 'value') !== undefined);
+  for (const { value, place } of json) {
+    const topic = at(value, 'topic');
+    const other = senml.find((each) => overlap(topic, at(each.value, 'topic')));
+    if (other !== undefined) place.key('topic').problem(topic, `another topic than the SenML of ${other.place.path}`);
+  }
+}
+
+function overlap(one: unknown, another: unknown): boolean {
+  return typeof one === 'string' && typeof another === 'string' && topicsOverlap(one, another);
 }
 
 type Item = { readonly value: unknown; readonly place: Place };

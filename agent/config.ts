@@ -6,11 +6,7 @@
 import { parseDocument } from 'yaml';
 import {
   accept,
-  channelName,
   envelopeBytesMax,
-  faultValue,
-  isTemperature,
-  parseChannel,
   parseHex,
   reject,
   sampleBytes,
@@ -21,55 +17,25 @@ import {
 } from '@coldproof/wire';
 import {
   described,
-  finite,
   integer,
   list,
-  oneOf,
+  name,
   optional,
+  path,
   Place,
   record,
   text,
   type Field,
-  type Formed,
   type JsonSchema,
   type Problem,
 } from './config-field.ts';
+import { line, type LineConfig } from './config-line.ts';
 import { checkRelations } from './config-relations.ts';
-import type { SamplerTerms } from './sample.ts';
-import { toChannelInteger, unitsOf } from './unit.ts';
+import { sensor, type SensorConfig } from './config-sensor.ts';
+import { sparkplugId, topicFilter } from './config-source.ts';
 
 /** Where a secret is found. */
 export type SecretSource = { readonly env: string } | { readonly file: string };
-
-export type MqttSource = {
-  readonly topic: string;
-  /** The resolved SenML name, base name and name together. */
-  readonly name: string;
-};
-
-export const registerTypes = ['int16', 'uint16', 'int32', 'uint32', 'float32'] as const;
-export type RegisterType = (typeof registerTypes)[number];
-
-export type ModbusSource = {
-  readonly line: string;
-  /** 3 holding, 4 input registers. */
-  readonly function: 3 | 4;
-  /** Address in the request, counted from 0. */
-  readonly register: number;
-  readonly type: RegisterType;
-  /** Of a two-register value: which register holds the high half. */
-  readonly wordOrder: 'high-first' | 'low-first';
-  /** Value in the sensor's unit = raw * scale + offset. */
-  readonly scale: number;
-  readonly offset: number;
-  /** Raw values that say "no value", as 0x7FFF; signed or unsigned. */
-  readonly invalid: readonly number[];
-};
-
-export type SensorConfig = SamplerTerms & {
-  readonly mqtt: MqttSource | undefined;
-  readonly modbus: ModbusSource | undefined;
-};
 
 export type DeviceConfig = {
   readonly name: string;
@@ -78,21 +44,10 @@ export type DeviceConfig = {
   readonly sensors: readonly SensorConfig[];
 };
 
-export type LineConfig = {
-  readonly name: string;
-  readonly path: string;
-  readonly baud: number;
-  readonly parity: 'none' | 'even' | 'odd';
-  readonly stopBits: 1 | 2;
-  readonly unitId: number;
-  readonly pollSec: number;
-  readonly timeoutMs: number;
-};
-
 export type CredentialConfig = {
   readonly username: string;
   readonly password: SecretSource;
-  /** Topics that this user may send samples to. */
+  /** Topics that this user may send samples to, as filters (MQTT 3.1.1 §4.7). */
   readonly topics: readonly string[];
   /** Devices whose local topics (agent/{device}/...) this user may read. */
   readonly reads: readonly string[];
@@ -102,6 +57,8 @@ export type BrokerConfig = {
   readonly host: string;
   readonly port: number;
   readonly credentials: readonly CredentialConfig[];
+  /** The id under which edge nodes find their primary host application. */
+  readonly sparkplugHost: string;
 };
 
 export type UplinkConfig = {
@@ -133,15 +90,10 @@ const linesMax = 16;
 const batchOverheadBytes = 256;
 const seriesOverheadBytes = 12;
 
-const name = text(/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/, '1 to 64 of A-Z a-z 0-9 . _ -, a letter or digit first');
-const path = text(/^\/[^\0]{1,4095}$/, 'an absolute path');
-const topic = text(
-  /^(?!\$|agent\/)[^+#\0]{1,256}$/,
-  'a topic of 1 to 256 characters without + and #, not under $ or agent/',
-);
 const environmentName = text(/^[A-Z_][A-Z0-9_]{0,127}$/, 'the NAME_OF_A_VARIABLE');
 const host = optional(text(/^[A-Za-z0-9.:-]{1,253}$/, 'a host name or an address'), '127.0.0.1');
 const port = integer(0, 65_535);
+const sparkplugHost = optional(sparkplugId, 'coldproof');
 
 /** `passwordEnv` or `passwordFile` beside each other: exactly one. */
 function secretOf(
@@ -153,80 +105,6 @@ function secretOf(
   if (env !== undefined && file === undefined) return { env };
   if (file !== undefined && env === undefined) return { file };
   return place.key(`${key}Env`).problem(env, `one of ${key}Env and ${key}File, and not both`);
-}
-
-const mqttSource = record({
-  topic,
-  // RFC 8428 §4.5.1: the characters that a resolved name is made of.
-  name: text(/^[A-Za-z0-9][-:./_A-Za-z0-9]{0,255}$/, 'a SenML name (RFC 8428 section 4.5.1)'),
-});
-
-const modbusSource: Field<ModbusSource> = record({
-  line: name,
-  function: oneOf(3, 4),
-  register: integer(0, 0xffff),
-  type: oneOf(...registerTypes),
-  wordOrder: optional(oneOf('high-first', 'low-first'), 'high-first'),
-  scale: optional(finite(-1e6, 1e6), 1),
-  offset: optional(finite(-1e9, 1e9), 0),
-  invalid: optional(list(integer(-0x8000_0000, 0xffff_ffff), 0, 16), []),
-});
-
-const channel: Field<number> = described({ enum: channelNames() }, (value, place) => {
-  const known = typeof value === 'string' ? parseChannel(value) : undefined;
-  return known ?? place.problem(value, 'a channel, as supply-air or cargo-probe-1');
-});
-
-function channelNames(): string[] {
-  return Array.from({ length: 256 }, (_, number) => channelName(number)).filter(
-    (each) => parseChannel(each) !== undefined,
-  );
-}
-
-const sensorShape = {
-  channel,
-  unit: optional(text(/^.{1,16}$/, 'a unit')),
-  mqtt: optional(mqttSource),
-  modbus: optional(modbusSource),
-  range: optional(list(finite(-1e9, 1e9), 2, 2)),
-  invalid: optional(list(finite(-1e9, 1e9), 0, 16), []),
-  // With 2, two equal samples in a row would already be no evidence.
-  stuckSamples: optional(integer(3, 1_000)),
-  spikeCentiCPerMin: optional(integer(1, 32_767)),
-};
-
-const sensor: Field<SensorConfig> = record(sensorShape, checkSensor);
-
-/** Numbers of the file are in the sensor's unit; from here on they are the channel's integers. */
-function checkSensor(formed: Formed<typeof sensorShape>, place: Place): SensorConfig | null {
-  const { channel, mqtt, modbus, stuckSamples, spikeCentiCPerMin } = formed;
-  if ((mqtt === undefined) === (modbus === undefined)) {
-    place.key('mqtt').problem(mqtt, 'one of mqtt and modbus, and not both');
-  }
-  if (channel === null || formed.unit === null) return null;
-  if (typeof spikeCentiCPerMin === 'number' && !isTemperature(channel)) {
-    place.key('spikeCentiCPerMin').problem(spikeCentiCPerMin, `nothing: ${channelName(channel)} is no temperature`);
-  }
-  const unit = formed.unit ?? unitsOf(channel)[0]!;
-  if (!unitsOf(channel).includes(unit)) {
-    return place.key('unit').problem(unit, `a unit of ${channelName(channel)}: ${unitsOf(channel).join(', ')}`);
-  }
-  const range = formed.range?.map((value) => toChannelInteger(channel, unit, value)!);
-  const most = -1 - faultValue(channel);
-  if (range !== undefined && !(range[0]! < range[1]! && range[0]! >= -most && range[1]! <= most)) {
-    place.key('range').problem(formed.range, `[least, most] in ${unit}, within +-${most} of the channel's own unit`);
-  }
-  // Null is told of already, and has made the record null.
-  return {
-    channel,
-    unit,
-    mqtt: mqtt ?? undefined,
-    modbus: modbus ?? undefined,
-    stuckSamples: stuckSamples ?? undefined,
-    spikeCentiCPerMin: spikeCentiCPerMin ?? undefined,
-    range: range === undefined ? undefined : { least: range[0]!, most: range[1]! },
-    invalid: (formed.invalid ?? []).map((value) => toChannelInteger(channel, unit, value)!),
-  };
 }
 
 const device: Field<DeviceConfig> = record(
@@ -249,23 +127,12 @@ const device: Field<DeviceConfig> = record(
   },
 );
 
-const line: Field<LineConfig> = record({
-  name,
-  path,
-  baud: optional(oneOf(1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200), 19_200),
-  parity: optional(oneOf('none', 'even', 'odd'), 'none'),
-  stopBits: optional(oneOf(1, 2), 1),
-  unitId: integer(1, 247),
-  pollSec: integer(1, 3_600),
-  timeoutMs: optional(integer(20, 10_000), 1_000),
-});
-
 const credential: Field<CredentialConfig> = record(
   {
     username: name,
     passwordEnv: optional(environmentName),
     passwordFile: optional(path),
-    topics: optional(list(topic, 1, 64), []),
+    topics: optional(list(topicFilter, 1, 64), []),
     reads: optional(list(name, 1, devicesMax), []),
   },
   ({ username, topics, reads, passwordEnv, passwordFile }, place) => {
@@ -309,7 +176,7 @@ const agent: Field<AgentConfig> = record(
     passphraseFile: optional(path),
     devices: list(device, 1, devicesMax),
     lines: optional(list(line, 0, linesMax), []),
-    sensorBroker: optional(record({ host, port, credentials: list(credential, 1, 256) })),
+    sensorBroker: optional(record({ host, port, credentials: list(credential, 1, 256), sparkplugHost })),
     uplink,
     http: optional(record({ host, port }), { host: '127.0.0.1', port: 9464 }),
   },

@@ -1,10 +1,11 @@
 /** A device of the running agent: state and status. */
 import { assert, bytesToHex, channelName } from '@coldproof/wire';
 import { Bell } from './bell.ts';
-import type { DeviceConfig, SensorConfig } from './config.ts';
+import type { SensorConfig } from './config-sensor.ts';
+import type { DeviceConfig } from './config.ts';
 import type { Journal } from './journal.ts';
 import type { KeyStore } from './key-store.ts';
-import type { Reading, SamplerState } from './sample.ts';
+import { gapBefore, type Reading, type SamplerState } from './sample.ts';
 import { markNames, type DeviceStatus } from './status.ts';
 
 /** A device in memory: its place in the configuration and a copy of what the journal has of it. */
@@ -54,8 +55,7 @@ export class Device {
     return times.length === 0 ? undefined : Math.max(...times);
   }
 
-  status(): DeviceStatus {
-    const faults = [...this.states].filter(([, state]) => state.marks !== 0);
+  status(nowSec: number): DeviceStatus {
     const newestSec = this.newestSec();
     return {
       name: this.config.name,
@@ -66,7 +66,18 @@ export class Device {
       sealed: this.sealed,
       receipts: this.receipts,
       lastReadingAt: newestSec === undefined ? undefined : new Date(newestSec * 1_000).toISOString(),
-      faults: Object.fromEntries(faults.map(([channel, state]) => [channelName(channel), markNames(state.marks)[0]!])),
+      faults: this.#faults(nowSec),
     };
+  }
+
+  #faults(nowSec: number): DeviceStatus['faults'] {
+    const faults = new Map<string, string>();
+    for (const [channel, state] of this.states) {
+      const sensor = this.sensors.get(channel);
+      const isSilent = sensor !== undefined && gapBefore(nowSec, sensor, state) !== undefined;
+      const [gravest] = isSilent ? ['gap'] : markNames(state.marks);
+      if (gravest !== undefined) faults.set(channelName(channel), gravest);
+    }
+    return Object.fromEntries(faults);
   }
 }

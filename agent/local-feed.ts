@@ -9,6 +9,7 @@ import type { DeviceConfig } from './config.ts';
 import { channelsTopic, formatLocalTopic, refusedTopic } from './local-topic.ts';
 import type { Reading } from './sample.ts';
 import { markNames, type AgentStatus } from './status.ts';
+import { hasWildcard } from './sensors/topic-filter.ts';
 import { fromChannelInteger, unitsOf } from './unit.ts';
 
 export type LocalPublish = (topic: string, message: string, options: { readonly retain: boolean }) => void;
@@ -88,7 +89,9 @@ function readingOf({ channel, timeSec, value, marks }: Reading): object {
 }
 
 /** Channels that take SenML over MQTT: only to these can a sample be sent. */
-function channelOf({ channel, unit, mqtt }: DeviceConfig['sensors'][number]): object[] {
-  if (mqtt === undefined) return [];
-  return [{ channel: channelName(channel), topic: mqtt.topic, name: mqtt.name, unit, units: unitsOf(channel) }];
+function channelOf({ channel, unit, source }: DeviceConfig['sensors'][number]): object[] {
+  // A sensor's topic with wildcards is no topic to send to.
+  if (source.kind !== 'senml' || hasWildcard(source.topic)) return [];
+  const { topic, name } = source;
+  return [{ channel: channelName(channel), topic, name, unit, units: unitsOf(channel) }];
 }

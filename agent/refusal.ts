@@ -1,16 +1,24 @@
 /** Everything that the agent turns away, by reason. It harms nothing but must be seen: in /status and in the log. */
 import type { Log } from './log-line.ts';
 import type { SampleReason } from './sample.ts';
+import type { NmeaReason } from './sensors/nmea.ts';
 import type { SenmlReason } from './sensors/senml.ts';
+import type { SparkplugReason } from './sensors/sparkplug.ts';
+import type { TextLineReason } from './sensors/text-line.ts';
+import type { MappingReason } from './sensors/value-mapping.ts';
 
 export type RefusalReason =
   | SampleReason
   | SenmlReason
+  | MappingReason
+  | TextLineReason
+  | NmeaReason
+  | SparkplugReason
   /** A local sensor with a wrong name or password. */
   | 'sensor-credentials-wrong'
   /** A topic that the sensor's credentials do not cover, or that belongs to no sensor. */
   | 'topic-not-allowed'
-  /** `$SYS`, which steers the broker itself. */
+  /** `$SYS`, which steers the broker itself, or a topic of Sparkplug commands, which are the agent's alone. */
   | 'topic-reserved'
   /** A retained reading would be served again as if it were new. */
   | 'publish-retained'
@@ -23,6 +31,8 @@ export type RefusalReason =
   | 'will-not-allowed'
   /** A name in the pack that no sensor of the configuration has. */
   | 'sensor-unknown'
+  /** A line on which no sensor's pattern or pointer finds anything: a banner, or a wrong pattern. */
+  | 'line-unmatched'
   /** No answer on the serial line in time. */
   | 'poll-timeout'
   /** An answer that is not what was asked for: checksum, length, unit, function. */

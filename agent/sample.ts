@@ -46,6 +46,8 @@ export type SamplerTerms = {
   readonly stuckSamples: number | undefined;
   /** A faster step than this is no air in a truck. Temperatures only. */
   readonly spikeCentiCPerMin: number | undefined;
+  /** Longer than this without a reading is a gap; undefined where nobody knows how often the sensor speaks. */
+  readonly gapSecMax: number | undefined;
 };
 
 /** What a channel remembers from its reading before. The journal keeps it, so that a streak outlives a restart. */
@@ -77,12 +79,19 @@ export function isClockTrusted(nowSec: number, newestSec: number | undefined): b
   return nowSec >= clockSetSec && (newestSec === undefined || nowSec >= newestSec - clockSkewSecMax);
 }
 
+export type Sampled = {
+  readonly reading: Reading;
+  readonly state: SamplerState;
+  /** Undefined without one. */
+  readonly gapSec: number | undefined;
+};
+
 export function sample(
   raw: RawSample,
   terms: SamplerTerms,
   state: SamplerState | undefined,
   now: { readonly sec: number; readonly isTrusted: boolean },
-): Verdict<{ reading: Reading; state: SamplerState }, SampleReason> {
+): Verdict<Sampled, SampleReason> {
   const timeSec = Math.floor(raw.timeSec);
   const placed = placeInTime(timeSec, state, now);
   if (!placed.ok) return placed;
@@ -100,7 +109,21 @@ export function sample(
     lastValid = { timeSec, value, equalCount };
   }
   const reading = { channel: terms.channel, timeSec, value, marks: marked, isClockTrusted: now.isTrusted };
-  return accept({ reading, state: { newestSec: timeSec, marks: marked, lastValid } });
+  const gapSec = gapBefore(timeSec, terms, state);
+  return accept({ reading, state: { newestSec: timeSec, marks: marked, lastValid }, gapSec });
+}
+
+/**
+ * Seconds since the channel's newest reading, when that is a gap. It has no mark of its own in a batch: a series shows
+ * it by its times, and evidence is judged by them. Here it is for those who can plug the sensor in again.
+ */
+export function gapBefore(
+  timeSec: number,
+  { gapSecMax }: SamplerTerms,
+  state: SamplerState | undefined,
+): number | undefined {
+  const gapSec = state === undefined ? 0 : timeSec - state.newestSec;
+  return gapSecMax !== undefined && gapSec > gapSecMax ? gapSec : undefined;
 }
 
 function placeInTime(

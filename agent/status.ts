@@ -21,7 +21,7 @@ export type DeviceStatus = {
   readonly receipts: number;
   /** ISO 8601, undefined before the first. */
   readonly lastReadingAt: string | undefined;
-  /** Channels whose newest reading has a mark, with the gravest one's name. */
+  /** Channels whose newest reading has a mark, with the gravest one's name; 'gap' for one that has fallen silent. */
   readonly faults: { readonly [channel: string]: string };
 };
 

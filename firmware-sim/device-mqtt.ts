@@ -20,6 +20,10 @@ import type { Random } from './random.ts';
 export type Link = {
   /** Resolves at the broker's PUBACK, QoS 1. Rejects with OperatingError when the link closes or the ack is late. */
   publish(topic: string, payload: Uint8Array): Promise<void>;
+  /** QoS 0: on its way, or not; nobody will say. */
+  say(topic: string, payload: Uint8Array): void;
+  /** Rejects with OperatingError when the broker refuses, or the link closes before it has answered. */
+  subscribe(topic: string): Promise<void>;
   /** Resolves, never rejects, when the connection has ended, whoever ended it. */
   readonly closed: Promise<void>;
   close(): void;
@@ -33,6 +37,9 @@ export type Broker = {
   readonly password?: string;
   /** Real milliseconds until a CONNACK or a PUBACK counts as lost; answerMsDefault unless given. */
   readonly answerMsMax?: number;
+  /** What the broker says in the device's place when it is gone. */
+  readonly will?: { readonly topic: string; readonly payload: Uint8Array };
+  readonly onMessage?: (topic: string, payload: Uint8Array) => void;
 };
 
 /** A gateway writes each message to disk before its PUBACK; a slow card takes a second, never ten. */
@@ -108,6 +115,7 @@ export async function openLink(broker: Broker, signal: AbortSignal): Promise<Lin
     clientId: broker.clientId,
     ...(broker.username === undefined ? {} : { username: broker.username }),
     ...(broker.password === undefined ? {} : { password: broker.password }),
+    ...(broker.will === undefined ? {} : { will: { ...willOf(broker.will), qos: 1, retain: false } }),
     protocolVersion: 4,
     clean: true,
     keepalive: keepaliveSec,
@@ -116,6 +124,7 @@ export async function openLink(broker: Broker, signal: AbortSignal): Promise<Lin
     queueQoSZero: false,
     resubscribe: false,
   });
+  client.on('message', (topic, payload) => broker.onMessage?.(topic, payload));
   const closed = new Promise<void>((resolve) => client.once('close', resolve));
   let lastError: Error | undefined;
   client.on('error', (error: Error) => (lastError = error));
@@ -134,10 +143,23 @@ export async function openLink(broker: Broker, signal: AbortSignal): Promise<Lin
   void closed.then(() => signal.removeEventListener('abort', stop));
   return {
     closed,
+    say: (topic, payload) => void client.publish(topic, Buffer.from(payload), { qos: 0 }),
+    subscribe: (topic) => subscribe(client, topic, closed),
     publish: (topic, payload) => publish(client, topic, payload, answerMsMax),
     // Its callback is not waited for: mqtt.js does not call it when the stream has closed already.
     close: () => void client.end(true),
   };
+}
+
+function willOf({ topic, payload }: { topic: string; payload: Uint8Array }): { topic: string; payload: Buffer } {
+  return { topic, payload: Buffer.from(payload) };
+}
+
+async function subscribe(client: MqttClient, topic: string, closed: Promise<void>): Promise<void> {
+  const granted = await Promise.race([client.subscribeAsync(topic, { qos: 1 }), closed]);
+  if (granted?.every(({ qos }) => qos < 128) === true) return;
+  const why = granted === undefined ? 'the link closed before the SUBACK' : `subscription to ${topic}: refused`;
+  throw new OperatingError('link-closed', why, { retry: 'later' });
 }
 
 function publish(client: MqttClient, topic: string, payload: Uint8Array, answerMsMax: number): Promise<void> {

@@ -2,10 +2,10 @@
 import { realClock } from './clock.ts';
 import { logLines } from './log-line.ts';
 import { openLink } from './device-mqtt.ts';
-import { openLine } from './device-modbus.ts';
+import { openLine } from './serial-line.ts';
 import { scenarios, voyageSec } from './scenario.ts';
 import { readSettings, usage } from './settings.ts';
-import { runSimulator } from './simulator.ts';
+import { runSimulator, type SimulatorDeps } from './simulator.ts';
 
 async function main(): Promise<void> {
   const asked = readSettings(process.argv.slice(2), process.env);
@@ -25,7 +25,8 @@ async function main(): Promise<void> {
       const stop = new AbortController();
       for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
       const log = logLines(clock, (line) => process.stderr.write(line));
-      const deps = { clock, realClock, log, openLink: (signal: AbortSignal) => openLink(broker, signal), openLine };
+      const link: SimulatorDeps['openLink'] = (signal, session) => openLink({ ...broker, ...session }, signal);
+      const deps = { clock, realClock, log, openLink: link, openLine };
       await runSimulator(deps, options, stop.signal);
     }
   }

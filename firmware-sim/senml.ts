@@ -14,18 +14,22 @@ export type SenmlReading =
 const namePattern = /^[A-Za-z0-9][-A-Za-z0-9:./_]*$/;
 const absoluteSecMin = 2 ** 28;
 
-/** Throws RangeError for a name or time that SenML cannot carry, and for a pack of no readings. */
+/** Throws RangeError for what SenML cannot carry. */
 export function formatSenml(device: string, unixSec: number, readings: readonly SenmlReading[]): string {
+  return JSON.stringify(senmlRecords(device, unixSec, readings));
+}
+
+/** Throws RangeError for a name or time that SenML cannot carry, and for a pack of no readings. */
+export function senmlRecords(device: string, unixSec: number, readings: readonly SenmlReading[]): object[] {
   if (!Number.isSafeInteger(unixSec) || unixSec < absoluteSecMin) {
     throw new RangeError(`unixSec: expected an integer >= ${absoluteSecMin}, got ${unixSec}`);
   }
   if (readings.length === 0) throw new RangeError('readings: expected at least 1, got 0');
-  const records = readings.map((reading, i) => {
+  return readings.map((reading, i) => {
     const name = `${device}/${reading.name}`;
     if (!namePattern.test(name)) throw new RangeError(`name: expected ${namePattern.source}, got ${name}`);
     return { ...(i === 0 ? { bn: `${device}/`, bt: unixSec } : {}), n: reading.name, ...fieldsOf(reading) };
   });
-  return JSON.stringify(records);
 }
 
 function fieldsOf(reading: SenmlReading) {

@@ -6,7 +6,7 @@ import { faultNames, parseFault, type FaultRates } from './fault.ts';
 import type { Broker } from './device-mqtt.ts';
 import { seedMax } from './random.ts';
 import { isScenarioName, scenarioNames, type ScenarioName } from './scenario.ts';
-import type { SimulatorOptions } from './simulator.ts';
+import { messageFormats, type SimulatorOptions } from './simulator.ts';
 
 const clockVariable = 'COLDPROOF_DEMONSTRATION_CLOCK';
 
@@ -20,8 +20,12 @@ export const usage = `usage: node firmware-sim/dist/main.js [options]
   --password-env VAR     environment variable that holds the broker's password
   --truck NAME           SenML base name (default TRUCK-7)
   --topic TOPIC          (default sensors/TRUCK)
+  --format FORMAT        of the messages: ${messageFormats.join(', ')} (default senml-json)
+  --sparkplug GROUP      a Sparkplug B edge node of this group, named as the truck, in place of --topic
   --serial PATH          serial line for the unit's own channels, as a Modbus RTU slave
-  --baud N               of that line (default 19200)
+  --lines PATH           serial line on which a logger prints the same as text, with an XOR checksum
+  --nmea PATH            serial line of a satellite receiver (NMEA 0183)
+  --baud N               of these lines (default 19200)
   --unit-id N            Modbus address on that line, 1 to 247 (default 1)
   --catch-up-sec N       after a start, also sample what was due in the last N s (default 300)
   --list                 print the scenarios and how an order ends in each, as JSON
@@ -50,7 +54,11 @@ const optionTypes = {
   'password-env': { type: 'string' },
   truck: { type: 'string', default: 'TRUCK-7' },
   topic: { type: 'string' },
+  format: { type: 'string', default: 'senml-json' },
   serial: { type: 'string' },
+  lines: { type: 'string' },
+  sparkplug: { type: 'string' },
+  nmea: { type: 'string' },
   baud: { type: 'string', default: '19200' },
   'unit-id': { type: 'string', default: '1' },
   'catch-up-sec': { type: 'string', default: '300' },
@@ -93,10 +101,23 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): A
   if (!/^[^+#\0]{1,200}$/.test(topic)) {
     problems.push(`--topic: expected 1 to 200 characters without + and #, got ${topic}`);
   }
+  const format = messageFormats.find((each) => each === values.format);
+  if (format === undefined) {
+    problems.push(`--format: expected one of ${messageFormats.join(', ')}, got ${values.format}`);
+  }
+  const group = values.sparkplug;
+  if (group !== undefined && !/^[^+/#\0]{1,64}$/.test(group)) {
+    problems.push(`--sparkplug: expected 1 to 64 characters without + / #, got ${group}`);
+  }
   const broker = readBroker({ ...values, truck }, env, problems);
-  if (problems.length > 0 || scenario === undefined) return { kind: 'problems', problems };
+  if (problems.length > 0 || scenario === undefined || format === undefined) return { kind: 'problems', problems };
   const serial = values.serial === undefined ? {} : { serial: { path: values.serial, baud, unitId } };
-  const options = { scenario, seed, voyageStartSec, truck, topic, catchUpSec, faults, ...serial };
+  const speakers = {
+    ...(group === undefined ? {} : { sparkplugGroup: group }),
+    ...(values.lines === undefined ? {} : { textLine: { path: values.lines, baud } }),
+    ...(values.nmea === undefined ? {} : { nmeaLine: { path: values.nmea, baud } }),
+  };
+  const options = { ...speakers, scenario, seed, voyageStartSec, truck, topic, format, catchUpSec, faults, ...serial };
   return { kind: 'run', settings: { clock, broker, options } };
 }
 

@@ -1,9 +1,13 @@
 /**
  * One container's devices on one voyage.
  *
- *   Clock --+-- every minute --> Voyage --> SenML --> FaultyPath --> Outbox --> device-mqtt --> gateway's broker
+ *   Clock --+-- every minute --> Voyage --> message --> FaultyPath --> Outbox --> device-mqtt --> gateway's broker
  *           |
  *           +-- when asked ----> Voyage --> registers <------------------------ device-modbus <-- gateway's poll
+ *           |
+ *           +-- each period ---> lines of text, NMEA 0183 ---------------> device-line --> gateway's serial port
+ *
+ * With Sparkplug B, device-sparkplug stands in the place of path, outbox and device-mqtt.
  *
  * A sample bears the time it was due, however late it is taken or sent. After a restart, what was due in the last
  * minutes is sampled again, with the same values, since nobody knows whether it was sent; what is older is missed.
@@ -13,14 +17,22 @@
  */
 import { utf8ToBytes } from '@coldproof/wire';
 import type { Clock } from './clock.ts';
-import { runModbusDevice, type Line } from './device-modbus.ts';
-import { runMqttDevice, type Link } from './device-mqtt.ts';
+import { runLineDevice } from './device-line.ts';
+import { runModbusDevice } from './device-modbus.ts';
+import { runMqttDevice, type Broker, type Link } from './device-mqtt.ts';
+import { SparkplugDevice } from './device-sparkplug.ts';
 import { FaultyPath, type FaultRates } from './fault.ts';
 import type { Log } from './log-line.ts';
+import { formatGga, formatRmc } from './nmea.ts';
 import { Outbox } from './outbox.ts';
 import { Random } from './random.ts';
+import { positionAt } from './route.ts';
 import { samplePeriodSec, scenarios, voyageSec, type ScenarioName } from './scenario.ts';
+import { formatJson } from './plain-json.ts';
+import { encodeSenmlCbor } from './senml-cbor.ts';
 import { formatSenml, type SenmlReading } from './senml.ts';
+import type { Line } from './serial-line.ts';
+import { formatTextLine } from './text-line.ts';
 import { Voyage, type SensorSample } from './voyage.ts';
 
 export type SimulatorDeps = {
@@ -28,7 +40,7 @@ export type SimulatorDeps = {
   readonly clock: Clock;
   readonly realClock: Clock;
   readonly log: Log;
-  readonly openLink: (signal: AbortSignal) => Promise<Link>;
+  readonly openLink: (signal: AbortSignal, session?: Pick<Broker, 'will' | 'onMessage'>) => Promise<Link>;
   readonly openLine: (path: string, baud: number) => Promise<Line>;
 };
 
@@ -39,12 +51,25 @@ export type SimulatorOptions = {
   /** The SenML base name without its slash. */
   readonly truck: string;
   readonly topic: string;
+  readonly format: MessageFormat;
   /** How far back from now a sample is still taken, in voyage seconds. */
   readonly catchUpSec: number;
   readonly faults: FaultRates;
   /** With a serial line, the unit's own channels are on it and not on MQTT. */
   readonly serial?: { readonly path: string; readonly baud: number; readonly unitId: number };
+  /** A serial line on which a logger prints what its sensors say, as text. */
+  readonly textLine?: { readonly path: string; readonly baud: number };
+  /** A Sparkplug edge node, named as the truck, in this group; in place of the messages on `topic`. */
+  readonly sparkplugGroup?: string;
+  /** A serial line of a satellite receiver. */
+  readonly nmeaLine?: { readonly path: string; readonly baud: number };
 };
+
+export const messageFormats = ['senml-json', 'senml-cbor', 'json'] as const;
+export type MessageFormat = (typeof messageFormats)[number];
+
+/** A receiver says more than anybody needs; each second would be usual. */
+const fixPeriodSec = 10;
 
 /** Real milliseconds that a stopping device still has for its outbox. */
 const lastSendsMsMax = 1_000;
@@ -57,9 +82,11 @@ export async function runSimulator(deps: SimulatorDeps, options: SimulatorOption
   const stop = AbortSignal.any([signal, radio.signal]);
   const startsAt = new Date(voyageStartSec * 1_000).toISOString();
   deps.log('info', 'voyage-started', { scenario, seed, startsAt, voyageSec, isSerial: serial !== undefined });
-  const tasks = [runMqttDevice({ ...deps, random }, topic, outbox, radio.signal)];
+  const edge = sparkplugOf({ ...deps, random }, options);
+  const tasks = [edge?.run(radio.signal) ?? runMqttDevice({ ...deps, random }, topic, outbox, radio.signal)];
   if (serial !== undefined) tasks.push(runUnit(deps, options, serial, random, stop));
-  const sampling = sampleVoyage(deps, options, outbox, stop).then(async () => {
+  tasks.push(...runSpeakers(deps, options, random, stop));
+  const sampling = sampleVoyage(deps, options, edge ?? outbox, stop).then(async () => {
     await outbox.until((size) => size === 0, stop);
     if (!stop.aborted) deps.log('info', 'voyage-ended', { overwritten: outbox.overwritten });
     await untilAborted(stop);
@@ -83,7 +110,7 @@ export async function runSimulator(deps: SimulatorDeps, options: SimulatorOption
 async function sampleVoyage(
   deps: SimulatorDeps,
   options: SimulatorOptions,
-  outbox: Outbox,
+  radio: Outbox | SparkplugDevice,
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, log } = deps;
@@ -100,12 +127,25 @@ async function sampleVoyage(
     logEvents(log, options.scenario, atSec);
     const readings = readingsOf(voyage.sampleAt(atSec), options.serial !== undefined);
     const sampleSec = options.voyageStartSec + atSec;
-    const payload = utf8ToBytes(formatSenml(options.truck, sampleSec, readings));
+    if (radio instanceof SparkplugDevice) {
+      radio.sample(sampleSec, readings);
+      continue;
+    }
+    const payload = encodeMessage(options, sampleSec, readings);
     const { sent, faults } = path.pass(atSec, payload);
     for (const fault of faults) log('warn', 'fault-made', { fault, atSec });
-    for (const each of sent) outbox.add(each, each === payload ? sampleSec : undefined);
+    for (const each of sent) radio.add(each, each === payload ? sampleSec : undefined);
   }
-  for (const each of path.flush()) outbox.add(each);
+  if (radio instanceof Outbox) for (const each of path.flush()) radio.add(each);
+}
+
+export function encodeMessage(
+  { format, truck }: Pick<SimulatorOptions, 'format' | 'truck'>,
+  sampleSec: number,
+  readings: readonly SenmlReading[],
+): Uint8Array {
+  if (format === 'senml-cbor') return encodeSenmlCbor(truck, sampleSec, readings);
+  return utf8ToBytes((format === 'json' ? formatJson : formatSenml)(truck, sampleSec, readings));
 }
 
 /** The events since the sample before this one. */
@@ -144,6 +184,40 @@ function runUnit(
   };
   const openLine = () => deps.openLine(serial.path, serial.baud);
   return runModbusDevice({ ...deps, random, openLine }, { ...serial, sample }, signal);
+}
+
+function sparkplugOf(
+  deps: SimulatorDeps & { readonly random: Random },
+  { sparkplugGroup, truck }: SimulatorOptions,
+): SparkplugDevice | undefined {
+  if (sparkplugGroup === undefined) return undefined;
+  return new SparkplugDevice(deps, { group: sparkplugGroup, node: truck, device: 'sensors' });
+}
+
+/** The devices that speak by themselves. */
+function runSpeakers(
+  deps: SimulatorDeps,
+  options: SimulatorOptions,
+  random: Random,
+  signal: AbortSignal,
+): Promise<void>[] {
+  const { scenario, seed, voyageStartSec, textLine, nmeaLine } = options;
+  const voyage = new Voyage(scenarios[scenario], seed);
+  const atSec = (unixSec: number) => Math.max(0, unixSec - voyageStartSec);
+  const run = (line: SimulatorOptions['textLine'], periodSec: number, say: (unixSec: number) => string) => {
+    if (line === undefined) return [];
+    const openLine = () => deps.openLine(line.path, line.baud);
+    return [runLineDevice({ ...deps, random, openLine }, { periodSec, say }, signal)];
+  };
+  return [
+    ...run(textLine, samplePeriodSec, (unixSec) =>
+      formatTextLine(readingsOf(voyage.sampleAt(atSec(unixSec)), options.serial !== undefined)),
+    ),
+    ...run(nmeaLine, fixPeriodSec, (unixSec) => {
+      const position = positionAt(atSec(unixSec));
+      return formatRmc(unixSec, position) + formatGga(unixSec, position);
+    }),
+  ];
 }
 
 function untilAborted(signal: AbortSignal): Promise<void> {

@@ -40,6 +40,24 @@ t.test('the configuration files are accepted as they stand', (t) => {
   t.end();
 });
 
+t.test('one sensor of each kind: together they are a configuration', (t) => {
+  const indent = (text: string, by: number) => text.replaceAll(/^(?=.)/gm, ' '.repeat(by));
+  const answer = parseAgentConfig(`
+stateDir: /s
+passphraseEnv: P
+devices:
+  - name: TRUCK-7
+    sensors:
+${indent(blocks('yaml sensors').join(''), 6)}
+lines:
+${indent(blocks('yaml lines').join(''), 2)}
+sensorBroker: { port: 0, credentials: [{ username: T, passwordEnv: P, topics: ['#'] }] }
+uplink: { url: 'mqtt://o:1', logPublicKey: '${'ab'.repeat(32)}' }
+`);
+  t.ok(answer.ok, answer.ok ? 'one of each kind' : answer.detail);
+  t.end();
+});
+
 t.test('the scenarios are those of the simulator, with their endings', (t) => {
   const rows = [...readme.matchAll(/^\| `([a-z0-9-]+)` \| [^|]+ \| (Cancelled|Settled)(, fault shown)? \|$/gm)];
   t.same(

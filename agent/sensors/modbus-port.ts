@@ -1,11 +1,10 @@
 /**
- * A serial port as modbus-serial wants one, between that library and `serialport`. The library's own buffered port
+ * A serial port as modbus-serial wants one, between that library and the port itself. The library's own buffered port
  * keeps bytes from one request to the next, so an answer that came late or twice would be taken for the answer to the
  * next question, a wrong value with a right checksum. This one forgets everything at each request.
  */
 import { EventEmitter } from 'node:events';
-import { SerialPort } from 'serialport';
-import type { LineConfig } from '../config.ts';
+import type { RawPort } from './serial-port.ts';
 
 /** Modbus over Serial Line V1.02 §2.5.1.1: unit, function, two bytes of CRC, and what lies between. */
 const exceptionBytes = 5;
@@ -14,13 +13,13 @@ const answerBytesMax = 256;
 type Callback = (error?: Error | null) => void;
 
 export class ModbusPort extends EventEmitter {
-  readonly #serial: SerialPort;
+  readonly #serial: RawPort;
   #received = Buffer.alloc(0);
   #awaited: { unit: number; function: number; bytes: number } | undefined;
 
-  constructor({ path, baud, parity, stopBits }: LineConfig) {
+  constructor(serial: RawPort) {
     super();
-    this.#serial = new SerialPort({ path, baudRate: baud, parity, stopBits, dataBits: 8, autoOpen: false });
+    this.#serial = serial;
     this.#serial.on('data', (chunk: Buffer) => this.#receive(chunk));
     this.#serial.on('error', (error) => this.emit('error', error));
     this.#serial.on('close', () => this.emit('close'));

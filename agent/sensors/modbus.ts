@@ -7,17 +7,17 @@
  */
 import modbusSerial from 'modbus-serial';
 import { monotonicClock } from '../clock.ts';
-import type { DeviceConfig, LineConfig, ModbusSource, SensorConfig } from '../config.ts';
+import type { ModbusLineConfig } from '../config-line.ts';
+import type { ModbusSource } from '../config-source.ts';
+import type { DeviceConfig } from '../config.ts';
 import { describeError, OperatingError } from '../operating-error.ts';
 import { ModbusPort } from './modbus-port.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensor.ts';
+import { lineError, makePort, reopenMs } from './serial-port.ts';
 
 /** Modbus Application Protocol V1.1b3 §6.3: registers in one request. */
 const registersMax = 125;
 const waitStepMs = 60_000;
-const reopenMsFirst = 100;
-/** A line that is back is found within 5 s. */
-const reopenMsMax = 2_000;
 
 /** CommonJS with a `default` of its own: what the module's types call the default export is one step further in. */
 const ModbusClient = modbusSerial.default;
@@ -32,13 +32,18 @@ type Register = {
 
 /** Registers that one request reads. */
 type Block = {
+  readonly unitId: number;
   readonly function: 3 | 4;
   readonly first: number;
   readonly count: number;
   readonly registers: readonly Register[];
 };
 
-export function startModbusLine(line: LineConfig, devices: readonly DeviceConfig[], deps: SensorDeps): SensorSource {
+export function startModbusLine(
+  line: ModbusLineConfig,
+  devices: readonly DeviceConfig[],
+  deps: SensorDeps,
+): SensorSource {
   const stopping = new AbortController();
   const blocks = blocksOf(line, devices);
   const running = new LinePoll(line, blocks, deps).run(stopping.signal);
@@ -51,7 +56,7 @@ export function startModbusLine(line: LineConfig, devices: readonly DeviceConfig
 }
 
 class LinePoll {
-  readonly #line: LineConfig;
+  readonly #line: ModbusLineConfig;
   readonly #blocks: readonly Block[];
   readonly #deps: SensorDeps;
   #client: ModbusClient | undefined;
@@ -64,7 +69,7 @@ class LinePoll {
   /** Undefined before the first poll. */
   #isUp: boolean | undefined;
 
-  constructor(line: LineConfig, blocks: readonly Block[], deps: SensorDeps) {
+  constructor(line: ModbusLineConfig, blocks: readonly Block[], deps: SensorDeps) {
     this.#line = line;
     this.#blocks = blocks;
     this.#deps = deps;
@@ -89,7 +94,7 @@ class LinePoll {
         if (this.#client === undefined) this.#countMissed(error.message);
         failures += 1;
         await this.#close();
-        await monotonicClock.wait(Math.min(reopenMsMax, reopenMsFirst * 2 ** Math.min(failures, 8)), signal);
+        await monotonicClock.wait(reopenMs(failures), signal);
       }
     }
     await this.#close();
@@ -150,7 +155,7 @@ class LinePoll {
     if (failure === undefined) return;
     // Whatever is still on its way must not be taken for the answer to the next question: let it run out, begin anew.
     await monotonicClock.wait(this.#line.timeoutMs);
-    throw lineError(this.#line, describeError(failure), failure);
+    throw lineError(this.#line, failure);
   }
 
   /** Counts a failed request. True when the slave itself answered, so that the line is in order. */
@@ -167,7 +172,7 @@ class LinePoll {
   }
 
   async #open(): Promise<ModbusClient> {
-    const port = new ModbusPort(this.#line);
+    const port = new ModbusPort(makePort(this.#line));
     const client = new ModbusClient(port);
     // An 'error' without a listener ends the process, and the client's own is gone once it is closed. What the error
     // means is seen at the next poll.
@@ -176,11 +181,10 @@ class LinePoll {
     const closed = new AbortController();
     port.once('close', () => closed.abort());
     this.#closed = closed;
-    client.setID(this.#line.unitId);
     client.setTimeout(this.#line.timeoutMs);
     await new Promise<void>((resolve, reject) => {
       client.open((error: Error | null | undefined) => {
-        if (error) reject(lineError(this.#line, describeError(error), error));
+        if (error) reject(lineError(this.#line, error));
         else resolve();
       });
     });
@@ -198,21 +202,25 @@ class LinePoll {
 }
 
 /** Registers that lie side by side are read together: one question a block, not one a sensor. */
-function blocksOf(line: LineConfig, devices: readonly DeviceConfig[]): Block[] {
+function blocksOf(line: ModbusLineConfig, devices: readonly DeviceConfig[]): Block[] {
   const registers = devices.flatMap(({ name: device, sensors }) =>
-    sensors.flatMap(({ channel, unit, modbus }: SensorConfig) =>
-      modbus?.line === line.name ? [{ device, channel, unit, source: modbus }] : [],
+    sensors.flatMap(({ channel, unit, source }): Register[] =>
+      source.kind === 'modbus' && source.line === line.name ? [{ device, channel, unit, source }] : [],
     ),
   );
-  registers.sort((a, b) => a.source.function - b.source.function || a.source.register - b.source.register);
-  const blocks: { function: 3 | 4; first: number; count: number; registers: Register[] }[] = [];
+  const unitOf = ({ source }: Register) => source.unitId ?? line.unitId;
+  registers.sort(
+    (a, b) => unitOf(a) - unitOf(b) || a.source.function - b.source.function || a.source.register - b.source.register,
+  );
+  const blocks: { unitId: number; function: 3 | 4; first: number; count: number; registers: Register[] }[] = [];
   for (const register of registers) {
     const { function: code, register: first, type } = register.source;
+    const unitId = unitOf(register);
     const end = first + registerCount(type);
     const block = blocks.at(-1);
-    const canJoin = block?.function === code && first <= block.first + block.count && end - block.first <= registersMax;
-    if (block === undefined || !canJoin) {
-      blocks.push({ function: code, first, count: end - first, registers: [register] });
+    const isOfSame = block?.unitId === unitId && block.function === code;
+    if (!isOfSame || first > block.first + block.count || end - block.first > registersMax) {
+      blocks.push({ unitId, function: code, first, count: end - first, registers: [register] });
       continue;
     }
     block.count = Math.max(block.count, end - block.first);
@@ -221,7 +229,9 @@ function blocksOf(line: LineConfig, devices: readonly DeviceConfig[]): Block[] {
   return blocks;
 }
 
-function readBlock(client: ModbusClient, { function: code, first, count }: Block): Promise<{ buffer: Buffer }> {
+function readBlock(client: ModbusClient, block: Block): Promise<{ buffer: Buffer }> {
+  const { unitId, function: code, first, count } = block;
+  client.setID(unitId);
   return code === 3 ? client.readHoldingRegisters(first, count) : client.readInputRegisters(first, count);
 }
 
@@ -247,8 +257,4 @@ export function decodeRegister({ type, wordOrder }: Pick<ModbusSource, 'type' | 
 
 function registerCount(type: ModbusSource['type']): number {
   return type === 'int16' || type === 'uint16' ? 1 : 2;
-}
-
-function lineError({ name, path }: LineConfig, why: string, cause?: unknown): OperatingError {
-  return new OperatingError('line-failed', `line ${name} at ${path}: ${why}`, { retry: 'later', cause });
 }

@@ -5,10 +5,11 @@
  *
  * What is wrong with a message is counted by reason, and the message is acknowledged all the same: MQTT 3.1.1 has no
  * refusal, and a sensor would send an unacknowledged one again for ever. Nothing that a sensor sent is forwarded to
- * anybody, so a message that was not taken goes nowhere. Only for `$SYS`, which steers the broker itself, is the
- * connection closed.
+ * anybody, so a message that was not taken goes nowhere. Only for topics that steer, `$SYS` the broker and NCMD an edge
+ * node, is the connection closed.
  *
- * Who has `reads` may subscribe to the agent's own topics (local-topic.ts), and to nothing else.
+ * Who has `reads` may subscribe to the agent's own topics (local-topic.ts), a Sparkplug edge node to its commands,
+ * which are this agent's; nobody to anything else.
  */
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
@@ -18,8 +19,12 @@ import type { LocalPublish } from '../local-feed.ts';
 import { mayRead, maySubscribe } from '../local-topic.ts';
 import { asError, describeError, OperatingError } from '../operating-error.ts';
 import { gateSocket } from './packet-gate.ts';
-import { decodeSenml, senmlBytesMax, type SenmlRecord } from './senml.ts';
+import { senmlBytesMax } from './senml.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensor.ts';
+import { isSparkplugCommand } from './sparkplug.ts';
+import { SparkplugHost, type HostMessage } from './sparkplug-host.ts';
+import { coversTopic } from './topic-filter.ts';
+import { TopicRoutes } from './topic-route.ts';
 
 /** The pack, its topic, and the packet's own head. */
 const packetBytesMax = senmlBytesMax + 1_024;
@@ -46,6 +51,7 @@ export async function openSensorBroker(
     connectTimeout: 10_000,
     drainTimeout: drainMsMax,
   });
+  intake.speakThrough(broker);
   for (const event of ['clientError', 'connectionError'] as const) {
     broker.on(event, (client: Client, error: Error) => {
       deps.log('info', 'sensor-connection-ended', { client: client.id, why: error.message });
@@ -70,6 +76,7 @@ export async function openSensorBroker(
       });
     },
     async stop() {
+      await intake.takeLeave();
       const closed = new Promise<void>((resolve) => {
         server.close(() => resolve());
       });
@@ -83,13 +90,13 @@ export async function openSensorBroker(
   };
 }
 
-type Destination = { readonly device: string; readonly channel: number };
-type Login = { readonly digest: Buffer; readonly topics: ReadonlySet<string>; readonly reads: ReadonlySet<string> };
+type Login = { readonly digest: Buffer; readonly topics: readonly string[]; readonly reads: ReadonlySet<string> };
 
 class Intake {
   readonly #logins: ReadonlyMap<string, Login>;
-  /** By topic, then by resolved name. */
-  readonly #destinations = new Map<string, Map<string, Destination>>();
+  readonly #routes: TopicRoutes;
+  readonly #sparkplug: SparkplugHost;
+  #broker: Aedes | undefined;
   readonly #users = new WeakMap<Client, Login>();
   readonly #deps: SensorDeps;
   readonly #underWay = new Set<Promise<void>>();
@@ -97,7 +104,7 @@ class Intake {
   readonly #own = new WeakSet<object>();
 
   constructor(
-    { credentials }: BrokerConfig,
+    { credentials, sparkplugHost }: BrokerConfig,
     devices: readonly DeviceConfig[],
     passwords: ReadonlyMap<string, string>,
     deps: SensorDeps,
@@ -106,21 +113,37 @@ class Intake {
     this.#logins = new Map(
       credentials.map(({ username, topics, reads }) => {
         const digest = digestOf(passwords.get(username) ?? '');
-        return [username, { digest, topics: new Set(topics), reads: new Set(reads) }];
+        return [username, { digest, topics, reads: new Set(reads) }];
       }),
     );
-    for (const { name: device, sensors } of devices) {
-      for (const { channel, mqtt } of sensors) {
-        if (mqtt === undefined) continue;
-        const names = this.#destinations.get(mqtt.topic) ?? new Map<string, Destination>();
-        this.#destinations.set(mqtt.topic, names.set(mqtt.name, { device, channel }));
-      }
-    }
+    this.#routes = new TopicRoutes(devices, deps.refuse);
+    this.#sparkplug = new SparkplugHost(sparkplugHost, devices, deps.refuse);
   }
 
   own(payload: Buffer): Buffer {
     this.#own.add(payload);
     return payload;
+  }
+
+  /** From now on edge nodes are answered; they wait for the host's state (tck-id-host-topic-phid-birth-required). */
+  speakThrough(broker: Aedes): void {
+    this.#broker = broker;
+    if (this.#sparkplug.hasNodes) void this.#say(this.#sparkplug.state(true, this.#deps.clock.nowMs()));
+  }
+
+  /** tck-id-host-topic-phid-death-required */
+  async takeLeave(): Promise<void> {
+    if (this.#sparkplug.hasNodes) await this.#say(this.#sparkplug.state(false, this.#deps.clock.nowMs()));
+  }
+
+  #say({ topic, payload: bytes, retain }: HostMessage): Promise<void> {
+    const payload = this.own(Buffer.from(bytes));
+    return new Promise((resolve) => {
+      this.#broker?.publish({ cmd: 'publish', topic, payload, qos: 0, retain, dup: false }, (error) => {
+        if (error) this.#deps.log('warn', 'sparkplug-unsaid', { topic, why: error.message });
+        resolve();
+      });
+    });
   }
 
   /** Resolves when every message that came in has been answered. */
@@ -131,9 +154,10 @@ class Intake {
   options(): AedesOptions {
     return {
       preConnect: (_client, packet, done) => {
-        // A will would be published by the broker in the sensor's name, past the fsync, and past the topic check.
-        if (packet.will !== undefined) {
-          this.#deps.refuse('will-not-allowed', `will: expected none, got one on ${packet.will.topic.slice(0, 80)}`);
+        // A will is no reading; only an edge node's death certificate says something (and comes through #take).
+        const { will } = packet;
+        if (will !== undefined && !this.#sparkplug.allowsWill(will.topic, will.retain === true)) {
+          this.#deps.refuse('will-not-allowed', `will: expected none, got one on ${will.topic.slice(0, 80)}`);
           delete packet.will;
         }
         done(null, true);
@@ -154,7 +178,7 @@ class Intake {
       authorizeSubscribe: (client, subscription, done) => {
         const { topic } = subscription;
         // For a session that outlives its connection the broker would gather messages in memory.
-        if (client.clean && maySubscribe(topic, this.#users.get(client)?.reads ?? nothing)) {
+        if (client.clean && this.#maySubscribe(client, topic)) {
           done(null, subscription);
           return;
         }
@@ -176,9 +200,17 @@ class Intake {
     };
   }
 
+  /** The agent's own topics, and what a Sparkplug edge node must hear. */
+  #maySubscribe(client: Client, filter: string): boolean {
+    const login = this.#users.get(client);
+    const { reads = nothing, topics = [] } = login ?? {};
+    return maySubscribe(filter, reads) || this.#sparkplug.allowsSubscription(filter, topics);
+  }
+
   #forward(client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
     if (!this.#own.has(Object(packet.payload) as object)) return null;
-    if (!mayRead(packet.topic, this.#users.get(client)?.reads ?? nothing)) return null;
+    const isCommand = isSparkplugCommand(packet.topic);
+    if (!isCommand && !mayRead(packet.topic, this.#users.get(client)?.reads ?? nothing)) return null;
     if (packet.qos > 0 || !client.conn.writableNeedDrain) return packet;
     this.#deps.refuse('reader-slow', `${client.id.slice(0, 64)}: ${packet.topic}`);
     return null;
@@ -186,9 +218,9 @@ class Intake {
 
   /** Returns when the message may be acknowledged: journaled, or turned away and counted. */
   async #take(client: Client | null, packet: PublishPacket): Promise<void> {
-    if (packet.topic.startsWith('$')) {
+    if (packet.topic.startsWith('$') || isSparkplugCommand(packet.topic)) {
       this.#deps.refuse('topic-reserved', `topic: got ${packet.topic.slice(0, 80)}`);
-      throw new Error('topics under $ are reserved');
+      throw new Error('topics under $ and of Sparkplug commands are reserved');
     }
     // A message that was turned away delivers nothing, in its turn: PUBACKs go out in order (MQTT 3.1.1 §4.6).
     await this.#deps.deliver(this.#open(client, packet) ?? []);
@@ -202,32 +234,18 @@ class Intake {
       refuse('publish-retained', `retain on ${topic.slice(0, 80)}`);
       return undefined;
     }
-    const names = this.#destinations.get(topic);
-    if (client === null || names === undefined || this.#users.get(client)?.topics.has(topic) !== true) {
-      refuse('topic-not-allowed', `topic: got ${topic.slice(0, 80)}`);
-      return undefined;
-    }
+    const isAllowed = client !== null && this.#users.get(client)?.topics.some((filter) => coversTopic(filter, topic));
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
-    const decoded = decodeSenml(bytes, clock.nowMs() / 1_000);
-    if (decoded.ok) return this.#place(topic, names, decoded.value);
-    refuse(decoded.reason, `${topic}: ${decoded.detail}`);
-    return undefined;
+    const samples = isAllowed === true ? this.#decode(topic, bytes, clock.nowMs()) : undefined;
+    if (samples === undefined) refuse('topic-not-allowed', `topic: got ${topic.slice(0, 80)}`);
+    return samples;
   }
 
-  #place(topic: string, names: ReadonlyMap<string, Destination>, records: readonly SenmlRecord[]): SensorSample[] {
-    const samples: SensorSample[] = [];
-    for (const { name, timeSec, unit, value } of records) {
-      const destination = names.get(name);
-      if (destination === undefined) {
-        this.#deps.refuse('sensor-unknown', `${topic}: no sensor is called ${name.slice(0, 80)}`);
-        continue;
-      }
-      // A text, or a sum alone, is no measurement of this channel: a sensor without a value, a fault to be shown.
-      const measured = typeof value === 'number' || typeof value === 'boolean' ? value : undefined;
-      samples.push({ ...destination, raw: { timeSec, value: measured, unit } });
-    }
-    // RFC 8428 §4.6 asks senders for order in time; one that does not keep it must not lose its older records.
-    return samples.sort((a, b) => a.raw.timeSec - b.raw.timeSec);
+  #decode(topic: string, bytes: Uint8Array, nowMs: number): SensorSample[] | undefined {
+    const taken = this.#sparkplug.take(topic, bytes, nowMs);
+    if (taken === undefined) return this.#routes.decode(topic, bytes, nowMs / 1_000);
+    if (taken.request !== undefined) void this.#say(taken.request);
+    return taken.samples;
   }
 }
 

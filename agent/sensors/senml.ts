@@ -1,10 +1,13 @@
 /**
- * SenML packs in JSON (RFC 8428): from the bytes of a message to resolved records, with every base field worked in
- * (§4.6). Anything that the RFC forbids refuses the whole pack: half a pack could hide a base field's mistake.
+ * SenML packs (RFC 8428) in JSON (§5) or CBOR (§6), told apart by their first byte: from the bytes of a message to
+ * resolved records, with every base field worked in (§4.6). Anything that the RFC forbids refuses the whole pack: half
+ * a pack could hide a base field's mistake.
  *
  *   [{"bn":"TRUCK-7/","bt":1767225660,"n":"cargo-probe-1","u":"Cel","v":4.25},{"n":"door","vb":false}]
  */
 import { accept, reject, type Verdict } from '@coldproof/wire';
+import { isCborPack, parseCborPack } from './senml-cbor.ts';
+import { parseJson } from './value-mapping.ts';
 
 export type SenmlRecord = {
   /** Base name and name. */
@@ -20,7 +23,7 @@ export type SenmlRecord = {
 export type SenmlReason =
   /** Over senmlBytesMax or recordsMax. */
   | 'senml-too-large'
-  /** Not UTF-8 JSON, or not a pack as RFC 8428 has it. */
+  /** Neither UTF-8 JSON nor CBOR, or not a pack as RFC 8428 has it. */
   | 'senml-malformed'
   /** A later version of the format, or a field that says "refuse me if you do not know me" (§4.4). */
   | 'senml-unsupported';
@@ -84,7 +87,7 @@ export function decodeSenml(bytes: Uint8Array, nowSec: number): Verdict<SenmlRec
   const base: Base = { bn: '', bt: 0, bu: undefined, bv: 0, bs: undefined };
   let version = versionMax;
   for (const [i, item] of pack.value.entries()) {
-    const checked = checkFields(item, i);
+    const checked = checkFields(item, i, isCborPack(bytes));
     if (!checked.ok) return checked;
     const fields = checked.value;
     if (i === 0) version = fields.bver ?? versionMax;
@@ -99,12 +102,9 @@ export function decodeSenml(bytes: Uint8Array, nowSec: number): Verdict<SenmlRec
 }
 
 function parsePack(bytes: Uint8Array): Verdict<readonly unknown[], SenmlReason> {
-  let pack: unknown;
-  try {
-    pack = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(bytes));
-  } catch {
-    return reject('senml-malformed', `expected UTF-8 JSON, got ${bytes.length} other bytes`);
-  }
+  const parsed = isCborPack(bytes) ? parseCborPack(bytes) : parseJson(bytes);
+  if (!parsed.ok) return reject('senml-malformed', parsed.detail);
+  const pack = parsed.value;
   if (!Array.isArray(pack) || pack.length === 0) return reject('senml-malformed', 'expected an array of 1 or more');
   if (pack.length > recordsMax) {
     return reject('senml-too-large', `expected <= ${recordsMax} records, got ${pack.length}`);
@@ -112,7 +112,7 @@ function parsePack(bytes: Uint8Array): Verdict<readonly unknown[], SenmlReason> 
   return accept(pack);
 }
 
-function checkFields(item: unknown, i: number): Verdict<Fields, SenmlReason> {
+function checkFields(item: unknown, i: number, isCbor: boolean): Verdict<Fields, SenmlReason> {
   if (typeof item !== 'object' || item === null || Array.isArray(item)) return malformed(i, 'expected an object');
   for (const [label, value] of Object.entries(item)) {
     if (!Object.hasOwn(fieldKinds, label)) {
@@ -121,7 +121,10 @@ function checkFields(item: unknown, i: number): Verdict<Fields, SenmlReason> {
       continue;
     }
     const kind = fieldKinds[label]!;
-    const isOfKind = typeof value === kind && (kind !== 'number' || Number.isFinite(value));
+    // A float of CBOR can be NaN or infinite. As a value it is a sensor that has not measured, and is marked; as a time
+    // or a base it would spoil what is right beside it.
+    const isOfKind =
+      typeof value === kind && (kind !== 'number' || (isCbor && label === 'v') || Number.isFinite(value));
     if (!isOfKind) return malformed(i, `${label}: expected a ${kind}, got a ${typeof value}`);
   }
   const fields = item as Fields;

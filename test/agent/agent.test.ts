@@ -6,6 +6,7 @@ import { connectAsync, type MqttClient } from 'mqtt';
 import t, { type Test } from 'tap';
 import { bytesToHex, flags, formatTopic, marks } from '@coldproof/wire';
 import type { RunningAgent } from '@coldproof/agent/agent';
+import type { SenmlSource } from '@coldproof/agent/config-source';
 import { Journal } from '@coldproof/agent/journal';
 import { openKeyFile } from '@coldproof/agent/key-store';
 import { OperatingError } from '@coldproof/agent/operating-error';
@@ -249,10 +250,10 @@ t.test('two devices: two keys, two chains, two connections, nothing in common', 
     {
       ...truck,
       name: 'TRUCK-8',
-      sensors: truck.sensors.map((sensor) => ({
-        ...sensor,
-        mqtt: { topic: rename(sensor.mqtt!.topic), name: rename(sensor.mqtt!.name) },
-      })),
+      sensors: truck.sensors.map((sensor) => {
+        const source = sensor.source as SenmlSource;
+        return { ...sensor, source: { ...source, topic: rename(source.topic), name: rename(source.name) } };
+      }),
     },
   ];
   const broker = config.sensorBroker!;
@@ -353,3 +354,27 @@ t.test('GET /status and /healthz, and nothing else', async (t) => {
   t.equal((await fetch(`${base}/status`, { method: 'POST', body: 'x' })).status, 405);
   await agent.stop();
 });
+
+t.test(
+  'a sensor that has fallen silent is a fault in /status until it speaks, and the gap is in the log',
+  async (t) => {
+    const { config, clock } = await setUp(t);
+    const truck = config.devices[0]!;
+    const sensors = truck.sensors.map((sensor) => ({ ...sensor, gapSecMax: 150 }));
+    const { agent, log } = await startTruck({ ...config, devices: [{ ...truck, sensors }] }, clock);
+    const sensor = await sensorOf(agent);
+    await publish(sensor, clock, 0, 4);
+    clock.ms += 150_000;
+    t.same(agent.status().devices[0]!.faults, {});
+    clock.ms += 1_000;
+    t.same(agent.status().devices[0]!.faults, { door: 'gap', 'cargo-probe-1': 'gap' });
+    await publish(sensor, clock, 5, 4.1);
+    t.same(agent.status().devices[0]!.faults, {});
+    t.match(
+      log.filter(({ event }) => event === 'sensor-gap'),
+      [{ gapSec: 300 }, { channel: 'door', gapSec: 300 }],
+    );
+    await sensor.endAsync();
+    await agent.stop();
+  },
+);

@@ -20,15 +20,23 @@ devices:
         invalid: [-127, 85]
         stuckSamples: 10
         spikeCentiCPerMin: 500
+      - channel: ambient
+        mqtt: { topic: zigbee/+/ambient, value: /celsius, time: /ts, timeFormat: unix-ms, words: { off: -127 } }
       - channel: supply-air
         modbus: { line: unit, function: 4, register: 1, type: int16, scale: 0.1, invalid: [0x7fff] }
+      - channel: cargo-probe-2
+        text: { line: logger, pattern: 'T2=(?<value>[-0-9.]+)(;.*)?', scale: 0.1 }
+      - { channel: latitude, nmea: { line: gps } }
+      - { channel: return-air, sparkplug: { group: Fleet, node: PLC, device: probes, metric: return/air } }
 lines:
+  - { name: logger, path: /dev/ttyUSB1, protocol: text, checksum: crc16, sampleSec: 60 }
+  - { name: gps, path: /dev/ttyUSB2, protocol: nmea, sampleSec: 60 }
   - { name: unit, path: /dev/ttyUSB0, baud: 19200, unitId: 1, pollSec: 60, timeoutMs: 1000 }
 sensorBroker:
   host: 127.0.0.1
   port: 1884
   credentials:
-    - { username: TRUCK-7, passwordEnv: SENSOR_PASSWORD, topics: [sensors/TRUCK-7] }
+    - { username: TRUCK-7, passwordEnv: SENSOR_PASSWORD, topics: [sensors/TRUCK-7, zigbee/+/#, spBv1.0/Fleet/+/PLC/#] }
 uplink:
   url: mqtt://oracle.example:1883
   username: gateway-1
@@ -45,15 +53,31 @@ t.test('the example of the documentation, with every default', (t) => {
     uplink: { windowBatches: 16, resendSec: 10, reconnectSecMax: 30, password: { env: 'UPLINK_PASSWORD' } },
     http: { host: '127.0.0.1', port: 9464 },
   });
-  const [probe, supply] = config.devices[0]!.sensors;
+  const [probe, ambient, supply] = config.devices[0]!.sensors;
+  t.same(ambient!.source, {
+    kind: 'json',
+    topic: 'zigbee/+/ambient',
+    mapping: {
+      value: ['celsius'],
+      time: ['ts'],
+      timeFormat: 'unix-ms',
+      scale: 1,
+      offset: 0,
+      words: new Map([['off', -127]]),
+    },
+  });
   t.match(probe, { channel: 16, unit: 'Cel', range: { least: -4_000, most: 7_000 }, invalid: [-12_700, 8_500] });
   t.match(supply, {
     channel: 1,
     unit: 'Cel',
     stuckSamples: undefined,
-    modbus: { wordOrder: 'high-first', scale: 0.1, offset: 0, invalid: [0x7fff] },
+    source: { kind: 'modbus', wordOrder: 'high-first', scale: 0.1, offset: 0, invalid: [0x7fff], unitId: undefined },
   });
-  t.match(config.lines[0], { parity: 'none', stopBits: 1 });
+  t.match(config.lines, [
+    { protocol: 'text', baud: 9_600, checksum: 'crc16', parity: 'none', stopBits: 1 },
+    { protocol: 'nmea', baud: 4_800, checksum: 'xor' },
+    { protocol: 'modbus', baud: 19_200, timeoutMs: 1_000 },
+  ]);
   t.end();
 });
 
@@ -71,33 +95,85 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ['sealAgeSecMax: 900', 'sealAgeSecMax: 65536', 'devices[0].sealAgeSecMax: expected an integer, 1 <= n <= 65535'],
   ['sealSamplesMax', 'sealSampelsMax', 'devices[0].sealSampelsMax: expected one of name, sealSamplesMax'],
   ['channel: cargo-probe-1', 'channel: cargo-probe-17', 'devices[0].sensors[0].channel: expected a channel'],
-  ['channel: supply-air', 'channel: cargo-probe-1', 'devices[0].sensors[1].channel: expected another channel than'],
+  ['channel: supply-air', 'channel: cargo-probe-1', 'devices[0].sensors[2].channel: expected another channel than'],
   ['unit: Cel', 'unit: mV', 'devices[0].sensors[0].unit: expected a unit of cargo-probe-1: Cel, K, Far, got "mV"'],
   ['range: [-40, 70]', 'range: [70, -40]', 'devices[0].sensors[0].range: expected [least, most] in Cel'],
   ['range: [-40, 70]', 'range: [-40, 700]', 'sensors[0].range: expected [least, most] in Cel, within +-32767'],
   ['range: [-40, 70]', 'range: [-40]', 'devices[0].sensors[0].range: expected a list of 2 to 2'],
   ['invalid: [-127, 85]', 'invalid: [cold]', 'devices[0].sensors[0].invalid[0]: expected a number', 'got "cold"'],
   ['stuckSamples: 10', 'stuckSamples: 2', 'devices[0].sensors[0].stuckSamples: expected an integer, 3 <= n <= 1000'],
+  ['stuckSamples: 10', 'gapSecMax: 0', 'devices[0].sensors[0].gapSecMax: expected an integer, 1 <= n <= 86400, got 0'],
   ['topic: sensors/TRUCK-7,', 'topic: sensors/#,', 'devices[0].sensors[0].mqtt.topic: expected a topic'],
   ['topic: sensors/TRUCK-7,', 'topic: sensors/TRUCK-8,', 'mqtt.topic: expected a topic of one of sensorBroker'],
   ['name: TRUCK-7/cargo-probe-1', 'name: a b', 'devices[0].sensors[0].mqtt.name: expected a SenML name'],
-  ['line: unit', 'line: other', 'devices[0].sensors[1].modbus.line: expected the name of one of lines, got "other"'],
-  ['function: 4', 'function: 1', 'devices[0].sensors[1].modbus.function: expected one of 3, 4, got 1'],
-  ['register: 1,', 'register: 65536,', 'devices[0].sensors[1].modbus.register: expected an integer'],
-  ['type: int16', 'type: int8', 'devices[0].sensors[1].modbus.type: expected one of int16, uint16, int32'],
-  ['scale: 0.1', 'scale: .inf', 'devices[0].sensors[1].modbus.scale: expected a number'],
-  ['path: /dev/ttyUSB0', 'path: COM3', 'lines[0].path: expected an absolute path, got "COM3"'],
-  ['baud: 19200', 'baud: 19201', 'lines[0].baud: expected one of 1200, 2400'],
-  ['unitId: 1', 'unitId: 248', 'lines[0].unitId: expected an integer, 1 <= n <= 247, got 248'],
-  ['pollSec: 60', 'pollSec: 0', 'lines[0].pollSec: expected an integer, 1 <= n <= 3600, got 0'],
+  ['name: TRUCK-7/cargo-probe-1', 'value: /a, name: b', 'mqtt.name: expected one of name (SenML) and value (JSON)'],
+  ['name: TRUCK-7/cargo-probe-1', 'scale: 2, name: b', 'sensors[0].mqtt.scale: expected nothing: it goes with value'],
+  ['value: /celsius', 'value: celsius', 'sensors[1].mqtt.value: expected a JSON pointer (RFC 6901)', 'got "celsius"'],
+  ['value: /celsius', 'value: /a~2b', 'sensors[1].mqtt.value: expected a JSON pointer (RFC 6901)', 'got "/a~2b"'],
+  ['time: /ts, ', '', 'sensors[1].mqtt.time: expected a JSON pointer, as there is a timeFormat, got nothing'],
+  ['timeFormat: unix-ms', 'timeFormat: local', 'timeFormat: expected one of unix-sec, unix-ms, rfc3339, got "local"'],
+  ['words: { off: -127 }', 'words: { off: cold }', 'mqtt.words: expected a mapping of 1 to 64 words to numbers'],
+  ['topic: zigbee/+/ambient', 'topic: zigbee/+x/ambient', 'sensors[1].mqtt.topic: expected a topic of 1 to 256'],
+  ['topic: zigbee/+/ambient', 'topic: +/TRUCK-7', 'sensors[1].mqtt.topic: expected another topic than the SenML of'],
+  ['topic: zigbee/+/ambient', 'topic: +/+/ambient', 'mqtt.topic: expected a topic of one of sensorBroker.credentials'],
+  [
+    "pattern: 'T2=(?<value>[-0-9.]+)(;.*)?'",
+    'pattern: T2=(.*)',
+    'text.pattern: expected a regular expression with (?<v',
+  ],
+  [
+    "pattern: 'T2=(?<value>[-0-9.]+)(;.*)?'",
+    "pattern: '(?<value>(a+)+)'",
+    'no group of it repeated, got "(?<value>(a+)+)"',
+  ],
+  ["pattern: 'T2=(?<value>[-0-9.]+)(;.*)?'", "pattern: '(?<value>['", 'text.pattern: expected', 'Unterminated'],
+  ["pattern: 'T2=", "value: /a, pattern: 'T2=", 'text.pattern: expected one of pattern and value (JSON), and not both'],
+  ["pattern: 'T2=", "time: /a, pattern: 'T2=", 'text.time: expected nothing: with a pattern, its group (?<time>...)'],
+  ['text: { line: logger', 'text: { line: gps', 'sensors[3].text.line: expected a line of protocol text, got "gps"'],
+  ['channel: latitude', 'channel: humidity', 'sensors[4].nmea: expected latitude or longitude, got "humidity"'],
+  [
+    'node: PLC',
+    'node: RTU',
+    'sensors[5].sparkplug.node: expected spBv1.0/Fleet/+/RTU/# among the topics of sensorBroker',
+  ],
+  ['node: PLC', 'node: a/b', 'sensors[5].sparkplug.node: expected a Sparkplug id of 1 to 64 characters without + / #'],
+  ['metric: return/air', 'metrics: return/air', 'sensors[5].sparkplug.metrics: expected one of group, node, device'],
+  ['nmea: { line: gps }', 'nmea: { line: gpx }', 'sensors[4].nmea.line: expected the name of one of lines, got "gpx"'],
+  ['protocol: nmea', 'protocol: ubx', 'lines[1].protocol: expected one of modbus, text, nmea, got "ubx"'],
+  ['protocol: nmea', 'protocol: nmea, checksum: none', 'lines[1].checksum: expected nothing: a nmea line has no'],
+  ['checksum: crc16', 'checksum: md5', 'lines[0].checksum: expected one of none, xor, crc16, got "md5"'],
+  ['checksum: crc16', 'pollSec: 5', 'lines[0].pollSec: expected nothing: a text line has no pollSec, got 5'],
+  ['unitId: 1, ', '', 'lines[2].unitId: expected an integer, 1 <= n <= 247, got nothing'],
+  [
+    'modbus: {',
+    'nmea: { line: gps }\n        modbus: {',
+    'sensors[2].modbus: expected one of mqtt, modbus, text, nmea',
+  ],
+  ['line: unit', 'line: other', 'devices[0].sensors[2].modbus.line: expected the name of one of lines, got "other"'],
+  ['function: 4', 'function: 1', 'devices[0].sensors[2].modbus.function: expected one of 3, 4, got 1'],
+  ['register: 1,', 'register: 65536,', 'devices[0].sensors[2].modbus.register: expected an integer'],
+  ['type: int16', 'type: int8', 'devices[0].sensors[2].modbus.type: expected one of int16, uint16, int32'],
+  ['scale: 0.1', 'scale: .inf', 'devices[0].sensors[2].modbus.scale: expected a number'],
+  ['path: /dev/ttyUSB0', 'path: COM3', 'lines[2].path: expected an absolute path, got "COM3"'],
+  ['baud: 19200', 'baud: 19201', 'lines[2].baud: expected one of 1200, 2400'],
+  ['unitId: 1', 'unitId: 248', 'lines[2].unitId: expected an integer, 1 <= n <= 247, got 248'],
+  ['pollSec: 60', 'pollSec: 0', 'lines[2].pollSec: expected an integer, 1 <= n <= 3600, got 0'],
   ['port: 1884', 'port: 99999', 'sensorBroker.port: expected an integer, 0 <= n <= 65535'],
   ['passwordEnv: SENSOR_PASSWORD', 'password: hunter2', 'sensorBroker.credentials[0].password: expected one of'],
-  ['topics: [sensors/TRUCK-7]', 'topics: []', 'sensorBroker.credentials[0].topics: expected a list of 1 to 64'],
-  [', topics: [sensors/TRUCK-7]', '', 'sensorBroker.credentials[0].topics: expected topics to send to, or reads'],
   [
-    'topics: [sensors/TRUCK-7]',
+    'topics: [sensors/TRUCK-7, zigbee/+/#, spBv1.0/Fleet/+/PLC/#]',
+    'topics: []',
+    'sensorBroker.credentials[0].topics: expected a list of 1 to 64',
+  ],
+  [
+    ', topics: [sensors/TRUCK-7, zigbee/+/#, spBv1.0/Fleet/+/PLC/#]',
+    '',
+    'sensorBroker.credentials[0].topics: expected topics to send to, or reads',
+  ],
+  [
+    'topics: [sensors/TRUCK-7, zigbee/+/#, spBv1.0/Fleet/+/PLC/#]',
     'topics: [agent/x]',
-    'topics[0]: expected a topic of 1 to 256 characters without + and #',
+    'topics[0]: expected a topic of 1 to 256 characters, + and # as whole',
   ],
   [
     ', topics:',

@@ -7,7 +7,9 @@ import { ServerSerial } from 'modbus-serial';
 import { SerialPort } from 'serialport';
 import t, { type Test } from 'tap';
 import { realClock, type Clock } from '@coldproof/agent/clock';
-import type { DeviceConfig, LineConfig, ModbusSource } from '@coldproof/agent/config';
+import type { DeviceConfig } from '@coldproof/agent/config';
+import type { ModbusLineConfig } from '@coldproof/agent/config-line';
+import type { ModbusSource } from '@coldproof/agent/config-source';
 import { Refusals } from '@coldproof/agent/refusal';
 import { decodeRegister, startModbusLine } from '@coldproof/agent/sensors/modbus';
 import type { SensorSample } from '@coldproof/agent/sensors/sensor';
@@ -59,13 +61,16 @@ function clockAt(speed: number): Clock {
   };
 }
 
-function lineAt(path: string): LineConfig {
-  return { name: 'unit', path, baud: 19_200, parity: 'none', stopBits: 1, unitId: 1, pollSec: 1, timeoutMs: 60 };
+function lineAt(path: string): ModbusLineConfig {
+  const port = { name: 'unit', path, baud: 19_200, parity: 'none', stopBits: 1 } as const;
+  return { ...port, protocol: 'modbus', unitId: 1, pollSec: 1, timeoutMs: 60 };
 }
 
 function source(register: number, rest: Partial<ModbusSource> = {}): ModbusSource {
   return {
+    kind: 'modbus',
     line: 'unit',
+    unitId: undefined,
     function: 4,
     register,
     type: 'int16',
@@ -78,15 +83,15 @@ function source(register: number, rest: Partial<ModbusSource> = {}): ModbusSourc
 }
 
 function truckWith(sources: readonly (readonly [channel: number, source: ModbusSource])[]): DeviceConfig[] {
-  const sensors = sources.map(([channel, modbus]) => ({
+  const sensors = sources.map(([channel, source]) => ({
     channel,
     unit: 'Cel',
-    mqtt: undefined,
-    modbus,
+    source,
     range: undefined,
     invalid: [],
     stuckSamples: undefined,
     spikeCentiCPerMin: undefined,
+    gapSecMax: undefined,
   }));
   return [{ name: 'TRUCK-7', sealSamplesMax: 15, sealAgeSecMax: 900, sensors }];
 }
@@ -113,7 +118,7 @@ async function closeSlave(slave: ServerSerial): Promise<void> {
   });
 }
 
-function startLine(t: Test, line: LineConfig, devices: DeviceConfig[], speed = 10) {
+function startLine(t: Test, line: ModbusLineConfig, devices: DeviceConfig[], speed = 10) {
   const refusals = new Refusals(() => undefined);
   const delivered: SensorSample[] = [];
   const events: string[] = [];
@@ -184,6 +189,38 @@ t.test('registers of each type, blocks, sentinels and exceptions', { skip }, asy
   t.same(line.events, ['line-up']);
   const times = line.delivered.filter(({ channel }) => channel === 3).map(({ raw }) => raw.timeSec);
   t.same(times, [...new Set(times)], 'one reading in a period');
+});
+
+t.test('two slaves on one line, each asked by its own address', { skip }, async (t) => {
+  const pair = new PtyPair(temporaryFolder(t));
+  await pair.plug();
+  t.teardown(() => pair.unplug());
+  const wire = new SerialPort({ path: pair.theirs, baudRate: 19_200 });
+  t.teardown(() => wire.close());
+  // Unit 1 has 41 in its register, unit 9 has 49; nobody else is there.
+  wire.on('data', (request: Buffer) => {
+    const unit = request[0]!;
+    if (unit === 1 || unit === 9) wire.write(answerOf(unit, 4, 40 + unit));
+  });
+  const own = source(5, { scale: 1 });
+  const line = startLine(
+    t,
+    { ...lineAt(pair.ours), timeoutMs: 2_000 },
+    truckWith([
+      [1, own],
+      [2, { ...own, unitId: 9 }],
+    ]),
+  );
+  await until(() => line.delivered.length >= 2, 'one poll');
+  await line.stop();
+  t.same(
+    line.delivered.slice(0, 2).map(({ channel, raw }) => [channel, raw.value]),
+    [
+      [1, 41],
+      [2, 49],
+    ],
+  );
+  t.same(line.counts(), {});
 });
 
 t.test('unplug and replug: readings come again by themselves, within 5 s', { skip, timeout: 60_000 }, async (t) => {

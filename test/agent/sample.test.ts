@@ -2,12 +2,14 @@ import t from 'tap';
 import { channels, marks } from '@coldproof/wire';
 import {
   clockSetSec,
+  gapBefore,
   isClockTrusted,
   sample,
   type RawSample,
   type SamplerState,
   type SamplerTerms,
 } from '@coldproof/agent/sample';
+import { readValue } from '@coldproof/agent/sensors/value-mapping';
 import { toChannelInteger } from '@coldproof/agent/unit';
 import { seeded } from '../helpers/seed.ts';
 import { voyageStartSec } from './fixture.ts';
@@ -19,6 +21,7 @@ const probe: SamplerTerms = {
   invalid: [-12_700, 8_500],
   stuckSamples: 10,
   spikeCentiCPerMin: 500,
+  gapSecMax: 150,
 };
 
 const now = { sec: voyageStartSec + 86_400, isTrusted: true };
@@ -144,5 +147,36 @@ t.test('stuck and spike, against a plain restatement, over seeded series', (t) =
     }
   }
   t.ok(counts.stuck > 100 && counts.spike > 100, JSON.stringify(counts));
+  t.end();
+});
+
+t.test('a gap is told and leaves no mark: what came after it is as good as before', (t) => {
+  const first = take({});
+  const state = first.ok ? first.value.state : undefined;
+  t.match(first, { value: { gapSec: undefined } }, 'before the first reading there is none');
+  t.match(take({ timeSec: voyageStartSec + 150 }, state), { value: { gapSec: undefined, reading: { marks: 0 } } });
+  t.match(take({ timeSec: voyageStartSec + 151 }, state), { value: { gapSec: 151, reading: { marks: 0 } } });
+  const terms = { ...probe, gapSecMax: undefined };
+  t.match(take({ timeSec: voyageStartSec + 9_999 }, state, terms), { value: { gapSec: undefined } });
+  t.equal(gapBefore(voyageStartSec + 151, probe, state), 151, 'and while it lasts');
+  t.end();
+});
+
+t.test("every way of a sensor to say that it has not measured ends as the channel's fault value, marked", (t) => {
+  const scaling = { scale: 1, offset: 0, words: new Map<string, number>() };
+  const said: readonly [what: string, value: number | boolean | undefined][] = [
+    ['a text over MQTT or a serial line', readValue('ERROR', scaling)],
+    ['JSON null', readValue(null, scaling)],
+    ['an empty text', readValue('', scaling)],
+    ['NaN of CBOR, of a float register or of Sparkplug', readValue(Number.NaN, scaling)],
+    ['the power-on value of a DS18B20', readValue('85.0', scaling)],
+    ['its absence', readValue('-127', scaling)],
+    ['the power-on value in tenths', readValue('850', { ...scaling, scale: 0.1 })],
+  ];
+  for (const [what, value] of said) {
+    t.match(take({ value }), { value: { reading: { value: -0x8000, marks: marks.invalidValue } } }, what);
+  }
+  const neighbour = take({ value: 84.99 });
+  t.match(neighbour, { value: { reading: { value: 8_499, marks: marks.outOfRange } } }, 'a degree beside is measured');
   t.end();
 });

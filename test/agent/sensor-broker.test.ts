@@ -12,8 +12,8 @@ import type { SensorSample } from '@coldproof/agent/sensors/sensor';
 import { seeded } from '../helpers/seed.ts';
 import { HandClock, mustParse, sensorPassword, truckYaml, until, voyageStartSec } from './fixture.ts';
 
-async function setUp(t: Test) {
-  const config = mustParse(truckYaml('/nowhere', { oraclePort: 1, logPublicKey: new Uint8Array(32) }));
+async function setUp(t: Test, yaml = truckYaml('/nowhere', { oraclePort: 1, logPublicKey: new Uint8Array(32) })) {
+  const config = mustParse(yaml);
   const refusals = new Refusals(() => undefined);
   const delivered: SensorSample[][] = [];
   const journal = { take: (): Promise<void> => Promise.resolve() };
@@ -211,5 +211,23 @@ t.test('bytes that are no MQTT end their own connection only', async (t) => {
     await once(socket, 'close');
   }
   await sensor.publishAsync('sensors/TRUCK-7', good, { qos: 1 });
+  t.equal(delivered.length, 1);
+});
+
+t.test('plain JSON over a topic pattern: the same PUBACK, the same refusals', async (t) => {
+  const yaml = truckYaml('/nowhere', { oraclePort: 1, logPublicKey: new Uint8Array(32) });
+  const json = '{ topic: zigbee/+/probe, value: /temperature, time: /at, timeFormat: rfc3339 }';
+  const config = yaml
+    .replace('{ topic: sensors/TRUCK-7, name: TRUCK-7/cargo-probe-1 }', json)
+    .replace('topics: [sensors/TRUCK-7]', "topics: [sensors/TRUCK-7, 'zigbee/#']");
+  const { connect, counts, delivered } = await setUp(t, config);
+  const sensor = await connect();
+  const message = JSON.stringify({ temperature: '4.25', at: '2026-01-01T00:00:00Z', battery: 97 });
+  await sensor.publishAsync('zigbee/0x00158d/probe', message, { qos: 1 });
+  const raw = { timeSec: voyageStartSec, value: 4.25, unit: undefined };
+  t.same(delivered, [[{ device: 'TRUCK-7', channel: 16, raw }]]);
+  await sensor.publishAsync('zigbee/0x00158d/probe/set', message, { qos: 1 });
+  await sensor.publishAsync('zigbee/0x00158d/probe', 'on', { qos: 1 });
+  t.same(counts(), { 'topic-not-allowed': 1, 'json-malformed': 1 });
   t.equal(delivered.length, 1);
 });

@@ -3,8 +3,11 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import modbusSerial from 'modbus-serial';
+import { SerialPort } from 'serialport';
 import t, { type Test } from 'tap';
 import { formatDemonstrationClock } from '@coldproof/wire';
+import { formatGga, formatRmc } from '@coldproof/firmware-sim/nmea';
+import { positionAt } from '@coldproof/firmware-sim/route';
 import { scenarios } from '@coldproof/firmware-sim/scenario';
 import { formatSenml } from '@coldproof/firmware-sim/senml';
 import { readSettings } from '@coldproof/firmware-sim/settings';
@@ -43,7 +46,7 @@ t.test('killed in the middle and started again, it sends the same values for the
   const clock = formatDemonstrationClock({ voyageStartMs: startSec * 1_000, realStartMs, speed });
   const args = ['--scenario', 'door-left-open', '--seed', '7', '--broker', gateway.url, '--password-env', 'SENSORS'];
   // The machine may be slow to start a process: a whole voyage's catch-up makes the outcome no matter of time.
-  args.push('--catch-up-sec', '28800');
+  args.push('--catch-up-sec', '86400');
   const env = { COLDPROOF_DEMONSTRATION_CLOCK: clock, SENSORS: 'sensor secret' };
 
   const first = start(t, args, env);
@@ -111,6 +114,41 @@ t.test('with --serial the unit speaks Modbus, and MQTT has the rest', { skip: sk
   t.same(await simulator.exited, [0, null]);
 });
 
+t.test('with --lines and --nmea a logger and a receiver speak by themselves', { skip: skipWithoutSocat }, async (t) => {
+  const pairs = [new SerialPair(), new SerialPair()] as const;
+  t.teardown(() => Promise.all(pairs.map((pair) => pair.remove())));
+  await Promise.all(pairs.map((pair) => pair.plug()));
+  const clock = formatDemonstrationClock({ voyageStartMs: startSec * 1_000, realStartMs: Date.now(), speed: 600 });
+  const heard = pairs.map(({ gateway }) => {
+    const port = new SerialPort({ path: gateway, baudRate: 19_200 });
+    t.teardown(() => {
+      port.close();
+    });
+    let text = '';
+    port.on('data', (chunk: Buffer) => (text += chunk.toString()));
+    return (pattern: RegExp) =>
+      new Promise<RegExpExecArray>((resolve) => {
+        const look = () => {
+          const found = pattern.exec(text);
+          if (found !== null) resolve(found);
+          return found !== null;
+        };
+        if (!look()) port.on('data', look);
+      });
+  });
+  const args = ['--scenario', 'healthy', '--lines', pairs[0].device, '--nmea', pairs[1].device];
+  const sim = start(t, args, { COLDPROOF_DEMONSTRATION_CLOCK: clock });
+  const [line] = await heard[0]!(/^supply-air=.*;cargo-probe-1=(-?\d+\.\d\d);.*\*[0-9A-F]{2}\r$/m);
+  t.match(line, /door=0;setpoint=5.00;unit-mode=\d/);
+  const [sentences] = await heard[1]!(/^\$GNRMC,.*\*[0-9A-F]{2}\r\n\$GNGGA,.*\*[0-9A-F]{2}\r$/m);
+  const [, hour, minute, second] = /GNRMC,(\d\d)(\d\d)(\d\d)/.exec(sentences)!.map(Number);
+  const atSec = 3_600 * hour! + 60 * minute! + second!;
+  const position = positionAt(atSec);
+  t.equal(`${sentences}\n`, formatRmc(startSec + atSec, position) + formatGga(startSec + atSec, position));
+  sim.child.kill('SIGTERM');
+  t.same(await sim.exited, [0, null]);
+});
+
 t.test('bad arguments end with 2 and name each problem', async (t) => {
   const run = start(t, ['--scenario', 'melt', '--unit-id', '0', '--fault', 'drop=2'], {});
   t.same(await run.exited, [2, null]);
@@ -131,6 +169,8 @@ t.test('settings: every option has its bound, and all problems come at once', (t
     [['--catch-up-sec=86401'], /--catch-up-sec/],
     [['--truck=a/b'], /--truck: expected/],
     [['--truck='], /--truck: expected/],
+    [['--sparkplug=a/b'], /--sparkplug: expected 1 to 64 characters/],
+    [['--format=xml'], /--format: expected one of senml-json, senml-cbor, json, got xml/],
     [['--topic=sensors/+'], /--topic: expected/],
     [['--broker=http://a'], /--broker: expected mqtt:/],
     [['--broker=nonsense'], /--broker: expected mqtt:/],

@@ -18,6 +18,7 @@ const optionsFor = (changes: Partial<SimulatorOptions> = {}): SimulatorOptions =
   voyageStartSec: startSec,
   truck: 'TRUCK-7',
   topic: 'sensors/TRUCK-7',
+  format: 'senml-json',
   catchUpSec: 300,
   faults: {},
   ...changes,
@@ -66,6 +67,8 @@ async function sail(t: Test, options: SimulatorOptions, fromSec: number, untilSe
       received.push(Buffer.from(payload).toString());
       return Promise.resolve();
     },
+    say: () => undefined,
+    subscribe: () => Promise.resolve(),
     closed: new Promise<void>(() => undefined),
     close: () => undefined,
   };
