@@ -2,7 +2,8 @@
 import t, { type Test } from 'tap';
 import { addressOf, deploy, refusal, send } from '../helpers/chain.ts';
 import { capital, evidence, Insurance, orderId, partyNames, payout, premium, type Quote } from './insurance.ts';
-import { causes, nobody, states, type Cause, type State } from './order-double.ts';
+import { nobody } from './order-double.ts';
+import { causes, orderStates, type Cause, type OrderState } from './order-state.ts';
 
 const insurance = await Insurance.open();
 let snapshot = await insurance.chain.snapshot();
@@ -100,7 +101,7 @@ test('a quote is taken by its buyer, before dispatch, as signed, once', async (t
   t.equal((await take({}, await insurance.sign(quote, 'stranger')))?.reason, 'QuoteSignatureInvalid', 'forged');
   await insurance.setOrder({ buyer: insurance.address('stranger') });
   t.same((await take({}))?.args, [orderId, quote.buyer, insurance.address('stranger')], 'BuyerNot');
-  for (const [number, state] of states.entries()) {
+  for (const [number, state] of orderStates.entries()) {
     if (state === 'Placed' || state === 'Accepted') continue;
     await insurance.setOrder({ state });
     const refused = await take({});
@@ -143,9 +144,9 @@ test('an insurer that is a contract signs by ERC-1271', async (t) => {
   await insurance.report();
 });
 
-const isClaimable = (state: State, cause: Cause): boolean =>
+const isClaimable = (state: OrderState, cause: Cause): boolean =>
   state !== 'Held' && (cause === 'Excursion' || cause === 'CumulativeExcursion');
-const hasEnded = (state: State): boolean => ['Settled', 'Cancelled', 'Refunded'].includes(state);
+const hasEnded = (state: OrderState): boolean => ['Settled', 'Cancelled', 'Refunded'].includes(state);
 
 test('each state and cause of an order: the report, the claim and the release', async (t) => {
   await insurance.deposit();
@@ -155,7 +156,7 @@ test('each state and cause of an order: the report, the claim and the release', 
     await insurance.chain.revert(active);
     active = await insurance.chain.snapshot();
   };
-  for (const [stateNumber, state] of states.entries()) {
+  for (const [stateNumber, state] of orderStates.entries()) {
     for (const [causeNumber, cause] of causes.entries()) {
       const values = [orderId, BigInt(stateNumber), BigInt(causeNumber)];
       await again();
@@ -194,7 +195,7 @@ test('a payout comes once, by whichever way comes first', async (t) => {
   const [claimed] = await insurance.cover.queryFilter('PolicyClaimed', 0);
   t.equal(insurance.cover.interface.parseLog(claimed!)!.args['evidenceDigest'], evidence);
   await insurance.report();
-  const after = async (state: State, cause: Cause): Promise<void> => {
+  const after = async (state: OrderState, cause: Cause): Promise<void> => {
     await insurance.setOrder({ state, cause });
     for (const method of ['settleClaim', 'release'] as const) {
       const refused = await refusal(insurance.send('buyer', method, [orderId]));

@@ -6,7 +6,7 @@ import { call, send } from '../helpers/chain.ts';
 import { seeded } from '../helpers/seed.ts';
 import { Court, orderId, reason, type State } from './court.ts';
 import { bond, livenessSec, orderState, arbitrationSec, refusalOf, type PartyName } from './order-bench.ts';
-import { states as orderStates } from './order-double.ts';
+import { orderStates } from './order-state.ts';
 
 const attested = 4n;
 

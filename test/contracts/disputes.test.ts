@@ -14,7 +14,7 @@ import {
   refusalOf,
   type PartyName,
 } from './order-bench.ts';
-import { states as orderStates } from './order-double.ts';
+import { orderStates } from './order-state.ts';
 
 type Move = {
   readonly by: PartyName;

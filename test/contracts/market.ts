@@ -19,22 +19,9 @@ import {
 } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence, dispatchedAtSec, hex, makeEvidence, startSec } from './fixture.ts';
+import { orderStates, type OrderState } from './order-state.ts';
 import { deliveryTypes, plainTerms, termsTypes, type Terms } from './terms.ts';
 import { domainOf } from './truck-book.ts';
-
-export const orderStates = [
-  'None',
-  'Placed',
-  'Accepted',
-  'InTransit',
-  'Delivered',
-  'Settled',
-  'Cancelled',
-  'Refunded',
-  'Quarantined',
-  'Held',
-] as const;
-export type OrderState = (typeof orderStates)[number];
 
 const partyNames = [
   ...(['deployer', 'buyer', 'consignee', 'carrier', 'supplier', 'secondSupplier', 'workshop', 'stranger'] as const),

@@ -14,10 +14,11 @@ import {
 } from '../helpers/chain.ts';
 import { startSec } from './fixture.ts';
 import { OracleSigners, type Report } from './oracle-signers.ts';
-import { causes, OrderDouble, states, type State } from './order-double.ts';
+import { OrderDouble } from './order-double.ts';
 import { plainTerms, type Terms } from './terms.ts';
+import { causes, orderStates, type OrderState } from './order-state.ts';
 
-export const orderState = (name: State): number => states.indexOf(name);
+export const orderState = (name: OrderState): number => orderStates.indexOf(name);
 
 export const partyNames = ['deployer', 'buyer', 'carrier', 'supplier', 'arbiter', 'asserter', 'stranger'] as const;
 export type PartyName = (typeof partyNames)[number];
@@ -68,7 +69,7 @@ export class OrderBench {
   /** An order in `state` under terms that name `disputes`. */
   async put(
     orderId: bigint,
-    state: State,
+    state: OrderState,
     {
       disputes = ZeroAddress,
       cause = 0,
@@ -104,7 +105,7 @@ export class OrderBench {
     await this.orders.set(orderId, { state, cause: causes[cause]!, agreementId, buyer, supplier, carrier });
   }
 
-  setState(orderId: bigint, state: State): Promise<Sent> {
+  setState(orderId: bigint, state: OrderState): Promise<Sent> {
     return send(this.double, 'setState', [orderId, orderState(state)]);
   }
 

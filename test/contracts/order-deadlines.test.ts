@@ -4,8 +4,9 @@ import type { MethodOf } from '@coldproof/contracts';
 import { refusal } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { hex } from './fixture.ts';
-import { Market, price, truck, type OrderState, type PartyName } from './market.ts';
+import { Market, price, truck, type PartyName } from './market.ts';
 import { prepare, reach, type Mode } from './order-moves.ts';
+import { type OrderState } from './order-state.ts';
 
 const daySec = 86_400;
 

@@ -1,30 +1,13 @@
 /** Orders in whatever state a test wants them: the double in Shipments' place. */
 import type { Contract, JsonRpcSigner } from 'ethers';
 import { addressOf, deploy, send, type Sent } from '../helpers/chain.ts';
-
-/** As IShipments numbers them. */
-export const states = [
-  'None',
-  'Placed',
-  'Accepted',
-  'InTransit',
-  'Delivered',
-  'Settled',
-  'Cancelled',
-  'Refunded',
-  'Quarantined',
-  'Held',
-] as const;
-export type State = (typeof states)[number];
-
-export const causes = ['None', 'Excursion', 'CumulativeExcursion', 'Silence', 'Attested'] as const;
-export type Cause = (typeof causes)[number];
+import { causes, orderStates, type Cause, type OrderState } from './order-state.ts';
 
 export const nobody = `0x${'00'.repeat(20)}`;
 const zero = `0x${'00'.repeat(32)}`;
 
 export type OrderView = {
-  readonly state: State;
+  readonly state: OrderState;
   readonly cause: Cause;
   readonly agreementId: bigint;
   readonly buyer: string;
@@ -53,7 +36,7 @@ export class OrderDouble {
     const fields = this.contract.interface.getFunction('setOrder')!.inputs[1]!.components!;
     const zeros = { address: nobody, bytes32: zero, bool: false } as Record<string, unknown>;
     const empty = Object.fromEntries(fields.map(({ name, type }) => [name, zeros[type] ?? 0]));
-    const numbers = { state: states.indexOf(state), cause: causes.indexOf(cause) };
+    const numbers = { state: orderStates.indexOf(state), cause: causes.indexOf(cause) };
     return send(this.contract, 'setOrder', [orderId, { ...empty, ...changes, ...numbers }]);
   }
 }

@@ -4,8 +4,9 @@ import type { MethodOf } from '@coldproof/contracts';
 import type { Sent } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { abiEvidence, dispatchedAtSec, hex } from './fixture.ts';
-import { excursionOf, quantity, truck, type Market, type OrderState, type PartyName } from './market.ts';
+import { excursionOf, quantity, truck, type Market, type PartyName } from './market.ts';
 import { causes, consequences, dispositions, limit, type Terms } from './terms.ts';
+import { type OrderState } from './order-state.ts';
 
 /** What the terms, and the breaker, make of a fact. */
 export const modes = ['reorder', 'quarantine', 'tripped'] as const;

@@ -2,8 +2,9 @@
 import { readFileSync } from 'node:fs';
 import t, { type Test } from 'tap';
 import { refusal } from '../helpers/chain.ts';
-import { Market, orderStates, price, quantity, type OrderState, type PartyName } from './market.ts';
+import { Market, price, quantity, type PartyName } from './market.ts';
 import { modes, movesOf, prepare, reach, type Mode, type Move } from './order-moves.ts';
+import { orderStates, type OrderState } from './order-state.ts';
 
 /** States that an order under such terms comes into. */
 const statesOf: Record<Mode, readonly OrderState[]> = {

@@ -3,7 +3,8 @@ import t, { type Test } from 'tap';
 import type { Contract, JsonRpcSigner } from 'ethers';
 import { call, deploy, refusal, send, startChain, type Chain, type Sent } from '../helpers/chain.ts';
 import { startSec } from './fixture.ts';
-import { OrderDouble, states, type OrderView, type State } from './order-double.ts';
+import { OrderDouble, type OrderView } from './order-double.ts';
+import { orderStates, type OrderState } from './order-state.ts';
 
 const names = ['deployer', 'buyer', 'supplier', 'carrier', 'nextSupplier', 'stranger'] as const;
 type Name = (typeof names)[number];
@@ -140,10 +141,10 @@ test('nobody else submits', async (t) => {
 
 test('copies are taken while the order is placed or accepted, and then stand', async (t) => {
   for (const party of parties) await desk.submit(party);
-  for (const [number, state] of states.entries()) {
+  for (const [number, state] of orderStates.entries()) {
     await desk.setOrder({ state });
     const refused = await refusal(desk.submit('buyer', copyOf([number % 8])));
-    const isOpen = (['Placed', 'Accepted'] as State[]).includes(state);
+    const isOpen = (['Placed', 'Accepted'] as OrderState[]).includes(state);
     t.equal(refused?.reason, isOpen ? undefined : 'SubmissionClosed', state);
     if (!isOpen) t.same(refused?.args, [orderId, BigInt(number)]);
     if (isOpen) await desk.submit('buyer');

@@ -7,15 +7,8 @@ import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { highTwin } from './evidence-attacks.ts';
 import { dispatchedAtSec, flipBit, hex } from './fixture.ts';
 import { abiHeartbeat, sealHeartbeat } from './signs-of-life.ts';
-import {
-  challengeSecMax,
-  challengeUntilSec,
-  orderId,
-  orderStates,
-  reportedAtSec,
-  silenceSecMax,
-  Watchtower,
-} from './watchtower.ts';
+import { challengeSecMax, challengeUntilSec, orderId, reportedAtSec, silenceSecMax, Watchtower } from './watchtower.ts';
+import { orderStates } from './order-state.ts';
 
 /** Each test on a chain as it was after the dispatch. */
 async function each(t: Test, name: string, run: (t: Test, tower: Watchtower) => Promise<void>): Promise<void> {

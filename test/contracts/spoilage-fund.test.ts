@@ -4,7 +4,7 @@ import { AbiCoder, encodeBytes32String, id, ZeroAddress, type Contract } from 'e
 import type { MethodOf } from '@coldproof/contracts';
 import { addressOf, call, deploy, refusal, send, type Sent, type TokenName } from '../helpers/chain.ts';
 import { cryptlet, OrderBench, orderState, partyNames, refusalOf, type PartyName } from './order-bench.ts';
-import { states } from './order-double.ts';
+import { orderStates } from './order-state.ts';
 
 const relief = 2_000_000_000n;
 const limitCentiC = 800;
@@ -105,7 +105,7 @@ t.test('nothing is claimed without a proved cancellation', async (t) => {
   const attested = await refusalOf(cooperative.send('supplier', 'claim', [1n]));
   t.same(attested, ['FactNotProved', [1n, BigInt(causes.attested)]]);
   const cancelled = BigInt(orderState('Cancelled'));
-  for (const state of states.filter((each) => each !== 'Cancelled')) {
+  for (const state of orderStates.filter((each) => each !== 'Cancelled')) {
     await cooperative.bench.put(1n, state, { cause: causes.excursion });
     const refused = await refusalOf(cooperative.send('supplier', 'claim', [1n]));
     t.same(refused, ['OrderStateNot', [1n, BigInt(orderState(state)), cancelled]], state);
@@ -158,7 +158,7 @@ t.test('relief is set aside before the transit, by the cooperative, while there 
   const { bench } = cooperative;
   t.same(await refusalOf(cooperative.send('stranger', 'take', [1n])), ['NotCooperative', [bench.address('stranger')]]);
   const accepted = BigInt(orderState('Accepted'));
-  for (const state of states.filter((each) => each !== 'Accepted')) {
+  for (const state of orderStates.filter((each) => each !== 'Accepted')) {
     await bench.setState(1n, state);
     const refused = await refusalOf(cooperative.send('deployer', 'take', [1n]));
     t.same(refused, ['OrderStateNot', [1n, BigInt(orderState(state)), accepted]], state);
@@ -181,7 +181,7 @@ t.test('an order that ended without a ground frees its relief', async (t) => {
   const { bench } = cooperative;
   await cooperative.send('deployer', 'take', [1n]);
   const farm = bench.address('supplier');
-  for (const state of states) {
+  for (const state of orderStates) {
     for (const cause of [0, causes.excursion, causes.attested]) {
       const snapshot = await bench.chain.snapshot();
       await bench.put(1n, state, { cause });

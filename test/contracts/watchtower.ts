@@ -5,22 +5,8 @@ import { encodeEnrolment, enrolmentPreimage, hexToBytes, type Heartbeat } from '
 import { addressOf, call, deploy, send, startChain, type Chain, type Sent } from '../helpers/chain.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { dispatchedAtSec, hex, startSec } from './fixture.ts';
+import { orderStates, type OrderState } from './order-state.ts';
 import { abiHeartbeat, sealHeartbeat } from './signs-of-life.ts';
-
-/** As IShipments numbers them. */
-export const orderStates = [
-  'None',
-  'Placed',
-  'Accepted',
-  'InTransit',
-  'Delivered',
-  'Settled',
-  'Cancelled',
-  'Refunded',
-  'Quarantined',
-  'Held',
-] as const;
-export type OrderState = (typeof orderStates)[number];
 
 export const watchStates = ['None', 'Monitored', 'Unmonitored', 'Breached'] as const;
 
