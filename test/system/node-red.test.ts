@@ -169,7 +169,13 @@ t.test('samples injected in a flow are sealed and get their receipts, over a res
     { 'Node-RED-API-Version': 'v2', 'Node-RED-Deployment-Type': 'full' },
   );
   t.equal(deployed.status, 200);
-  const inject = async () => t.equal((await nodeRed.request('/inject/inject', {})).status, 200);
+  // Node-RED answers a deployment before it has started the flow: until then it knows no such node.
+  const inject = async () => {
+    for (const startedMs = performance.now(); ;) {
+      const { status } = await nodeRed.request('/inject/inject', {});
+      if (status !== 404 || performance.now() - startedMs > 20_000) return t.equal(status, 200);
+    }
+  };
   await inject();
   await untilSeen(nodeRed, ({ journaled }) => journaled === 20, 'twenty journaled');
   const isReceipt = ({ payload }: Seen['kept'][number]) => Object.hasOwn(Object(payload) as object, 'digest');
