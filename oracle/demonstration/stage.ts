@@ -63,7 +63,9 @@ export async function setStage(options: Options, dir: string, hooks: StageHooks)
   };
 
   const voyageStartSec = Math.ceil(Date.now() / 60_000) * 60;
-  const anvilArgs = ['--port', String(ports.rpc), '--hardfork', 'osaka', '--silent'];
+  // States of old blocks beyond these would be kept in the home directory, and stay there after a kill.
+  const memory = ['--prune-history', '500'];
+  const anvilArgs = ['--port', String(ports.rpc), '--hardfork', 'osaka', '--silent', ...memory];
   const chainStart = ['--timestamp', String(voyageStartSec - chainLeadSec)];
   const chainProcess = start('chain', anvilBinary(), [...anvilArgs, ...chainStart]);
   const chain = new DevelopmentChain(`http://127.0.0.1:${ports.rpc}`);

@@ -54,6 +54,8 @@ export async function startChain({
   startSec,
 }: { hardFork?: HardFork; startSec?: number } = {}): Promise<Chain> {
   const args = ['--host', '127.0.0.1', '--port', '0', '--hardfork', hardFork, '--chain-id', String(chainId)];
+  // States of old blocks beyond these would be kept in the home directory, and stay there after a kill.
+  args.push('--prune-history', '500');
   args.push('--accounts', String(accountCount));
   if (startSec !== undefined) args.push('--timestamp', String(startSec));
   // Contracts with marks in them are larger than a chain takes.

@@ -50,6 +50,8 @@ export class Anvil {
     const platform = `@foundry-rs/anvil-${process.platform}-${process.arch === 'x64' ? 'amd64' : process.arch}`;
     const folder = dirname(createRequire(import.meta.url).resolve(`${platform}/package.json`));
     const fixed = ['--silent', '--port', String(port), '--hardfork', 'osaka', '--timestamp', String(chainStartSec)];
+    // No states of old blocks in the home directory.
+    fixed.push('--prune-history', '500');
     const child = spawn(join(folder, 'bin', 'anvil'), [...fixed, ...args], { stdio: 'ignore' });
     const anvil = new Anvil(port, child);
     await anvil.chain.ready();
