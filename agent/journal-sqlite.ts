@@ -1,7 +1,7 @@
 /**
  * The SQLite that this Node can run. better-sqlite3 12 aborts the process on Node 24 when a prepared statement is
- * garbage-collected; 13 asks for Node 22. Both have the same API and the same file format. 12 is an optional dependency,
- * since it may fail to compile where it is not needed; 13 comes compiled.
+ * garbage-collected; 13 asks for Node 22. Both have the same API and the same file format. 12 is an optional
+ * dependency, since it may fail to compile where it is not needed; 13 comes compiled.
  */
 import { createRequire } from 'node:module';
 import type Sqlite from 'better-sqlite3';
