@@ -13,7 +13,8 @@ import { SqliteDatabase } from './store-sqlite.ts';
 
 export type Database = BetterSqlite.Database;
 
-const schemaVersion = 1;
+/** 2: an order has several limits, evidence several runs. */
+const schemaVersion = 2;
 
 const schema = `
 CREATE TABLE leaf (
