@@ -93,7 +93,7 @@ class Gateway {
   }
 
   async #acknowledged(head: number): Promise<void> {
-    for (let count = 0; count === 0; ) {
+    for (let count = 0; count === 0;) {
       const [chunk] = (await once(this.#socket, 'data')) as [Buffer];
       count = this.#incoming.count(chunk, head);
     }
