@@ -3,6 +3,7 @@
  * path, its value and what was expected. Secrets never stand in the file, only the names of the variables with them.
  */
 import { statSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { checkBroker, type EmbeddedBroker, type ExternalBroker } from './config-broker.ts';
 import { readSections, type Section } from './config-section.ts';
@@ -16,10 +17,19 @@ export type KeyConfig = {
   readonly transmitterKeyFile: string;
 };
 
+export type OracleWorker = {
+  /** Of its own for each process. */
+  readonly name: string;
+  /** Another takes over from one that is silent for so long. */
+  readonly leaseMs: number;
+};
+
 export type Config = KeyConfig & {
   readonly broker: EmbeddedBroker | ExternalBroker;
   /** A file, or the URL of a PostgreSQL database, which may hold a password. */
   readonly database: string;
+  /** Present when this process is one of several on one database. */
+  readonly worker?: OracleWorker | undefined;
   readonly verify: { readonly workers: number; readonly queueMax: number };
   readonly origin: string;
   readonly chain: {
@@ -43,7 +53,9 @@ const portMax = 65_535;
 export function readConfig(path: string, environment: NodeJS.ProcessEnv): Config {
   return readSections(path, environment, (root) => {
     const keys = checkKeys(root);
-    return { ...keys, database: checkDatabase(root, keys.stateDir, environment), ...checkRest(root) };
+    const database = checkDatabase(root, keys.stateDir, environment);
+    const rest = checkRest(root);
+    return { ...keys, database, worker: checkWorker(root, { database, broker: rest.broker }), ...rest };
   });
 }
 
@@ -75,7 +87,18 @@ function checkDatabase(root: Section, stateDir: string, environment: NodeJS.Proc
   return url;
 }
 
-function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database'> {
+/** Any number of processes are one oracle over one PostgreSQL database and one broker of others. */
+function checkWorker(root: Section, { database, broker }: Pick<Config, 'database' | 'broker'>): Config['worker'] {
+  if (!root.has('worker')) return undefined;
+  const worker = root.section('worker');
+  if (!isServerUrl(database)) root.problem('worker', 'a file as database', 'database.urlEnv with a postgres:// URL');
+  if (!('url' in broker)) root.problem('worker', 'the embedded broker', 'broker.url, which the workers share');
+  const name = worker.text('name', `${hostname()}-${process.pid}`);
+  if (!/^[A-Za-z0-9._-]{1,80}$/.test(name)) worker.problem('name', name, 'up to 80 letters, digits, dots or dashes');
+  return { name, leaseMs: worker.integer('leaseSec', { least: 1, most: 600, fallback: 10 }) * 1_000 };
+}
+
+function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database' | 'worker'> {
   const broker = root.section('broker');
   const verify = root.section('verify');
   const log = root.section('log');

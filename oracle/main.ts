@@ -44,11 +44,11 @@ async function run(config: Config): Promise<void> {
   const keyText = readSecretFile(config.transmitterKeyFile);
   const transmitter = await readTransmitter(config.transmitterKeyFile, keyText, config.passphrase);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
-  const store = new Store(config.database);
+  const store = new Store(config.database, config.worker === undefined ? 'exclusive' : 'shared');
   const chain = openChain(config.chain);
-  const { broker, verify, origin } = config;
+  const { broker, verify, worker, origin } = config;
   const { fromBlock, pollMs } = config.chain;
-  const settings = { broker, verify, origin, fromBlock, pollMs, transmit: config.chain };
+  const settings = { broker, verify, worker, origin, fromBlock, pollMs, transmit: config.chain };
   const deps = { clock, pace: realClock, log, store, chain, transmitter, logKey, crashPoint: () => undefined };
   const oracle = await Oracle.open(deps, settings);
   stop.signal.addEventListener('abort', () => oracle.close());

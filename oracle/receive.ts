@@ -43,6 +43,8 @@ export type ReceiverSettings = {
   /** A broker of others may come later than we do; our own is there, or something is wrong. */
   readonly isExternal: boolean;
   readonly queueMax: number;
+  /** The name of a shared subscription: the broker gives each message to one of those who have it. */
+  readonly share?: string | undefined;
   readonly log: Log;
 };
 
@@ -59,7 +61,7 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
     if (!queue.push({ device: parsed.device, bytes: payload })) return refuse('queue-full');
     return undefined;
   });
-  const subscription = new Subscription(client, log);
+  const subscription = new Subscription(client, log, settings.share);
   const cause = settings.isExternal ? undefined : await subscription.outcome;
   if (cause !== undefined) {
     await client.endAsync(true);
@@ -114,10 +116,12 @@ class Subscription {
   readonly outcome: Promise<unknown>;
   readonly #client: MqttClient;
   readonly #log: Log;
+  readonly #share: string | undefined;
   #told: string | undefined;
   #settle: (fault?: unknown) => void = () => undefined;
 
-  constructor(client: MqttClient, log: Log) {
+  constructor(client: MqttClient, log: Log, share: string | undefined) {
+    this.#share = share;
     this.#client = client;
     this.#log = log;
     this.outcome = new Promise((resolve) => {
@@ -134,7 +138,8 @@ class Subscription {
   async #subscribe(): Promise<void> {
     try {
       // QoS 0: between broker and oracle nothing is promised either way, and a lost message gets no receipt.
-      const granted = await this.#client.subscribeAsync(topicFilter('batch'), { qos: 0 });
+      const filter = this.#share === undefined ? topicFilter('batch') : `$share/${this.#share}/${topicFilter('batch')}`;
+      const granted = await this.#client.subscribeAsync(filter, { qos: 0 });
       if (granted.some(({ qos }) => qos >= 128)) throw new Error('the broker refused the subscription');
       this.isGranted = true;
       this.#told = undefined;

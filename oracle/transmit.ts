@@ -13,6 +13,7 @@ import type { Call, Chain, ChainReceipt } from './chain.ts';
 import type { Revert } from './chain-abi.ts';
 import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
+import { noFence, type Fence } from './lease.ts';
 import type { Log } from './log-line.ts';
 import type { Action, Attempt, EvidenceRecord } from './store-outbox.ts';
 import { orderStates, type OrderState } from './store-chain.ts';
@@ -59,16 +60,19 @@ export type TransmitDeps = {
   readonly pace: Clock;
   readonly log: Log;
   readonly crashPoint: CrashPoint;
+  readonly fence?: Fence;
 };
 
 export class Transmit {
   readonly #deps: TransmitDeps;
   readonly #policy: TransmitPolicy;
   readonly #shipments: string;
+  readonly #fence: Fence;
 
   constructor(deps: TransmitDeps, policy: TransmitPolicy) {
     this.#deps = deps;
     this.#policy = policy;
+    this.#fence = deps.fence ?? noFence;
     const shipments = deps.chain.contracts['Shipments'];
     if (shipments === undefined) throw new RangeError('contracts: expected an address of Shipments');
     this.#shipments = shipments;
@@ -113,6 +117,7 @@ export class Transmit {
     );
     crashPoint('transmit-signed');
     store.transaction(() => {
+      this.#fence.confirm();
       store.outbox.insertAttempt({ hash, actionId: action.id, nonce, raw, gasMax, ...fees, signedMs: pace.nowMs() });
       store.outbox.setState(action.id, 'in-progress');
     });
@@ -128,6 +133,7 @@ export class Transmit {
       store.outbox.setState(action.id, 'unstarted');
       return;
     }
+    this.#fence.mustHold();
     const outcome = await chain.send(attempt.raw);
     crashPoint('transmit-sent');
     const { hash, nonce } = attempt;
@@ -185,6 +191,7 @@ export class Transmit {
       chain.chainId,
     );
     store.transaction(() => {
+      this.#fence.confirm();
       store.outbox.insertAttempt({ hash, actionId: action.id, nonce, raw, gasMax, ...fees, signedMs: pace.nowMs() });
       store.outbox.setState(action.id, 'in-progress');
     });
