@@ -1,4 +1,6 @@
 /** TLS with client certificates against a real Mosquitto, in both versions of MQTT: who gets in, and what else is said. */
+import { once } from 'node:events';
+import { createServer, type AddressInfo } from 'node:net';
 import t from 'tap';
 import { describeLinkFault } from '@coldproof/agent/link-fault';
 import { mqttLink, type LinkSession } from '@coldproof/agent/link';
@@ -78,8 +80,16 @@ t.test('a broker that requires certificates', { skip }, async (t) => {
 });
 
 t.test('MQTT 5: why the broker ended it, and what it refused', { skip }, async (t) => {
-  const broker = await Mosquitto.start(t);
-  const link = mqttLink({ url: `mqtt://127.0.0.1:${broker.port}`, username: undefined, password: undefined, mqtt: 5 });
+  const server = createServer((socket) => {
+    // CONNACK, then DISCONNECT "session taken over" (MQTT 5 sections 3.2 and 3.14).
+    socket.once('data', () => socket.end(Uint8Array.of(0x20, 0x03, 0x00, 0x00, 0x00, 0xe0, 0x02, 0x8e, 0x00)));
+    socket.on('error', () => undefined);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  t.teardown(() => server.close());
+  const { port } = server.address() as AddressInfo;
+  const link = mqttLink({ url: `mqtt://127.0.0.1:${port}`, username: undefined, password: undefined, mqtt: 5 });
   const closed: string[] = [];
   const options = {
     clientId: 'twice',
@@ -89,10 +99,8 @@ t.test('MQTT 5: why the broker ended it, and what it refused', { skip }, async (
   };
   const signal = AbortSignal.timeout(15_000);
   await link.open(options, signal);
-  const second = await link.open(options, signal);
-  await until(() => closed.length === 1, 'the first was pushed out');
-  t.match(closed[0], /reason code 142/, 'session taken over, MQTT 5 section 3.14.2.1');
-  await second.close();
+  await until(() => closed.length === 1, 'closed');
+  t.match(closed[0], /the broker ended it: .*\(reason code 142\)/);
   const shut = await Mosquitto.start(t, ['allow_anonymous false']);
   const closedDoor = mqttLink({ url: `mqtt://127.0.0.1:${shut.port}`, username: 'a', password: 'b', mqtt: 5 });
   await t.rejects(closedDoor.open(options, signal), /Not authorized \(reason code 135\)/);
