@@ -106,6 +106,7 @@ function setUp(count: number, deps: Partial<ForwardDeps> = {}, link = new HandLi
       uplink: 'oracle',
       logKeys: new LogKeys([logKey.publicKey]),
       order: 'in-order',
+      compress: false,
       version: '0',
       windowBatches: 4,
       resendMs: 10_000,
