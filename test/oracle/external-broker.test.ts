@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import t from 'tap';
 import { connectAsync } from 'mqtt';
 import { bytesToHex, encodeEnvelope, formatTopic, verifyReceipt } from '@coldproof/wire';
+import { deflateEnvelope } from '@coldproof/agent/deflate';
 import { CertificateAuthority, Mosquitto, readPem, skipWithoutMosquitto as skip } from '../helpers/mosquitto.ts';
 import { dispatchOrder, makeWorld } from './anvil.ts';
 import { makeFolder, quarter, startOracle, until } from './oracle-fixture.ts';
@@ -64,7 +65,8 @@ t.test('batches and live ones through a Mosquitto that comes later', { skip }, a
   });
   t.equal(running.oracle.log.size, 0, 'not logged');
   t.same(receipts, [], 'and no receipt');
-  for (const envelope of envelopes) await send('batch', envelope);
+  // One deflated among plain ones.
+  for (const [i, envelope] of envelopes.entries()) await send('batch', i === 1 ? deflateEnvelope(envelope) : envelope);
   await until('receipts', () => receipts.length === 3);
   t.same(receipts, [0, 1, 2]);
   t.same(running.oracle.links.live, [], 'logged, so not live any more');
