@@ -74,7 +74,7 @@ const groupMessagesMax = 512;
 /** Batches that came early are offered to the log again after this, or with the next group. */
 const earlyRetryMs = 20;
 /** One worker may be so far behind another: a commit, a collection of garbage. What comes later, comes again. */
-const earlyMsMax = 2_000;
+const earlyMsMax = 5_000;
 /** Workers look at one another's news in the store so often. */
 const newsMs = 200;
 /** What follows on a fault of the chain: not at once, and not much later. */

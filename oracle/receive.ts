@@ -63,7 +63,10 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
     if (parsed?.kind !== 'batch' && parsed?.kind !== 'live') return refuse('topic-malformed');
     const inflated = inflateEnvelope(payload);
     if (!inflated.ok) return refuse(inflated.reason);
-    if (parsed.kind === 'live') { settings.onLive(parsed.device, inflated.value); return; }
+    if (parsed.kind === 'live') {
+      settings.onLive(parsed.device, inflated.value);
+      return;
+    }
     if (!queue.push({ device: parsed.device, bytes: inflated.value })) return refuse('queue-full');
     return undefined;
   });

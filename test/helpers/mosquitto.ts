@@ -25,7 +25,10 @@ export class Mosquitto {
   }
 
   /** Anonymous unless `settings`, lines of mosquitto.conf(5) for its one listener, say otherwise. */
-  static async start(t: Test, settings: readonly string[] = ['allow_anonymous true']): Promise<Mosquitto> {
+  static async start(
+    t: Pick<Test, 'teardown'>,
+    settings: readonly string[] = ['allow_anonymous true'],
+  ): Promise<Mosquitto> {
     const folder = mkdtempSync(join(tmpdir(), 'coldproof-mosquitto-'));
     const port = await freePort();
     // As root it would become the user mosquitto, who may not read the folder.
