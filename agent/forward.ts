@@ -7,9 +7,9 @@
  *
  * Only a verified receipt ends the duty for an envelope. A PUBACK is no durability (aedes acknowledges before it
  * stores): it tells that the connection lives, and no more. When a log's oldest envelope has had no receipt for
- * `resendMs`, everything that it lacks is sent again: it takes only the next sequence, so what came behind a lost one
- * was refused too. With `live-first` and a backlog, the newest envelope is also told at once on a topic of its own; that
- * is news for people and touches no window.
+ * `resendMs`, everything that it lacks is sent again: it takes only the next sequence, so what came behind a lost
+ * one was refused too. With `live-first` and a backlog, the newest envelope is also told at once on a topic of its own:
+ * that is news for people and touches no window.
  */
 import { bytesEqual, bytesToHex, formatTopic, shortHex, type Receipt } from '@coldproof/wire';
 import type { Bell } from './bell.ts';

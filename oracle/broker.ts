@@ -1,8 +1,8 @@
 /**
  * The embedded MQTT 3.1.1 broker, and the only file that imports aedes. Devices publish their batches and status here,
- * over TLS when it has a certificate,
- * and read their receipts, each under its own credential; nobody sees or writes anything else. It keeps no sessions and
- * promises nothing: aedes acknowledges QoS 1 before it stores, so a receipt is the only promise.
+ * over TLS when it has a certificate, and read their receipts, each under its own credential; nobody sees or writes
+ * anything else. It keeps no sessions and promises nothing: aedes acknowledges QoS 1 before it stores, so a receipt is
+ * the only promise.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';
@@ -140,7 +140,7 @@ class DirectAedes extends Aedes {
   }
 }
 
-const forOracle: ReadonlySet<string> = new Set(['batch']);
+const forOracle: ReadonlySet<string> = new Set(['batch', 'live']);
 
 /** A client that has this much unread is not given more: its receipts are remade when it repeats its batches. */
 const unreadBytesMax = 1024 * 1024;
@@ -313,13 +313,13 @@ class Gate {
     if (username === this.#internal)
       return topic.kind === 'receipt' && !packet.retain ? undefined : 'publish-forbidden';
     if (topic.kind === 'receipt' || !this.#speaksFor(username, topic.device)) return 'publish-forbidden';
-    if (topic.kind === 'batch') return packet.retain ? 'retain-forbidden' : undefined;
+    if (topic.kind !== 'status') return packet.retain ? 'retain-forbidden' : undefined;
     return packet.payload.length > statusBytesMax ? 'packet-too-large' : undefined;
   }
 
   maySubscribe(client: Client, { topic }: Subscription): boolean {
     if (this.#users.get(client) === this.#internal)
-      return topic === topicFilter('batch') || topic === topicFilter('status');
+      return (['batch', 'live', 'status'] as const).some((kind) => topic === topicFilter(kind));
     return this.mayReceive(client, topic);
   }
 

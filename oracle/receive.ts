@@ -1,6 +1,7 @@
 /**
- * MQTT -> a bounded queue of messages, and receipts back. The only file that imports mqtt. When the queue is full a
- * message is dropped and counted: it gets no receipt, so its device sends it again.
+ * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The only
+ * file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its device
+ * sends it again.
  */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { envelopeBytesMax, formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
@@ -43,6 +44,8 @@ export type ReceiverSettings = {
   /** A broker of others may come later than we do; our own is there, or something is wrong. */
   readonly isExternal: boolean;
   readonly queueMax: number;
+  /** Must not throw. */
+  readonly onLive: (device: Uint8Array, bytes: Uint8Array) => void;
   readonly log: Log;
 };
 
@@ -54,8 +57,9 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
   const client = connect(url, optionsOf(settings));
   client.on('message', (topic, payload) => {
     const parsed = parseTopic(topic);
-    if (parsed?.kind !== 'batch') return refuse('topic-malformed');
+    if (parsed?.kind !== 'batch' && parsed?.kind !== 'live') return refuse('topic-malformed');
     if (payload.length > envelopeBytesMax) return refuse('envelope-too-large');
+    if (parsed.kind === 'live') return settings.onLive(parsed.device, payload);
     if (!queue.push({ device: parsed.device, bytes: payload })) return refuse('queue-full');
     return undefined;
   });
@@ -134,7 +138,8 @@ class Subscription {
   async #subscribe(): Promise<void> {
     try {
       // QoS 0: between broker and oracle nothing is promised either way, and a lost message gets no receipt.
-      const granted = await this.#client.subscribeAsync(topicFilter('batch'), { qos: 0 });
+      const filters = [topicFilter('batch'), topicFilter('live')];
+      const granted = await this.#client.subscribeAsync(filters, { qos: 0 });
       if (granted.some(({ qos }) => qos >= 128)) throw new Error('the broker refused the subscription');
       this.isGranted = true;
       this.#told = undefined;
