@@ -7,6 +7,8 @@
  *               |
  *            [arrivals]                all that came in one turn of the event loop: one fsync for them together
  *               |
+ *            room.make                 the journal's bounds: all of them, or none
+ *               |
  *         1  sample                    raw -> Reading with marks; refused ones are counted
  *               |
  *            journal.record ------------------------------------------------------ fsync
@@ -31,8 +33,9 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { assert, channelName, shortHex } from '@coldproof/wire';
+import { assert, channelName } from '@coldproof/wire';
 import { monotonicClock, type Clock } from './clock.ts';
+import { askSystemClock, ClockWatch, type ClockAnswer } from './clock-watch.ts';
 import type { AgentConfig } from './config.ts';
 import { Device } from './device.ts';
 import { runForward } from './forward.ts';
@@ -45,16 +48,19 @@ import { asError, OperatingError } from './operating-error.ts';
 import { Refusals, type RefusalReason } from './refusal.ts';
 import { listQueue } from './queue.ts';
 import { isClockTrusted, sample, type SamplerState } from './sample.ts';
-import { cutReadings, sealReadings } from './seal.ts';
+import { Room } from './room.ts';
+import { runSealing } from './sealing.ts';
 import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
 import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
-import { signBatch } from './sign.ts';
 import { markNames, openStatusServer, type AgentStatus } from './status.ts';
+import { runUpkeep } from './upkeep.ts';
 
 export type AgentDeps = {
   readonly clock: Clock;
+  /** For `clock: { source: system }`. Undefined: this machine's. */
+  readonly askSystemClock?: () => Promise<ClockAnswer>;
   /** 0 <= x < 1, for jitter only: nothing secret comes of it. */
   readonly random: () => number;
   readonly log: Log;
@@ -102,6 +108,8 @@ class Agent implements RunningAgent {
   readonly #config: AgentConfig;
   readonly #deps: AgentDeps;
   readonly #refusals: Refusals;
+  readonly #clock: ClockWatch;
+  readonly #room: Room;
   readonly #devices: ReadonlyMap<string, Device>;
   readonly #stopping = new AbortController();
   readonly #sources: SensorSource[] = [];
@@ -123,6 +131,8 @@ class Agent implements RunningAgent {
     this.#config = config;
     this.#deps = deps;
     this.#refusals = new Refusals(deps.log);
+    const askSystem = deps.askSystemClock ?? askSystemClock;
+    this.#clock = new ClockWatch(config.clock, { ...deps, timer: monotonicClock, askSystem });
     const ended = new Promise<void>((resolve) => {
       this.#finish = resolve;
     });
@@ -135,9 +145,10 @@ class Agent implements RunningAgent {
       config.devices.map((device) => {
         const keyStore = deps.keyStores.get(device.name);
         assert(keyStore !== undefined, `device ${device.name} has a key store`);
-        return [device.name, new Device(device, keyStore, deps.journal)];
+        return [device.name, new Device(device, keyStore, deps.journal, this.#nowSec())];
       }),
     );
+    this.#room = new Room(config.journal, { ...deps, devices: [...this.#devices.values()] });
   }
 
   async open(): Promise<void> {
@@ -149,13 +160,17 @@ class Agent implements RunningAgent {
     });
     this.#closeStatus = () => server.close();
     this.httpPort = server.port;
+    await this.#clock.ask();
+    this.#run(this.#clock.run(this.#stopping.signal));
+    this.#run(this.#runUpkeep());
     for (const device of this.#devices.values()) {
       this.#run(this.#runSealing(device));
       this.#run(this.#runForwarding(device));
     }
     const sensorDeps: SensorDeps = {
-      clock: this.#deps.clock,
+      clock: this.#clock,
       log: this.#deps.log,
+      noteTime: (line, timeSec) => this.#clock.noteTime(line, timeSec),
       refuse: (reason, detail) => this.#refuse(reason, detail),
       deliver: (samples) => this.#deliver(samples),
     };
@@ -218,6 +233,7 @@ class Agent implements RunningAgent {
     this.#arrivals = [];
     if (arrivals.length === 0) return;
     try {
+      if (!this.#hasRoom(arrivals)) return;
       this.#record(arrivals.flatMap(({ samples }) => samples));
       for (const { resolve } of arrivals) resolve();
     } catch (error) {
@@ -226,9 +242,27 @@ class Agent implements RunningAgent {
     }
   }
 
+  /** Without room nothing of them is taken: a sensor that has no acknowledgement still has its samples. */
+  #hasRoom(arrivals: readonly Arrival[]): boolean {
+    const count = arrivals.reduce((sum, { samples }) => sum + samples.length, 0);
+    if (count === 0 || this.#room.make(count)) return true;
+    const full = new OperatingError('journal-full', 'the journal is full', { retry: 'later' });
+    for (const { samples, resolve, reject } of arrivals) {
+      for (const { device, channel } of samples) this.#refuse('journal-full', `${device} ${channelName(channel)}`);
+      if (samples.length === 0) resolve();
+      else reject(full);
+    }
+    return false;
+  }
+
+  #nowSec(): number {
+    return Math.floor(this.#clock.nowMs() / 1_000);
+  }
+
   /** Stage 1 and its fsync. Memory changes after the journal, or not at all. */
   #record(samples: readonly SensorSample[]): void {
-    const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
+    const nowSec = this.#nowSec();
+    const isClockKnown = this.#clock.isTrusted;
     const accepted: { device: Device; entry: JournalEntry }[] = [];
     /** States with this turn's readings in them. */
     const states = new Map<Device, Map<number, SamplerState>>();
@@ -245,7 +279,9 @@ class Agent implements RunningAgent {
         continue;
       }
       fresh.set(channel, sampled.value.state);
-      const { reading, state, gapSec } = sampled.value;
+      const { state, gapSec } = sampled.value;
+      const taken = sampled.value.reading;
+      const reading = { ...taken, isClockTrusted: taken.isClockTrusted && isClockKnown };
       if (gapSec !== undefined) {
         const end = { device: name, channel: channelName(channel), time: reading.timeSec };
         this.#deps.log('warn', 'sensor-gap', { ...end, gapSec });
@@ -261,6 +297,7 @@ class Agent implements RunningAgent {
       device.sealBell.ring();
     }
     for (const device of states.keys()) {
+      device.aliveSec = nowSec;
       const readings = accepted.filter((each) => each.device === device).map(({ entry }) => entry.reading);
       this.#feed?.tellReadings(device.config.name, readings);
     }
@@ -282,27 +319,18 @@ class Agent implements RunningAgent {
   }
 
   /** Stages 2, 3 and 4. */
-  async #runSealing(device: Device): Promise<void> {
+  #runSealing(device: Device): Promise<void> {
     const { journal, log } = this.#deps;
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      const readings = cutReadings(device.unsealed, device.config);
-      if (readings === undefined) {
-        await device.sealBell.heard(signal);
-        continue;
-      }
-      const { sequence, previous } = journal.head(device.id);
-      const sealed = sealReadings(readings, { device: device.id, sequence, previous });
-      const bytes = await signBatch(sealed, device.keyStore);
-      journal.append({ device: device.id, sequence, digest: sealed.digest, bytes, readings });
-      device.remove(readings);
-      device.sealed += 1;
-      device.queued += 1;
-      const count = readings.length;
-      log('info', 'sealed', { device: device.config.name, sequence, digest: shortHex(sealed.digest), readings: count });
-      device.forwardBell.ring();
-      this.#feed?.changed();
-    }
+    const onSealed = () => this.#feed?.changed();
+    return runSealing(device, { journal, log, room: this.#room, clock: this.#clock, onSealed }, this.#stopping.signal);
+  }
+
+  #runUpkeep(): Promise<void> {
+    const { journal } = this.#deps;
+    const { keepDays } = this.#config.journal;
+    const devices = [...this.#devices.values()];
+    const deps = { journal, keepDays, devices, room: this.#room, clock: this.#clock };
+    return runUpkeep(deps, this.#stopping.signal);
   }
 
   /** Stage 5. */
@@ -325,6 +353,7 @@ class Agent implements RunningAgent {
         onReceipt: (receipt) => {
           device.receipts += 1;
           device.queued -= 1;
+          if (this.#room.isPaused) for (const each of this.#devices.values()) each.sealBell.ring();
           this.#feed?.tellReceipt(device.config.name, receipt);
           this.#feed?.changed();
         },
@@ -346,12 +375,14 @@ class Agent implements RunningAgent {
   }
 
   status(): AgentStatus {
-    const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
+    const nowSec = this.#nowSec();
     const devices = [...this.#devices.values()].map((device) => device.status(nowSec));
     return {
       devices,
       refused: this.#refusals.counts(),
       link: { connected: devices.every(({ link }) => link.connected) },
+      journal: this.#room.status(),
+      clock: this.#clock.status(),
     };
   }
 }
