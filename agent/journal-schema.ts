@@ -1,5 +1,6 @@
 /** The journal's tables, and how those of an earlier version become them. */
 import type { Database } from 'better-sqlite3';
+import { receiptsSchema, upgradeReceipts } from './journal-receipts.ts';
 import { OperatingError } from './operating-error.ts';
 
 const applicationId = 0x43504a31;
@@ -38,11 +39,10 @@ const schema = `
   ) WITHOUT ROWID, STRICT;
   CREATE TABLE envelopes (
     device BLOB NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL, bytes BLOB NOT NULL, checksum BLOB NOT NULL,
+    isReleased INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (device, sequence)
   ) STRICT;
-  CREATE TABLE receipts (
-    device BLOB NOT NULL, sequence INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (device, sequence)
-  ) STRICT;
+  ${receiptsSchema}
   ${boundsSchema}
 `;
 
@@ -72,6 +72,7 @@ export function prepareFile(database: Database, path: string): void {
 }
 
 function upgrade(database: Database): void {
+  upgradeReceipts(database);
   database.exec(`
     ALTER TABLE heads ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
     ALTER TABLE heads ADD COLUMN aliveSec INTEGER NOT NULL DEFAULT 0;

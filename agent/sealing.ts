@@ -50,7 +50,7 @@ export async function runSealing(device: Device, deps: SealingDeps, signal: Abor
     device.queued += 1;
     const { name } = device.config;
     log('info', event, { device: name, sequence, digest: shortHex(digest), readings: readings.length });
-    device.forwardBell.ring();
+    device.ringUplinks();
     onSealed();
   }
 }
