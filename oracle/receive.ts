@@ -4,14 +4,15 @@
  * sends it again.
  */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
-import { envelopeBytesMax, formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
+import { formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
 import type { ClientTls } from './config-broker.ts';
+import { inflateEnvelope, type InflateReason } from './inflate.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 import type { Incoming } from './verify-pool.ts';
 
 export type ReceiveReason =
-  | 'envelope-too-large'
+  | InflateReason
   /** Not a topic of a device; only an external broker without our access rules lets one through. */
   | 'topic-malformed'
   /** The queue is full: the oracle is slower than its devices just now. */
@@ -58,9 +59,10 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
   client.on('message', (topic, payload) => {
     const parsed = parseTopic(topic);
     if (parsed?.kind !== 'batch' && parsed?.kind !== 'live') return refuse('topic-malformed');
-    if (payload.length > envelopeBytesMax) return refuse('envelope-too-large');
-    if (parsed.kind === 'live') return settings.onLive(parsed.device, payload);
-    if (!queue.push({ device: parsed.device, bytes: payload })) return refuse('queue-full');
+    const inflated = inflateEnvelope(payload);
+    if (!inflated.ok) return refuse(inflated.reason);
+    if (parsed.kind === 'live') return settings.onLive(parsed.device, inflated.value);
+    if (!queue.push({ device: parsed.device, bytes: inflated.value })) return refuse('queue-full');
     return undefined;
   });
   const subscription = new Subscription(client, log);
