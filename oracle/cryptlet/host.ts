@@ -90,7 +90,10 @@ class Pool {
 
   run(digest: string, request: RunRequest): Promise<RunAnswer> {
     return new Promise((resolve, reject) => {
-      if (this.#isClosed) return reject(failed('the cryptlet host is closed'));
+      if (this.#isClosed) {
+        reject(failed('the cryptlet host is closed'));
+        return;
+      }
       this.#queue.push({ digest, request, resolve, reject });
       this.#next();
     });

@@ -33,13 +33,15 @@ export type CryptletInput = {
   readonly channels: readonly { readonly channel: number; readonly series: readonly InputSeries[] }[];
   /** Samples count from here: the dispatch, or the last release out of quarantine. */
   readonly dispatchedSec: number;
+  /** Samples are given from here on: the dispatch, or windowSec before the last one. */
+  readonly fromSec: number;
   /** Time of the last sample in the range. There is no other clock. */
   readonly nowSec: number;
 };
 
 /** The one text of an input: fields in this order, parameters and limits as they are listed. */
 export function formatInput(input: CryptletInput): string {
-  const { orderId, parameters, terms, device, range, channels, dispatchedSec, nowSec } = input;
+  const { orderId, parameters, terms, device, range, channels, dispatchedSec, fromSec, nowSec } = input;
   const { firstSequence, lastSequence, lastDigest } = range;
   return JSON.stringify({
     orderId,
@@ -52,6 +54,7 @@ export function formatInput(input: CryptletInput): string {
       series: series.map(({ sequence, flags, marks, samples }) => ({ sequence, flags, marks, samples })),
     })),
     dispatchedSec,
+    fromSec,
     nowSec,
   });
 }

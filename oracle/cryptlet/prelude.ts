@@ -132,9 +132,12 @@ const freezeAll = (value) => {
 
 const said = (error) => {
   if (error instanceof InternalFault) {
-    if (error.message === 'out of memory') return 'memory-exceeded the heap is used up';
-    if (error.message === 'stack overflow') return 'stack-exceeded calls are nested too deep';
+    const { message } = error;
+    if (message === 'out of memory' || message === 'string too long') return 'memory-exceeded ' + message;
+    if (message === 'stack overflow') return 'stack-exceeded calls are nested too deep';
   }
+  // What QuickJS throws when there is no room for the error either.
+  if (error === null) return 'memory-exceeded null was thrown';
   try {
     return 'threw ' + apply(slice, text(error), [0, 256]);
   } catch {

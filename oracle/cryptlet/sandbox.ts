@@ -122,8 +122,8 @@ function machineOf(memory: WasmMemory): Record<string, (...args: number[]) => nu
     k: nothing,
     e: nothing,
     f: (countAt, sizeAt) => {
-      words()[countAt! >> 2] = 0;
-      words()[sizeAt! >> 2] = 0;
+      words()[countAt >> 2] = 0;
+      words()[sizeAt >> 2] = 0;
       return 0;
     },
     ...{ c: refused, d: refused, o: refused },
