@@ -44,16 +44,22 @@ async function main(): Promise<void> {
   if (path === undefined || (command !== 'bind' && more.length > 0)) throw wrongUse(usage);
   const chosen = choicesOf(values.set ?? []);
   switch (command) {
-    case 'new':
-      { makeFolder(path); return; }
+    case 'new': {
+      makeFolder(path);
+      return;
+    }
     case 'test':
       return testFolder(path, { publisher: values.publisher ?? nobody, values: chosen });
-    case 'digest':
-      { say(publicationOf(open(path, { publisher: values.publisher, values: chosen }))); return; }
+    case 'digest': {
+      say(publicationOf(open(path, { publisher: values.publisher, values: chosen })));
+      return;
+    }
     case 'publish':
       return publishFolder(path, chosen, values);
-    case 'bind':
-      { bind([path, ...more]); return; }
+    case 'bind': {
+      bind([path, ...more]);
+      return;
+    }
     default:
       throw wrongUse(usage);
   }
