@@ -13,14 +13,11 @@
 import { existsSync, mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { readTransmitter } from '../chain-account.ts';
-import { Ledger } from '../deployment/ledger.ts';
 import { OperatingError, describeError } from '../operating-error.ts';
-import { readSecretFile } from '../secret-file.ts';
-import { encodePackage, parsePackage, type Cryptlet } from './cryptlet.ts';
+import { parsePackage, type Cryptlet } from './cryptlet.ts';
 import { invalid, readExamples, readFolder, type Choices } from './folder.ts';
 import { openCryptletHost } from './host.ts';
-import { publicationOf, publish, signCryptlet } from './publish.ts';
+import { publicationOf } from './publication.ts';
 import { templateFiles } from './template.ts';
 
 const usage =
@@ -103,17 +100,9 @@ async function publishFolder(
   if (keyFile === undefined || rpc === undefined || registry === undefined || out === undefined) throw wrongUse(usage);
   if (!Number.isSafeInteger(chainId) || chainId < 1) throw wrongUse('--chain-id: expected a number from 1');
   const passphrase = process.env['COLDPROOF_PASSPHRASE'] ?? '';
-  const account = await readTransmitter(keyFile, readSecretFile(keyFile), passphrase);
-  const cryptlet = readFolder(folder, { publisher: account.address, values });
-  const ledger = new Ledger(rpc, chainId, account);
-  try {
-    // On disk before it is on the chain: who publishes a digest must have what it is of.
-    writeFileSync(out, encodePackage(cryptlet, signCryptlet(cryptlet, account)));
-    const outcome = await publish(cryptlet, ledger, registry);
-    say({ ...publicationOf(cryptlet), publisher: account.address, package: out, outcome });
-  } finally {
-    ledger.close();
-  }
+  // What reaches the chain takes longer to load than all the rest.
+  const { publish } = await import('./publish.ts');
+  say(await publish({ folder, values, keyFile, passphrase, rpcUrl: rpc, chainId, registry, out }));
 }
 
 function bind(files: readonly string[]): void {
