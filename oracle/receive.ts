@@ -19,8 +19,8 @@ export type ReceiveReason =
   | 'queue-full';
 
 export type Receiver = {
-  /** Waits for messages, then takes up to `countMax`. An empty list means `signal` has aborted. */
-  take(countMax: number, signal: AbortSignal): Promise<Incoming[]>;
+  /** Waits for messages, then takes up to `countMax`. None when `signal` has aborted, or `waitMs` have passed. */
+  take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]>;
   /** Never fails: a receipt that does not get through is made again when the device repeats its batch. */
   publishReceipts(receipts: readonly { readonly device: Uint8Array; readonly receipt: Uint8Array }[]): void;
   readonly queued: number;
@@ -72,7 +72,7 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
     throw new OperatingError('listen-failed', `broker ${url}: ${describeError(cause)}`, { retry: 'later', cause });
   }
   return {
-    take: (countMax, signal) => queue.take(countMax, signal),
+    take: (countMax, signal, waitMs) => queue.take(countMax, signal, waitMs),
     publishReceipts(receipts) {
       // Only while connected: mqtt.js would otherwise keep it in memory without bound.
       if (!client.connected) return;
@@ -183,14 +183,16 @@ export class BoundedQueue {
     return true;
   }
 
-  async take(countMax: number, signal: AbortSignal): Promise<Incoming[]> {
-    while (this.#messages.length === 0 && !signal.aborted) {
+  async take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]> {
+    if (this.#messages.length === 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const wake = () => {
+          clearTimeout(timer);
           signal.removeEventListener('abort', wake);
           this.#wake = undefined;
           resolve();
         };
+        const timer = waitMs === undefined ? undefined : setTimeout(wake, waitMs);
         this.#wake = wake;
         signal.addEventListener('abort', wake, { once: true });
       });
