@@ -19,7 +19,11 @@ export type OperatingCode =
   /** What stands on the chain is not what the plan and this build would deploy, and is not to be changed by it. */
   | 'deployment-differs'
   /** A verifying thread died. */
-  | 'verify-failed';
+  | 'verify-failed'
+  /** Another oracle's HTTP API does not answer, or answers nonsense. */
+  | 'peer-unreachable'
+  /** The broker of the consortium cannot be reached at start. */
+  | 'peer-link-failed';
 
 export class OperatingError extends Error {
   readonly code: OperatingCode;

@@ -1,7 +1,8 @@
 /**
  * The oracle's durable state: one SQLite file, and this the only file that opens it. The statements stand in families:
- * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions) and
- * store-chain.ts (what the chain said). A family's methods run inside the caller's transaction, or alone as their own.
+ * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions),
+ * store-chain.ts (what the chain said) and store-quorum.ts (what nodes of a consortium said). A family's methods run
+ * inside the caller's transaction, or alone as their own.
  */
 import type BetterSqlite from 'better-sqlite3';
 import { OperatingError, describeError } from './operating-error.ts';
@@ -9,12 +10,13 @@ import { ChainStore } from './store-chain.ts';
 import { EvaluationStore } from './store-evaluation.ts';
 import { LogStore } from './store-log.ts';
 import { OutboxStore } from './store-outbox.ts';
+import { QuorumStore, quorumSchema } from './store-quorum.ts';
 import { SqliteDatabase } from './store-sqlite.ts';
 
 export type Database = BetterSqlite.Database;
 
-/** 2: an order has several limits, evidence several runs. */
-const schemaVersion = 2;
+/** 3: the work in a consortium; an order names its cryptlets. */
+const schemaVersion = 3;
 
 const schema = `
 CREATE TABLE leaf (
@@ -69,13 +71,14 @@ CREATE TABLE chain_order (
 CREATE TABLE chain_device (
   device TEXT PRIMARY KEY, block_number INTEGER NOT NULL, view TEXT NOT NULL
 ) STRICT;
-`;
+${quorumSchema}`;
 
 export class Store {
   readonly log: LogStore;
   readonly evaluation: EvaluationStore;
   readonly outbox: OutboxStore;
   readonly chain: ChainStore;
+  readonly quorum: QuorumStore;
   readonly #database: Database;
 
   /** `path` may be ':memory:' for a test. Throws 'store-locked' when another process has it open. */
@@ -85,6 +88,7 @@ export class Store {
     this.evaluation = new EvaluationStore(this.#database);
     this.outbox = new OutboxStore(this.#database);
     this.chain = new ChainStore(this.#database);
+    this.quorum = new QuorumStore(this.#database);
   }
 
   /** All of `run` is on disk when this returns, or none of it. A failed write is not tried again: the oracle stops. */

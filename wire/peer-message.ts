@@ -25,7 +25,7 @@ import { peerPreimage, protectedEdDsa } from './preimage.ts';
 import { logOf } from './receipt.ts';
 import type { Report } from './report.ts';
 import { openSign1, sign1 } from './sign1.ts';
-import { peerKinds, type PeerKind } from './topic.ts';
+import { peerKinds } from './topic.ts';
 import { accept, assert, reject, type Verdict } from './verdict.ts';
 
 export const peerMessageVersion = 1;
@@ -86,7 +86,18 @@ export type Accusation = {
   readonly second: Uint8Array;
 };
 
-export type PeerContent = Proposal | Attestation | PeerCheckpoint | Cosignature | Accusation;
+/** "Give me this path of your HTTP API": shown with a request, and good for this log and about this time. */
+export type PeerRequest = {
+  readonly kind: 'request';
+  readonly log: Uint8Array;
+  readonly timeSec: number;
+  readonly path: string;
+};
+
+export type PeerContent = Proposal | Attestation | PeerCheckpoint | Cosignature | Accusation | PeerRequest;
+
+/** By their numbers; the last one travels over HTTP and has no topic. */
+const contentKinds = [...peerKinds, 'request'] as const;
 
 export type PeerMessage = {
   readonly config: Uint8Array;
@@ -103,7 +114,7 @@ export type PeerReason =
 
 /** What the log key signs is peerPreimage(encodePeerBody(message)). */
 export function encodePeerBody({ config, node, content }: PeerMessage): Uint8Array {
-  return encodeCbor([peerMessageVersion, config, node, peerKinds.indexOf(content.kind), encodeContent(content)]);
+  return encodeCbor([peerMessageVersion, config, node, contentKinds.indexOf(content.kind), encodeContent(content)]);
 }
 
 export function encodePeerMessage(body: Uint8Array, signature: Uint8Array): Uint8Array {
@@ -155,6 +166,8 @@ function encodeContent(content: PeerContent): Cbor {
     }
     case 'accusation':
       return [accusedKinds.indexOf(content.accused), content.first, content.second];
+    case 'request':
+      return [content.log, content.timeSec, content.path];
   }
 }
 
@@ -167,8 +180,8 @@ function decodeBody(bytes: Uint8Array): Verdict<PeerMessage, PeerReason> {
   if (version !== peerMessageVersion) return malformed('version', version, `${peerMessageVersion}`);
   if (!isDigest(config)) return malformed('config', config, '32 bytes');
   if (!isDigest(node)) return malformed('node', node, '32 bytes');
-  const kind = isUint(kindIndex, peerKinds.length - 1) ? peerKinds[kindIndex] : undefined;
-  if (kind === undefined) return malformed('kind', kindIndex, `< ${peerKinds.length}`);
+  const kind = isUint(kindIndex, contentKinds.length - 1) ? contentKinds[kindIndex] : undefined;
+  if (kind === undefined) return malformed('kind', kindIndex, `< ${contentKinds.length}`);
   if (fields === undefined || !isCborArray(fields)) return malformed('content', fields, 'an array');
   const content = decoders[kind](fields);
   return content.ok ? accept({ config, node, content: content.value }) : content;
@@ -176,7 +189,7 @@ function decodeBody(bytes: Uint8Array): Verdict<PeerMessage, PeerReason> {
 
 type Decoded = Verdict<PeerContent, 'peer-message-malformed'>;
 
-const decoders: Readonly<Record<PeerKind, (fields: readonly Cbor[]) => Decoded>> = {
+const decoders: Readonly<Record<PeerContent['kind'], (fields: readonly Cbor[]) => Decoded>> = {
   proposal(fields) {
     if (fields.length !== 9) return malformed('proposal', fields, 'an array of 9');
     const [cryptlet, consumer, subject, sequence, deadlineSec, payload, turn, lastSequence, lastDigest] = fields;
@@ -238,6 +251,14 @@ const decoders: Readonly<Record<PeerKind, (fields: readonly Cbor[]) => Decoded>>
     if (!(first instanceof Uint8Array)) return malformed('first', first, 'bytes');
     if (!(second instanceof Uint8Array)) return malformed('second', second, 'bytes');
     return accept({ kind: 'accusation', accused, first, second });
+  },
+  request(fields) {
+    if (fields.length !== 3) return malformed('request', fields, 'an array of 3');
+    const [log, timeSec, path] = fields;
+    if (!isDigest(log)) return malformed('log', log, '32 bytes');
+    if (!isUint(timeSec, unixSecMax)) return malformed('time', timeSec, `<= ${unixSecMax}`);
+    if (!isNote(path)) return malformed('path', path, `<= ${checkpointBytesMax} characters`);
+    return accept({ kind: 'request', log, timeSec, path });
   },
 };
 
