@@ -47,7 +47,9 @@ export function openQuorumChain(chain: Pick<Chain, 'chainId' | 'contracts' | 'vi
       return { domain, count: Number(view['count']), f: Number(view['f']), signers };
     },
     async sequenceOf({ cryptlet, orderId }, atBlock) {
-      return Number(await answer(chain.view('Disputes', 'sequenceOf', [`0x${cryptlet}`, orderId], atBlock), 'sequence'));
+      return Number(
+        await answer(chain.view('Disputes', 'sequenceOf', [`0x${cryptlet}`, orderId], atBlock), 'sequence'),
+      );
     },
     async anchored(log, atBlock) {
       const view = structOf(await answer(chain.view('AnchorLog', 'latest', [log], atBlock), 'AnchorLog.latest'));

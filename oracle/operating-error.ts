@@ -21,9 +21,7 @@ export type OperatingCode =
   /** A verifying thread died. */
   | 'verify-failed'
   /** Another oracle's HTTP API does not answer, or answers nonsense. */
-  | 'peer-unreachable'
-  /** The broker of the consortium cannot be reached at start. */
-  | 'peer-link-failed';
+  | 'peer-unreachable';
 
 export class OperatingError extends Error {
   readonly code: OperatingCode;

@@ -92,7 +92,10 @@ export class QuorumStore {
     this.#database = database;
   }
 
-  reckoning(orderId: string, cryptlet: string): { readonly dispatch: string; readonly nextSequence: number } | undefined {
+  reckoning(
+    orderId: string,
+    cryptlet: string,
+  ): { readonly dispatch: string; readonly nextSequence: number } | undefined {
     return this.#database
       .prepare<[string, string], { dispatch: string; nextSequence: number }>(
         `SELECT dispatch, next_sequence AS "nextSequence" FROM reckoning WHERE order_id = ? AND cryptlet = ?`,
@@ -114,7 +117,9 @@ export class QuorumStore {
     this.#database
       .prepare<[string, string]>('DELETE FROM reckoning WHERE order_id = ? AND cryptlet = ?')
       .run(orderId, cryptlet);
-    this.#database.prepare<[string, string]>('DELETE FROM due WHERE order_id = ? AND cryptlet = ?').run(orderId, cryptlet);
+    this.#database
+      .prepare<[string, string]>('DELETE FROM due WHERE order_id = ? AND cryptlet = ?')
+      .run(orderId, cryptlet);
   }
 
   insertDue({ orderId, cryptlet, sequence, lastSequence, lastDigest, baseSec, payload }: Due): void {
@@ -163,9 +168,7 @@ export class QuorumStore {
   }
 
   cosigned(log: string): SeenHead | undefined {
-    return this.#database
-      .prepare<[string], SeenHead>('SELECT size, root, note FROM cosigned WHERE log = ?')
-      .get(log);
+    return this.#database.prepare<[string], SeenHead>('SELECT size, root, note FROM cosigned WHERE log = ?').get(log);
   }
 
   saveCosigned(log: string, { size, root, note }: SeenHead): void {

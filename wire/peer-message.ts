@@ -152,7 +152,17 @@ function encodeContent(content: PeerContent): Cbor {
     case 'proposal': {
       const { report, turn, lastSequence, lastDigest } = content;
       const { cryptlet, consumer, subject, sequence, deadlineSec, payload } = report;
-      return [cryptlet, consumer, subjectBytes(subject), sequence, deadlineSec, payload, turn, lastSequence, lastDigest];
+      return [
+        cryptlet,
+        consumer,
+        subjectBytes(subject),
+        sequence,
+        deadlineSec,
+        payload,
+        turn,
+        lastSequence,
+        lastDigest,
+      ];
     }
     case 'attestation': {
       const { cryptlet, subject, sequence, deadlineSec, digest, signature } = content;

@@ -1,9 +1,10 @@
 /**
- * Two statements that one key must not both have signed -> a fact about that key. Pure but for the keys it asks for: an
- * accusation proves itself, so it does not matter who brings it, and nobody can be accused by a lie.
+ * Two statements that one key must not both have signed -> a fact about that key, kept and told to all. An accusation
+ * proves itself: it does not matter who brings it, and nobody can be accused by a lie.
  */
 import {
   accept,
+  assert,
   bytesEqual,
   bytesToHex,
   decodeBatch,
@@ -15,13 +16,19 @@ import {
   verifyPeerMessage,
   type Accusation,
   type Attestation,
+  type Cosignature,
   type Crypto,
+  encodeEnvelope,
+  utf8ToBytes,
   type PeerContent,
   type Proposal,
   type Verdict,
 } from '@coldproof/wire';
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log-line.ts';
 import type { StoredAccusation } from '../store-quorum.ts';
-import type { Peers } from './peers.ts';
+import type { Store } from '../store.ts';
+import type { Peer, Peers } from './peers.ts';
 
 export type AccuseReason =
   /** One of the two is not what it should be, or not by that key. */
@@ -37,6 +44,93 @@ export type AccuseKeys = {
   readonly deviceKey: (device: string) => Uint8Array | undefined;
   readonly crypto: Crypto;
 };
+
+/** What was heard last about one thing, of all nodes together. */
+const rememberedMax = 4_096;
+
+export class Accuse {
+  readonly #store: Store;
+  readonly #keys: AccuseKeys;
+  readonly #pace: Clock;
+  readonly #log: Log;
+  /** By node and place: what it said, and the message that it said it in. */
+  readonly #heard = new Map<string, { readonly content: PeerContent; readonly bytes: Uint8Array }>();
+  #toldDevices = 0;
+
+  constructor({ store, keys, pace, log }: { store: Store; keys: AccuseKeys; pace: Clock; log: Log }) {
+    this.#store = store;
+    this.#keys = keys;
+    this.#pace = pace;
+    this.#log = log;
+  }
+
+  /** Kept when it is proved. What is new to this node it passes on once, for those who did not hear the first. */
+  receive(accusation: Accusation): Verdict<readonly PeerContent[], AccuseReason> {
+    const judged = judgeAccusation(accusation, this.#keys);
+    if (!judged.ok) return judged;
+    const { first, second } = accusation;
+    const stored = { ...judged.value, first, second, seenMs: this.#pace.nowMs() };
+    const isNew = this.#store.transaction(() => this.#store.quorum.insertAccusation(stored));
+    if (isNew) this.#log('error', 'equivocation-proved', judged.value);
+    return accept(isNew ? [accusation] : []);
+  }
+
+  /** A key of this node, its log's and its voice, that has said two things. */
+  isAccused({ id }: Peer): boolean {
+    return this.#store.quorum.isAccused('node', id) || this.#store.quorum.isAccused('log', id);
+  }
+
+  /** Devices that the log caught with two batches for one sequence. */
+  tick(): readonly Accusation[] {
+    const proofs = this.#store.log.equivocationProofs();
+    const fresh = proofs.slice(this.#toldDevices);
+    this.#toldDevices = proofs.length;
+    return fresh.map(({ first, second }) => {
+      return { kind: 'accusation', accused: 'device', first: withoutSeries(first), second: withoutSeries(second) };
+    });
+  }
+
+  /** Holds a message against what the node said about the same thing before. */
+  compare(from: Peer, content: PeerContent, bytes: Uint8Array): Accusation | undefined {
+    const place = placeOf(content);
+    if (place === undefined) return undefined;
+    const key = `${from.id} ${place}`;
+    const before = this.#heard.get(key);
+    if (before !== undefined && contradicts(before.content, content)) {
+      return { kind: 'accusation', accused: 'node', first: before.bytes, second: bytes };
+    }
+    if (this.#heard.size >= rememberedMax) this.#heard.clear();
+    this.#heard.set(key, { content, bytes });
+    return undefined;
+  }
+
+  /** A log whose head is not the one of that size that this node has signed. */
+  ofForkedLog(from: Peer, note: string): readonly Accusation[] {
+    const signed = this.#store.quorum.cosigned(from.id);
+    return signed === undefined ? [] : [forked(signed.note, note)];
+  }
+
+  /** What another witness has signed of a third log, against what this node has signed of it. */
+  compareCosigned({ log, size, signed }: Cosignature): Accusation | undefined {
+    const peer = this.#keys.peers.byId(bytesToHex(log));
+    const own = peer === undefined ? undefined : this.#store.quorum.cosigned(peer.id);
+    if (peer === undefined || signed === undefined || own?.size !== size) return undefined;
+    const head = verifyCheckpoint(signed.note, peer.origin, peer.logPublicKey);
+    if (!head.ok || head.value.size !== size || bytesEqual(head.value.root, own.root)) return undefined;
+    return forked(own.note, signed.note);
+  }
+}
+
+function forked(first: string, second: string): Accusation {
+  return { kind: 'accusation', accused: 'log', first: utf8ToBytes(first), second: utf8ToBytes(second) };
+}
+
+/** The signed part is the proof; what was measured is nobody's business in it. */
+function withoutSeries(envelope: Uint8Array): Uint8Array {
+  const decoded = decodeEnvelope(envelope);
+  assert(decoded.ok, 'a stored envelope decodes');
+  return encodeEnvelope({ ...decoded.value, series: [] });
+}
 
 type Judged = Verdict<Pick<StoredAccusation, 'accused' | 'subject' | 'place'>, AccuseReason>;
 

@@ -1,7 +1,8 @@
 /**
  * This node's own log -> a head that a quorum has cosigned, and the transaction that anchors it. At each interval the
- * present head is put before the witnesses, to each with the proof from where it saw the log last, until f + 1 have
- * signed; the chain verifies the consistency with the head anchored before by itself.
+ * present head is put before the witnesses, to each with the proof from where it saw the log last, until 2f + 1 have
+ * signed; the chain takes f + 1 of the signatures, and verifies the consistency with the head anchored before by itself.
+ * From time to time the same head is shown again: it is how nodes know of one another that they are there.
  */
 import {
   accept,
@@ -48,6 +49,9 @@ export type AnchorDeps = {
   readonly turnMs: number;
 };
 
+/** How many turns pass between two signs of life. */
+export const pulseTurns = 4;
+
 type Candidate = {
   readonly note: string;
   readonly size: number;
@@ -85,16 +89,17 @@ export class Anchor {
     this.#candidate = undefined;
   }
 
-  /** `anchoredSize` is what the chain has of this log. */
-  tick(anchoredSize: number, domain: QuorumDomain, nowMs: number): readonly PeerContent[] {
-    const { log, anchorMs, turnMs } = this.#deps;
-    const isDue = this.#candidate === undefined || nowMs - this.#candidate.sinceMs >= anchorMs;
-    if (isDue && log.size > anchoredSize) this.#candidate = this.#begin(domain, nowMs);
-    const candidate = this.#candidate;
-    if (candidate === undefined || candidate.size <= anchoredSize || this.#isComplete(candidate)) return [];
-    if (nowMs - candidate.askedMs < turnMs) return [];
+  tick(domain: QuorumDomain, nowMs: number): readonly PeerContent[] {
+    const { log, peers, anchorMs, turnMs } = this.#deps;
+    const last = this.#candidate;
+    const isDue = last === undefined || (log.size > last.size && nowMs - last.sinceMs >= anchorMs);
+    const candidate = isDue ? this.#begin(domain, nowMs) : last;
+    this.#candidate = candidate;
+    const isComplete = this.#isComplete(candidate);
+    if (nowMs - candidate.askedMs < (isComplete ? pulseTurns * turnMs : turnMs)) return [];
     candidate.askedMs = nowMs;
-    return this.#ask(candidate, this.#deps.peers.others);
+    if (!isComplete) return this.#ask(candidate, peers.others);
+    return [{ kind: 'checkpoint', note: candidate.note, oldSize: candidate.size, proof: [] }];
   }
 
   /** A witness's answer about this node's own log. */
@@ -103,14 +108,15 @@ export class Anchor {
     { log, size, signed }: Cosignature,
     domain: QuorumDomain,
   ): Verdict<readonly PeerContent[], AnchorReason> {
-    const { peers, f } = this.#deps;
+    const { peers } = this.#deps;
     const candidate = this.#candidate;
     if (!bytesEqual(log, peers.self.node) || candidate === undefined) {
       return reject('cosignature-not-asked', `log: got ${bytesToHex(log)}`);
     }
     if (signed !== undefined) {
       const head = verifyCheckpoint(signed.note, peers.self.origin, peers.self.logPublicKey);
-      if (!head.ok || head.value.size !== size) return reject('cosignature-malformed', 'note: not of this log and size');
+      if (!head.ok || head.value.size !== size)
+        return reject('cosignature-malformed', 'note: not of this log and size');
       const cosigned = verifyCosignature(signed.note, signed.line, { name: from.name, publicKey: from.logPublicKey });
       if (!cosigned.ok) return cosigned;
     }
@@ -125,11 +131,11 @@ export class Anchor {
     }
     candidate.signatures.set(bytesToHex(signer), signed.signature);
     candidate.lines.set(from.id, signed.line);
-    if (candidate.signatures.size > f) this.#cosignedNote = candidate.note + [...candidate.lines.values()].join('');
+    if (this.#isComplete(candidate)) this.#cosignedNote = candidate.note + [...candidate.lines.values()].join('');
     return accept([]);
   }
 
-  /** What this node is to anchor now. Asked again, it gives the same again: the outbox knows what it has. */
+  /** What this node is to anchor now, when the chain has `anchoredSize` leaves of its log. Asked again, it gives the same again: the outbox knows what it has. */
   complete(anchoredSize: number): Anchorable | undefined {
     const candidate = this.#candidate;
     if (candidate === undefined || candidate.size <= anchoredSize || !this.#isComplete(candidate)) return undefined;
@@ -149,7 +155,7 @@ export class Anchor {
   }
 
   #isComplete({ signatures }: Candidate): boolean {
-    return signatures.size > this.#deps.f;
+    return signatures.size > 2 * this.#deps.f;
   }
 
   /** One message for each head that witnesses saw last: mostly, that is one. */

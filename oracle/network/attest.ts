@@ -31,7 +31,9 @@ export type AttestReason =
   | 'order-not-open'
   /** The report is for another contract. */
   | 'consumer-differs'
-  /** The contract has used this sequence, or not the one before it. */
+  /** The contract has used this sequence. */
+  | 'sequence-used'
+  /** The contract has not used the one before it, as far as this node has read the chain; asked again when it has. */
   | 'sequence-not-next'
   /** This node's log does not reach so far yet; asked again when it does. */
   | 'batches-missing'
@@ -79,7 +81,8 @@ export class Attest {
     const answer = this.#judge(from, proposal, domain, nowSec);
     const key = `${from.id}/${keyOf(slotOf(proposal))}`;
     this.#waiting.delete(key);
-    if (!answer.ok && answer.reason === 'batches-missing') this.#wait(key, from, proposal);
+    if (!answer.ok && (answer.reason === 'batches-missing' || answer.reason === 'sequence-not-next'))
+      this.#wait(key, from, proposal);
     return answer;
   }
 
@@ -107,7 +110,8 @@ export class Attest {
     const { report, turn } = proposal;
     const slot = slotOf(proposal);
     const leader = peers.leader(slot, turn);
-    if (leader !== from) return reject('proposer-not-in-turn', `turn ${turn} of ${keyOf(slot)}: it is ${leader.name}'s`);
+    if (leader !== from)
+      return reject('proposer-not-in-turn', `turn ${turn} of ${keyOf(slot)}: it is ${leader.name}'s`);
     const due = this.#agreed(proposal);
     if (!due.ok) return due;
     if (!isDeadline(report.deadlineSec, due.value.baseSec, validSec, nowSec)) {
@@ -124,7 +128,9 @@ export class Attest {
     }
     const { deadlineSec, payload } = report;
     if (signed === undefined || !bytesEqual(signed.digest, digest)) {
-      store.transaction(() => store.quorum.saveAttested({ ...slot, deadlineSec, config: domain.config, digest, payload }));
+      store.transaction(() =>
+        store.quorum.saveAttested({ ...slot, deadlineSec, config: domain.config, digest, payload }),
+      );
     }
     const { cryptlet, subject, sequence } = report;
     const signature = this.#deps.key.sign(digest);
@@ -158,8 +164,9 @@ export class Attest {
       const [want, got] = [bytesToHex(due.payload), bytesToHex(report.payload)];
       return reject('result-differs', `expected ${want.slice(0, 128)}, got ${got.slice(0, 128)}`);
     }
-    if (slots.get(slot) === undefined) return reject('sequence-not-next', `${keyOf(slot)} is not open`);
-    return accept(due);
+    if (slots.get(slot) !== undefined) return accept(due);
+    const used = slots.used(slot) ?? 0;
+    return reject(used >= slot.sequence ? 'sequence-used' : 'sequence-not-next', `${keyOf(slot)}: used ${used}`);
   }
 }
 

@@ -1,5 +1,7 @@
 /**
  * Attestations -> f + 1 signatures over one digest, ascending by signer, and a transaction when it is this node's turn.
+ * The contract takes f + 1, one honest signer among them; nodes transmit only what 2f + 1 have signed, so that most
+ * honest ones have, and a network with more than f nodes away stops instead of speaking for the others.
  * Any node can transmit; they take turns from the moment on at which each of them has the quorum, and the next one takes
  * over when the contract has not used the sequence. A second transaction costs its sender gas and changes nothing.
  */
@@ -78,7 +80,7 @@ export class Collect {
     signatures.set(bytesToHex(signer), signature);
     ballot.set(deadlineSec, signatures);
     this.#ballots.set(key, ballot);
-    if (signatures.size > f) slot.completeMs ??= nowMs;
+    if (signatures.size > 2 * f) slot.completeMs ??= nowMs;
     return accept(true);
   }
 
@@ -113,7 +115,7 @@ export class Collect {
     const { consumer, f } = this.#deps;
     const ballot = this.#ballots.get(keyOf(due)) ?? new Map<number, Map<string, Uint8Array>>();
     for (const [deadlineSec, bySigner] of ballot) {
-      if (bySigner.size <= f || deadlineSec <= nowSec) continue;
+      if (bySigner.size <= 2 * f || deadlineSec <= nowSec) continue;
       const ascending = [...bySigner].sort(([a], [b]) => (a < b ? -1 : 1));
       const signatures = ascending.slice(0, f + 1).map(([, signature]) => signature);
       return { slot: due, report: reportOf(due, consumer, deadlineSec), signatures };

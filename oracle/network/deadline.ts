@@ -7,12 +7,7 @@
 export const deadlineSecLeast = 60;
 
 /** The one in force while it stands, else the next with some time left. */
-export function deadlineFor(
-  baseSec: number,
-  validSec: number,
-  nowSec: number,
-  signedSec: number | undefined,
-): number {
+export function deadlineFor(baseSec: number, validSec: number, nowSec: number, signedSec: number | undefined): number {
   if (signedSec !== undefined && signedSec >= nowSec + deadlineSecLeast) return signedSec;
   const periods = Math.floor((nowSec + 2 * deadlineSecLeast - baseSec) / validSec) + 1;
   return baseSec + Math.max(1, periods) * validSec;

@@ -115,17 +115,20 @@ export class Monitor {
     if (!(await this.#isGrown(reached, { origin: this.peer.origin, size, root }))) {
       return this.#differ(`leaves ${leafCount} to ${range.size} are not under the head of ${size}`);
     }
-    if (!(await this.#bringIn(leaves, leafCount))) return false;
+    const skipped = await this.#bringIn(leaves, leafCount);
+    if (skipped === undefined) return false;
+    this.skipped += skipped;
     const next = { size, root, note, leafCount: range.size, edge: range.edge() };
     store.transaction(() => store.quorum.saveFollowed(this.peer.id, next));
     this.#offers.clear();
     return range.size < size;
   }
 
-  /** True when all of them are here, or will never be: they were offered often enough. */
-  async #bringIn(leaves: readonly PeerLeaf[], first: number): Promise<boolean> {
+  /** How many will never be here, having been offered often enough; undefined while others are on their way. */
+  async #bringIn(leaves: readonly PeerLeaf[], first: number): Promise<number | undefined> {
     const { store, api, offer } = this.#deps;
     let isComplete = true;
+    let skipped = 0;
     for (const [i, leaf] of leaves.entries()) {
       const stored = store.log.stored(leaf.device, leaf.sequence);
       if (stored !== undefined && bytesEqual(stored.digest, leaf.digest)) continue;
@@ -134,16 +137,16 @@ export class Monitor {
       // The other batch for this sequence was offered: the log has noted the equivocation, and takes no second one.
       const isEnough = offers >= (stored === undefined ? offersMax : 1);
       if (isEnough) {
-        this.skipped += 1;
+        skipped += 1;
         continue;
       }
       const bytes = await api.envelope(this.peer, index);
-      if (!isEnvelopeOf(bytes, leaf)) return this.#differ(`envelope ${index} is not that of its leaf`);
-      if (!offer({ device: leaf.device, bytes })) return false;
+      if (!isEnvelopeOf(bytes, leaf)) return this.#become('leaves-differ', `envelope ${index} is not that of its leaf`);
+      if (!offer({ device: leaf.device, bytes })) return undefined;
       this.#offers.set(index, offers + 1);
       isComplete = false;
     }
-    return isComplete;
+    return isComplete ? skipped : undefined;
   }
 
   #accuseLog(first: string, second: string): void {
@@ -160,7 +163,11 @@ export class Monitor {
     if (state !== this.state) {
       const { name } = this.peer;
       const isGood = state === 'followed' || state === 'not-asked';
-      this.#deps.log(isGood ? 'info' : 'warn', 'peer-log', { peer: name, state, ...(detail === undefined ? {} : { detail }) });
+      this.#deps.log(isGood ? 'info' : 'warn', 'peer-log', {
+        peer: name,
+        state,
+        ...(detail === undefined ? {} : { detail }),
+      });
     }
     this.state = state;
     return undefined;

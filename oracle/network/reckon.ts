@@ -16,7 +16,11 @@ export type Reckoner = {
   /** Bare hex digests of the programs that this node has. */
   readonly cryptlets: ReadonlySet<string>;
   /** The payload of a report, undefined for nothing to report; a refusal when the program failed. */
-  run(cryptlet: string, order: Order, batches: readonly OpenEnvelope[]): Promise<Verdict<Uint8Array | undefined, string>>;
+  run(
+    cryptlet: string,
+    order: Order,
+    batches: readonly OpenEnvelope[],
+  ): Promise<Verdict<Uint8Array | undefined, string>>;
 };
 
 export type ReckonDeps = {

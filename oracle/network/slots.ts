@@ -19,6 +19,8 @@ export function keyOf({ orderId, cryptlet, sequence }: Slot): string {
 
 export class Slots {
   readonly #open = new Map<string, OpenSlot>();
+  /** The last sequence that the contract has used, by order and cryptlet, as far as the chain was asked. */
+  readonly #used = new Map<string, number>();
 
   get all(): OpenSlot[] {
     return [...this.#open.values()];
@@ -26,6 +28,14 @@ export class Slots {
 
   get(slot: Slot): OpenSlot | undefined {
     return this.#open.get(keyOf(slot));
+  }
+
+  used({ orderId, cryptlet }: Pick<Slot, 'orderId' | 'cryptlet'>): number | undefined {
+    return this.#used.get(`${orderId}/${cryptlet}`);
+  }
+
+  setUsed({ orderId, cryptlet }: Pick<Slot, 'orderId' | 'cryptlet'>, sequence: number): void {
+    this.#used.set(`${orderId}/${cryptlet}`, sequence);
   }
 
   /** Exactly these are open now; those that were open before keep their turns. */
