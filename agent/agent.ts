@@ -18,10 +18,10 @@
  *         4  journal.append ------------------------------------------------------ fsync
  *               |
  *            (bell)
- *               |            per device
- *         5  forward                   window of envelopes -> MQTT -> oracle; resend until the receipt
+ *               |            per device and uplink
+ *         5  forward                   a window for each log -> MQTT -> oracles; resend until the receipt
  *               ^
- *               '--receipt: journal.settle --------------------------------------- fsync
+ *               '--receipts of one turn: journal.receipts.settle ----------------- fsync
  *
  * At every point the journal holds all that matters, so recovery is the normal path: `startAgent` loads what the
  * journal has and the same functions go on. Memory is only a copy, taken after the commit.
@@ -31,7 +31,7 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { assert, channelName, shortHex } from '@coldproof/wire';
+import { assert, bytesToHex, channelName, shortHex } from '@coldproof/wire';
 import { monotonicClock, type Clock } from './clock.ts';
 import type { AgentConfig } from './config.ts';
 import { Device } from './device.ts';
@@ -39,6 +39,7 @@ import { runForward } from './forward.ts';
 import type { Journal, JournalEntry } from './journal.ts';
 import type { KeyStore } from './key-store.ts';
 import type { Link } from './link.ts';
+import { LogKeys } from './log-key.ts';
 import { LocalFeed } from './local-feed.ts';
 import type { Log } from './log-line.ts';
 import { asError, OperatingError } from './operating-error.ts';
@@ -52,6 +53,8 @@ import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
 import { signBatch } from './sign.ts';
 import { markNames, openStatusServer, type AgentStatus } from './status.ts';
+import { UplinkState } from './uplink-state.ts';
+import { agentVersion } from './version.ts';
 
 export type AgentDeps = {
   readonly clock: Clock;
@@ -60,7 +63,8 @@ export type AgentDeps = {
   readonly log: Log;
   /** The agent closes it at the end, also when it cannot start. */
   readonly journal: Journal;
-  readonly link: Link;
+  /** By name of the uplink. */
+  readonly links: ReadonlyMap<string, Link>;
   /** By name of the configured device. */
   readonly keyStores: ReadonlyMap<string, KeyStore>;
   /** By username of the local broker. */
@@ -131,13 +135,19 @@ class Agent implements RunningAgent {
     });
     // Who is interested awaits `finished`; a failure while starting is told by startAgent itself.
     this.finished.catch(() => undefined);
+    const { receiptsMin, lagBatchesMax } = config;
+    const ways = config.uplinks.map((uplink) => ({ uplink, logKeys: new LogKeys(uplink.logPublicKeys) }));
     this.#devices = new Map(
       config.devices.map((device) => {
         const keyStore = deps.keyStores.get(device.name);
         assert(keyStore !== undefined, `device ${device.name} has a key store`);
-        return [device.name, new Device(device, keyStore, deps.journal)];
+        const now = [deps.clock.nowMs(), monotonicClock.nowMs()] as const;
+        const uplinks = ways.map(({ uplink, logKeys }) => new UplinkState(uplink, logKeys, ...now));
+        const terms = { receiptsMin, lagBatchesMax };
+        return [device.name, new Device(device, keyStore, deps.journal, { uplinks, terms })];
       }),
     );
+    for (const device of this.#devices.values()) this.#tellLogs(device);
   }
 
   async open(): Promise<void> {
@@ -151,7 +161,7 @@ class Agent implements RunningAgent {
     this.httpPort = server.port;
     for (const device of this.#devices.values()) {
       this.#run(this.#runSealing(device));
-      this.#run(this.#runForwarding(device));
+      for (const uplink of device.uplinks) this.#run(this.#runForwarding(device, uplink));
     }
     const sensorDeps: SensorDeps = {
       clock: this.#deps.clock,
@@ -300,45 +310,62 @@ class Agent implements RunningAgent {
       device.queued += 1;
       const count = readings.length;
       log('info', 'sealed', { device: device.config.name, sequence, digest: shortHex(sealed.digest), readings: count });
-      device.forwardBell.ring();
+      device.ringUplinks();
       this.#feed?.changed();
     }
   }
 
   /** Stage 5. */
-  #runForwarding(device: Device): Promise<void> {
-    const { journal, link, random, log } = this.#deps;
-    const { logPublicKey, windowBatches, resendSec, reconnectSecMax } = this.#config.uplink;
+  #runForwarding(device: Device, uplink: UplinkState): Promise<void> {
+    const { journal, links, random, log, clock } = this.#deps;
+    const { name, order, windowBatches, resendSec, reconnectSecMax } = uplink.config;
+    const link = links.get(name);
+    assert(link !== undefined, `uplink ${name} has a link`);
     return runForward(
       {
-        journal,
+        journal: journal.receipts,
         link,
         random,
         log,
         timer: monotonicClock,
         refuse: (reason, detail) => this.#refuse(reason, detail),
-        bell: device.forwardBell,
+        bell: uplink.bell,
+        standing: () => ({ nextSequence: device.sealed, queued: device.queued }),
         onConnected: (isConnected, why) => {
-          device.link = { connected: isConnected, why };
+          uplink.change(isConnected, why, clock.nowMs(), monotonicClock.nowMs());
           this.#feed?.changed();
         },
-        onReceipt: (receipt) => {
-          device.receipts += 1;
-          device.queued -= 1;
-          this.#feed?.tellReceipt(device.config.name, receipt);
+        onWindows: (windows) => uplink.watch(windows),
+        onReceipts: (receipts, released) => {
+          device.receipts += released;
+          device.queued -= released;
+          for (const receipt of receipts) this.#feed?.tellReceipt(device.config.name, receipt);
           this.#feed?.changed();
         },
       },
       {
         name: device.config.name,
         device: device.id,
-        logPublicKey,
+        uplink: name,
+        logKeys: uplink.logKeys,
+        order,
         windowBatches,
         resendMs: resendSec * 1_000,
         reconnectMsMax: reconnectSecMax * 1_000,
+        version: agentVersion,
       },
       this.#stopping.signal,
     );
+  }
+
+  /** A log that is new to a device that has batches: what it gets from here, and what it does not. */
+  #tellLogs({ config, sealed, logChanges }: Device): void {
+    if (sealed === 0) return;
+    for (const { change, log, next, receipts, missed } of logChanges) {
+      const of = { device: config.name, log: bytesToHex(log), receipts };
+      if (change === 'log-removed') this.#deps.log('info', change, { ...of, leftAtSequence: next });
+      else this.#deps.log(missed > 0 ? 'warn' : 'info', change, { ...of, fromSequence: next, cannotGet: missed });
+    }
   }
 
   get isReady(): boolean {

@@ -1,12 +1,15 @@
 /** A device of the running agent: state and status. */
 import { assert, bytesToHex, channelName } from '@coldproof/wire';
 import { Bell } from './bell.ts';
+import { monotonicClock } from './clock.ts';
 import type { SensorConfig } from './config-sensor.ts';
 import type { DeviceConfig } from './config.ts';
 import type { Journal } from './journal.ts';
+import type { LogChange, ReceiptTerms } from './journal-receipts.ts';
 import type { KeyStore } from './key-store.ts';
 import { gapBefore, type Reading, type SamplerState } from './sample.ts';
 import { markNames, type DeviceStatus } from './status.ts';
+import type { UplinkState } from './uplink-state.ts';
 
 /** A device in memory: its place in the configuration and a copy of what the journal has of it. */
 export class Device {
@@ -17,17 +20,32 @@ export class Device {
   readonly states: Map<number, SamplerState>;
   readonly unsealed = new Map<number, Reading[]>();
   readonly sealBell = new Bell();
-  readonly forwardBell = new Bell();
-  link: DeviceStatus['link'] = { connected: false, why: 'not tried yet' };
+  readonly uplinks: readonly UplinkState[];
+  /** What the configuration has changed since the last start. */
+  readonly logChanges: readonly LogChange[];
+  readonly #journal: Journal;
   queued: number;
   sealed: number;
   receipts: number;
 
-  constructor(config: DeviceConfig, keyStore: KeyStore, journal: Journal) {
+  constructor(
+    config: DeviceConfig,
+    keyStore: KeyStore,
+    journal: Journal,
+    { uplinks, terms }: { readonly uplinks: readonly UplinkState[]; readonly terms: Omit<ReceiptTerms, 'logs'> },
+  ) {
     this.config = config;
     this.keyStore = keyStore;
     this.id = keyStore.device();
     this.sensors = new Map(config.sensors.map((sensor) => [sensor.channel, sensor]));
+    this.#journal = journal;
+    this.uplinks = uplinks;
+    // Throws for a device that the journal does not know, before anything is changed.
+    journal.head(this.id);
+    this.logChanges = journal.receipts.require(this.id, {
+      logs: uplinks.flatMap(({ logKeys }) => logKeys.logs),
+      ...terms,
+    });
     const head = journal.head(this.id);
     this.sealed = head.sequence;
     this.receipts = head.receipts;
@@ -50,6 +68,10 @@ export class Device {
     }
   }
 
+  ringUplinks(): void {
+    for (const { bell } of this.uplinks) bell.ring();
+  }
+
   newestSec(): number | undefined {
     const times = [...this.states.values()].map(({ newestSec }) => newestSec);
     return times.length === 0 ? undefined : Math.max(...times);
@@ -57,10 +79,13 @@ export class Device {
 
   status(nowSec: number): DeviceStatus {
     const newestSec = this.newestSec();
+    const cursors = this.#journal.receipts.cursors(this.id);
+    const down = this.uplinks.find(({ link }) => !link.connected);
     return {
       name: this.config.name,
       device: bytesToHex(this.id),
-      link: this.link,
+      link: { connected: down === undefined, why: down?.link.why },
+      links: this.uplinks.map((uplink) => uplink.status(cursors, this.sealed, monotonicClock.nowMs())),
       unsealed: [...this.unsealed.values()].reduce((sum, readings) => sum + readings.length, 0),
       queued: this.queued,
       sealed: this.sealed,

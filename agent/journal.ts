@@ -6,11 +6,18 @@
  *
  * The exclusive lock on the file is the operating system's and goes with the process, also at a kill -9.
  */
-import { createHash } from 'node:crypto';
 import { accessSync, constants, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database, Statement } from 'better-sqlite3';
-import { assert, bytesEqual, bytesToHex, noPrevious } from '@coldproof/wire';
+import { assert, bytesToHex, noPrevious } from '@coldproof/wire';
+import {
+  checkEnvelopes,
+  checksumOf,
+  JournalReceipts,
+  receiptsSchema,
+  upgradeReceipts,
+  type PendingEnvelope,
+} from './journal-receipts.ts';
 import { SqliteDatabase } from './journal-sqlite.ts';
 import { fsyncFolder } from './key-store.ts';
 import { describeError, OperatingError } from './operating-error.ts';
@@ -21,7 +28,7 @@ export type Head = {
   /** Sequence of the next batch: also how many there have been. */
   readonly sequence: number;
   readonly previous: Uint8Array;
-  /** Batches whose receipt has come. */
+  /** Batches that enough logs have given their receipt for. */
   readonly receipts: number;
 };
 
@@ -34,12 +41,6 @@ export type SealedBatch = {
   readonly readings: readonly Reading[];
 };
 
-export type PendingEnvelope = {
-  readonly sequence: number;
-  readonly digest: Uint8Array;
-  readonly bytes: Uint8Array;
-};
-
 export type JournalEntry = {
   readonly device: Uint8Array;
   readonly reading: Reading;
@@ -47,14 +48,8 @@ export type JournalEntry = {
   readonly state: SamplerState;
 };
 
-/** What became of a verified receipt. */
-export type Settlement = 'settled' | 'not-awaited' | 'another-batch';
-
-/** Receipts are kept as proof of the log's promise, the newest so many of a device: about 1 MB. */
-export const receiptsKeptMax = 4_096;
-
 const applicationId = 0x43504a31;
-const schemaVersion = 1;
+const schemaVersion = 2;
 
 const schema = `
   CREATE TABLE heads (
@@ -72,11 +67,10 @@ const schema = `
   ) WITHOUT ROWID, STRICT;
   CREATE TABLE envelopes (
     device BLOB NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL, bytes BLOB NOT NULL, checksum BLOB NOT NULL,
+    isReleased INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (device, sequence)
   ) STRICT;
-  CREATE TABLE receipts (
-    device BLOB NOT NULL, sequence INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (device, sequence)
-  ) STRICT;
+  ${receiptsSchema}
 `;
 
 type ReadingRow = { channel: number; timeSec: number; value: number; marks: number; isClockTrusted: number };
@@ -88,9 +82,10 @@ type ChannelRow = {
   lastValidValue: number | null;
   equalCount: number | null;
 };
-type EnvelopeRow = { sequence: number; digest: Uint8Array; bytes: Uint8Array; checksum: Uint8Array };
 
 export class Journal {
+  /** What waits for which log, and what each log has promised. */
+  readonly receipts: JournalReceipts;
   readonly #database: Database;
   readonly #statements: Statements;
   #failure: OperatingError | undefined;
@@ -116,6 +111,7 @@ export class Journal {
   private constructor(database: Database) {
     this.#database = database;
     this.#statements = prepareStatements(database);
+    this.receipts = new JournalReceipts(database, (what, work) => this.#write(what, work));
   }
 
   close(): void {
@@ -187,17 +183,17 @@ export class Journal {
     });
   }
 
-  /** Envelopes without a receipt, oldest first, from `sequence` on, at most `limit`. */
+  /** Envelopes that are kept, released or not, oldest first, from `sequence` on, at most `limit`. */
   pending(device: Uint8Array, sequence: number, limit: number): PendingEnvelope[] {
-    const rows = this.#statements.pending.all(device, sequence, limit) as EnvelopeRow[];
-    for (const { sequence, bytes, checksum } of rows) {
-      if (bytesEqual(checksumOf(bytes), checksum)) continue;
-      const message = `envelope ${sequence} of ${bytesToHex(device)}: not the bytes that were written`;
-      throw new OperatingError('journal-damaged', message, { retry: 'never' });
-    }
-    return rows;
+    return checkEnvelopes(device, this.#statements.pending.all(device, sequence, limit));
   }
 
+  /** Those of them that too few logs have given a receipt for. */
+  unreleased(device: Uint8Array, sequence: number, limit: number): PendingEnvelope[] {
+    return checkEnvelopes(device, this.#statements.unreleased.all(device, sequence, limit));
+  }
+
+  /** Of the unreleased. */
   pendingCount(device: Uint8Array): number {
     return this.pendingExtent(device).count;
   }
@@ -205,26 +201,6 @@ export class Journal {
   pendingExtent(device: Uint8Array): { count: number; bytes: number; newestSequence: number | undefined } {
     const row = this.#statements.pendingExtent.get(device) as { count: number; bytes: number; newest: number | null };
     return { count: row.count, bytes: row.bytes, newestSequence: row.newest ?? undefined };
-  }
-
-  /** The kept receipts, oldest first, from `sequence` on, at most `limit`. */
-  receipts(device: Uint8Array, sequence: number, limit: number): { sequence: number; bytes: Uint8Array }[] {
-    return this.#statements.receipts.all(device, sequence, limit) as { sequence: number; bytes: Uint8Array }[];
-  }
-
-  /** Ends the duty to keep an envelope. `receipt` must be verified and name this device, sequence and digest. */
-  settle(device: Uint8Array, sequence: number, digest: Uint8Array, receipt: Uint8Array): Settlement {
-    const { envelopeDigest, deleteEnvelope, countReceipt, insertReceipt, pruneReceipts } = this.#statements;
-    const row = envelopeDigest.get(device, sequence) as { digest: Uint8Array } | undefined;
-    if (row === undefined) return 'not-awaited';
-    if (!bytesEqual(row.digest, digest)) return 'another-batch';
-    this.#write('settle an envelope', () => {
-      deleteEnvelope.run(device, sequence);
-      countReceipt.run(device);
-      insertReceipt.run(device, sequence, receipt);
-      pruneReceipts.run(device, sequence - receiptsKeptMax);
-    });
-    return 'settled';
   }
 
   #write(what: string, work: () => void): void {
@@ -255,6 +231,9 @@ function prepareFile(database: Database, path: string): void {
         database.exec(schema);
         database.pragma(`user_version = ${schemaVersion}`);
         database.pragma(`application_id = ${applicationId}`);
+      } else if (version === 1 && application === applicationId) {
+        upgradeReceipts(database);
+        database.pragma(`user_version = ${schemaVersion}`);
       } else if (version !== schemaVersion || application !== applicationId) {
         const got = `${String(application)}/${String(version)}`;
         const message = `${path}: expected a journal of version ${applicationId}/${schemaVersion}, got ${got}`;
@@ -282,7 +261,6 @@ function prepareStatements(database: Database) {
     adopt: prepare('INSERT INTO heads VALUES (?, 0, ?, 0)'),
     head: prepare('SELECT sequence, previous, receipts FROM heads WHERE device = ?'),
     moveHead: prepare('UPDATE heads SET sequence = ?, previous = ? WHERE device = ? AND sequence = ?'),
-    countReceipt: prepare('UPDATE heads SET receipts = receipts + 1 WHERE device = ?'),
     channels: prepare('SELECT * FROM channels WHERE device = ?'),
     putChannel: prepare(`
       INSERT INTO channels VALUES
@@ -294,19 +272,17 @@ function prepareStatements(database: Database) {
       WHERE device = ? ORDER BY channel, timeSec`),
     insertReading: prepare('INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?)'),
     deleteReading: prepare('DELETE FROM readings WHERE device = ? AND channel = ? AND timeSec = ?'),
-    insertEnvelope: prepare('INSERT INTO envelopes VALUES (?, ?, ?, ?, ?)'),
+    insertEnvelope: prepare(`
+      INSERT INTO envelopes (device, sequence, digest, bytes, checksum) VALUES (?, ?, ?, ?, ?)`),
     pending: prepare(`
       SELECT sequence, digest, bytes, checksum FROM envelopes
       WHERE device = ? AND sequence >= ? ORDER BY sequence LIMIT ?`),
+    unreleased: prepare(`
+      SELECT sequence, digest, bytes, checksum FROM envelopes
+      WHERE device = ? AND sequence >= ? AND isReleased = 0 ORDER BY sequence LIMIT ?`),
     pendingExtent: prepare(`
       SELECT count(*) AS count, coalesce(sum(length(bytes)), 0) AS bytes, max(sequence) AS newest
-      FROM envelopes WHERE device = ?`),
-    receipts: prepare(`
-      SELECT sequence, bytes FROM receipts WHERE device = ? AND sequence >= ? ORDER BY sequence LIMIT ?`),
-    envelopeDigest: prepare('SELECT digest FROM envelopes WHERE device = ? AND sequence = ?'),
-    deleteEnvelope: prepare('DELETE FROM envelopes WHERE device = ? AND sequence = ?'),
-    insertReceipt: prepare('INSERT INTO receipts VALUES (?, ?, ?)'),
-    pruneReceipts: prepare('DELETE FROM receipts WHERE device = ? AND sequence <= ?'),
+      FROM envelopes WHERE device = ? AND isReleased = 0`),
   };
 }
 
@@ -316,8 +292,4 @@ function samplerStateOf({ newestSec, marks, lastValidSec, lastValidValue, equalC
       ? undefined
       : { timeSec: lastValidSec, value: lastValidValue, equalCount };
   return { newestSec, marks, lastValid };
-}
-
-function checksumOf(bytes: Uint8Array): Uint8Array {
-  return createHash('sha256').update(bytes).digest();
 }

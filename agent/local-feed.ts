@@ -43,8 +43,9 @@ export class LocalFeed {
     }
   }
 
-  tellReceipt(device: string, { sequence, index, digest }: Pick<Receipt, 'sequence' | 'index' | 'digest'>): void {
-    this.#say(formatLocalTopic(device, 'receipts'), { sequence, index, digest: bytesToHex(digest) }, false);
+  tellReceipt(device: string, { log, sequence, index, digest }: Omit<Receipt, 'device'>): void {
+    const told = { sequence, index, digest: bytesToHex(digest), log: bytesToHex(log) };
+    this.#say(formatLocalTopic(device, 'receipts'), told, false);
   }
 
   /** Tells each state that has changed, until `signal` is aborted. */
@@ -67,9 +68,10 @@ export class LocalFeed {
   *#states(): Generator<readonly [topic: string, state: object]> {
     const { devices, refused } = this.#status();
     yield [refusedTopic, refused];
-    for (const { name, link, faults, unsealed, queued, sealed, receipts } of devices) {
+    for (const { name, link, links, faults, unsealed, queued, sealed, receipts } of devices) {
+      const logs = links.flatMap((each) => each.logs.map(({ log, next, lag }) => ({ log, next, lag })));
       yield [formatLocalTopic(name, 'alarms'), { link, sensors: faults }];
-      yield [formatLocalTopic(name, 'queue'), { unsealed, queued, sealed, receipts }];
+      yield [formatLocalTopic(name, 'queue'), { unsealed, queued, sealed, receipts, logs }];
     }
   }
 

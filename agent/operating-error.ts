@@ -18,6 +18,8 @@ export type OperatingCode =
   /** The key store gave a signature that its own public key refuses. */
   | 'key-unusable'
   | 'secret-missing'
+  /** A certificate or key of an uplink that cannot be read, or does not belong to the other. */
+  | 'tls-unusable'
   | 'config-invalid'
   | 'port-unavailable'
   | 'link-failed'

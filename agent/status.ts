@@ -5,18 +5,20 @@ import { marks } from '@coldproof/wire';
 import { formatMetrics, metricsContentType, processFigures } from './metrics.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import type { DeviceQueue } from './queue.ts';
+import type { LinkStatus } from './uplink-state.ts';
 
 export type DeviceStatus = {
   readonly name: string;
   /** SHA-256(x ‖ y), hex. */
   readonly device: string;
-  /** `why` there is no connection. */
+  /** Whether all uplinks have their connection; `why` the first that has none has none. */
   readonly link: { readonly connected: boolean; readonly why?: string | undefined };
+  readonly links: readonly LinkStatus[];
   /** Readings that no batch has yet. */
   readonly unsealed: number;
-  /** Batches that no receipt has come for. */
+  /** Batches that too few receipts have come for. */
   readonly queued: number;
-  /** Batches and receipts since the key was made. */
+  /** Batches since the key was made, and how many of them have enough receipts. */
   readonly sealed: number;
   readonly receipts: number;
   /** ISO 8601, undefined before the first. */

@@ -1,33 +1,33 @@
 /**
- * The embedded MQTT 3.1.1 broker, and the only file that imports aedes. Devices publish their batches and status here
+ * The embedded MQTT 3.1.1 broker, and the only file that imports aedes. Devices publish their batches and status here,
+ * over TLS when it has a certificate,
  * and read their receipts, each under its own credential; nobody sees or writes anything else. It keeps no sessions and
  * promises nothing: aedes acknowledges QoS 1 before it stores, so a receipt is the only promise.
  */
 import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { randomBytes, randomUUID, scryptSync, timingSafeEqual } from 'node:crypto';
 import { Aedes, type AedesOptions, type Client, type PublishPacket, type Subscription } from 'aedes';
 import { bytesToHex, envelopeBytesMax, parseTopic, topicFilter } from '@coldproof/wire';
+import type { BrokerCredential, BrokerTls, EmbeddedBroker } from './config-broker.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
-
-export type BrokerCredential = {
-  readonly username: string;
-  readonly password: string;
-  /** Devices in hex that this username may speak for. */
-  readonly devices: readonly string[];
-};
 
 export type Broker = {
   /** The port it listens on, also when 0 was asked for. */
   readonly port: number;
   /** For the oracle's own client; made anew at each start. */
-  readonly internal: { readonly username: string; readonly password: string };
+  readonly internal: { readonly url: string; readonly username: string; readonly password: string };
   readonly refused: ReadonlyMap<BrokerReason, number>;
   close(): Promise<void>;
 };
 
 export type BrokerReason =
   | 'credentials-wrong'
+  /** TLS did not come about: no client certificate, or one of another CA, expired, revoked; or no TLS at all. */
+  | 'tls-refused'
+  /** The client certificate is of another username. */
+  | 'certificate-of-another'
   /** Another username is connected under this client id; MQTT would let the newcomer push it out. */
   | 'client-id-taken'
   | 'packet-too-large'
@@ -43,54 +43,87 @@ const statusBytesMax = 1_024;
 /** aedes closes a client that does not read for this long, so that it does not hold up the others. */
 const drainMsMax = 10_000;
 const connectionsMax = 10_000;
+const handshakeMsMax = 10_000;
+const loopback = '127.0.0.1';
 
-export type BrokerSettings = {
-  readonly host: string;
-  /** 0 for any free one. */
-  readonly port: number;
-  readonly credentials: readonly BrokerCredential[];
-  readonly log: Log;
-};
+export type BrokerSettings = EmbeddedBroker & { readonly log: Log };
 
 type Refuse = (reason: BrokerReason, fields: Readonly<Record<string, unknown>>) => Error;
 
-export async function openBroker({ host, port, credentials, log }: BrokerSettings): Promise<Broker> {
-  const internal = { username: `oracle-${randomUUID()}`, password: randomBytes(24).toString('hex') };
+export async function openBroker({ host, port, credentials, tls, log }: BrokerSettings): Promise<Broker> {
+  const account = { username: `oracle-${randomUUID()}`, password: randomBytes(24).toString('hex') };
   const refused = new Map<BrokerReason, number>();
   const refuse: Refuse = (reason, fields) => {
     refused.set(reason, (refused.get(reason) ?? 0) + 1);
     log('warn', 'broker-refused', { reason, ...fields });
     return new Error(reason);
   };
-  const gate = new Gate(credentials, internal);
+  const gate = new Gate(credentials, account);
   const aedes = await Aedes.createBroker(optionsOf(gate, refuse));
   aedes.on('clientDisconnect', (client) => gate.release(client));
   aedes.on('clientError', (client, error) =>
     log('debug', 'broker-client', { client: client.id, error: error.message }),
   );
   aedes.on('connectionError', (_client, error) => log('debug', 'broker-connection', { error: error.message }));
-  const server = createServer((socket) => {
+  const handle = (socket: Socket) => {
     limitPackets(socket, () => refuse('packet-too-large', { from: socket.remoteAddress }));
     aedes.handle(socket);
-  });
+  };
+  const server = tls === undefined ? createServer(handle) : tlsServer(tls, handle, refuse);
   server.maxConnections = connectionsMax;
+  // The oracle's own way in needs no TLS: it ends in this process, and nobody else has its password.
+  const inside =
+    tls === undefined
+      ? undefined
+      : createServer((socket) => {
+          gate.admitInside(socket);
+          handle(socket);
+        });
   const closeBroker = () => new Promise<void>((resolve) => aedes.close(() => resolve()));
-  const actualPort = await listen(server, host, port).catch(async (error: unknown) => {
+  let actualPort: number;
+  let insideUrl: string;
+  try {
+    actualPort = await listen(server, host, port);
+    // A broker on every address is on this one too.
+    const near = host === '0.0.0.0' || host === '::' ? loopback : host;
+    const insidePort = inside === undefined ? actualPort : await listen(inside, loopback, 0);
+    insideUrl = `mqtt://${inside === undefined ? near : loopback}:${insidePort}`;
+  } catch (error) {
+    server.close();
     await closeBroker();
     throw error;
-  });
+  }
   // Out of file descriptors, for one: the connections that stand go on.
   server.on('error', (error) => log('error', 'broker-fault', { error: error.message }));
   return {
     port: actualPort,
-    internal,
+    internal: { url: insideUrl, ...account },
     refused,
     async close() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const servers = inside === undefined ? [server] : [server, inside];
+      const closed = servers.map((each) => new Promise<void>((resolve) => each.close(() => resolve())));
       await closeBroker();
-      await closed;
+      await Promise.all(closed);
     },
   };
+}
+
+/** RFC 8996: TLS 1.2 or later, Node's own minimum. With a client CA, OpenSSL refuses who has no certificate of it. */
+function tlsServer({ cert, key, clientCa }: BrokerTls, handle: (socket: Socket) => void, refuse: Refuse): Server {
+  const isMutual = clientCa !== undefined;
+  const options = { cert, key, handshakeTimeout: handshakeMsMax, requestCert: isMutual, rejectUnauthorized: isMutual };
+  const server = createTlsServer({ ...options, ...(isMutual ? { ca: clientCa } : {}) }, handle);
+  server.on('tlsClientError', (error, socket) =>
+    refuse('tls-refused', { from: socket.remoteAddress, error: error.message }),
+  );
+  return server;
+}
+
+/** Undefined without one. */
+function certificateName({ conn }: Client): string | undefined {
+  if (!(conn instanceof TLSSocket) || !conn.authorized) return undefined;
+  const { CN: name } = conn.getPeerCertificate().subject;
+  return typeof name === 'string' ? name : '';
 }
 
 /** How aedes asks, and what the gate answers. */
@@ -135,8 +168,9 @@ function optionsOf(gate: Gate, refuse: Refuse): AedesOptions {
 
 /** Who may do what. */
 class Gate {
-  readonly #secrets = new Map<string, { salt: Buffer; hash: Buffer; devices: ReadonlySet<string> }>();
+  readonly #secrets = new Map<string, { salt: Buffer; hash: Buffer | undefined; devices: ReadonlySet<string> }>();
   readonly #internal: string;
+  readonly #inside = new WeakSet<object>();
   /** Usernames of the connected clients, by client and by client id. */
   readonly #users = new WeakMap<Client, string>();
   readonly #holders = new Map<string, { client: Client; username: string }>();
@@ -145,15 +179,35 @@ class Gate {
     this.#internal = internal.username;
     for (const { username, password, devices } of [...credentials, { ...internal, devices: [] }]) {
       const salt = randomBytes(16);
-      this.#secrets.set(username, { salt, hash: hashPassword(password, salt), devices: new Set(devices) });
+      const hash = password === undefined ? undefined : hashPassword(password, salt);
+      this.#secrets.set(username, { salt, hash, devices: new Set(devices) });
     }
   }
 
+  /** For the oracle alone: nobody gets around TLS by a port of the loopback. */
+  admitInside(socket: Socket): void {
+    this.#inside.add(socket);
+  }
+
   admit(client: Client, username: string | undefined, password: Buffer | undefined): BrokerReason | undefined {
+    if (this.#inside.has(client.conn) && username !== this.#internal) return 'credentials-wrong';
+    const certified = certificateName(client);
+    if (certified !== undefined && username !== undefined && certified !== username) return 'certificate-of-another';
+    return this.#admit(client, username ?? certified, password, certified !== undefined);
+  }
+
+  #admit(
+    client: Client,
+    username: string | undefined,
+    password: Buffer | undefined,
+    isCertified: boolean,
+  ): BrokerReason | undefined {
     const secret = this.#secrets.get(username ?? '');
     // An unknown username costs as much time as a wrong password.
     const salt = secret?.salt ?? Buffer.alloc(16);
-    const isRight = timingSafeEqual(hashPassword(password ?? '', salt), secret?.hash ?? Buffer.alloc(hashBytes));
+    const isSame = timingSafeEqual(hashPassword(password ?? '', salt), secret?.hash ?? Buffer.alloc(hashBytes));
+    // Without a password in the configuration the certificate is all, and is not to be done without.
+    const isRight = secret?.hash === undefined ? isCertified : isSame;
     if (username === undefined || secret === undefined || !isRight) return 'credentials-wrong';
     const holder = this.#holders.get(client.id);
     if (holder !== undefined && !holder.client.closed && holder.username !== username) return 'client-id-taken';

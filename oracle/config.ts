@@ -4,7 +4,7 @@
  */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseHex } from '@coldproof/wire';
+import { checkBroker, type EmbeddedBroker, type ExternalBroker } from './config-broker.ts';
 import { readSections, type Section } from './config-section.ts';
 import { defaultWorkers } from './verify-pool.ts';
 
@@ -16,15 +16,7 @@ export type KeyConfig = {
 };
 
 export type Config = KeyConfig & {
-  readonly broker: {
-    readonly host: string;
-    readonly port: number;
-    readonly credentials: readonly {
-      readonly username: string;
-      readonly password: string;
-      readonly devices: readonly string[];
-    }[];
-  };
+  readonly broker: EmbeddedBroker | ExternalBroker;
   readonly verify: { readonly workers: number; readonly queueMax: number };
   readonly origin: string;
   readonly chain: {
@@ -75,11 +67,7 @@ function checkRest(root: Section): Omit<Config, keyof KeyConfig> {
   // c2sp.org/tlog-checkpoint: a schema-less URL, no spaces and no plus signs.
   if (!/^[a-z0-9.-]+(\/[A-Za-z0-9._~/-]*)?$/.test(origin)) log.problem('origin', origin, 'a URL without its schema');
   return {
-    broker: {
-      host: broker.text('host', loopback),
-      port: broker.integer('port', { least: 0, most: portMax, fallback: 1883 }),
-      credentials: checkCredentials(broker),
-    },
+    broker: checkBroker(broker, loopback),
     verify: {
       workers: verify.integer('workers', { least: 1, most: 256, fallback: defaultWorkers }),
       queueMax: verify.integer('queueMax', { least: 1, most: 1_000_000, fallback: 8_192 }),
@@ -91,24 +79,6 @@ function checkRest(root: Section): Omit<Config, keyof KeyConfig> {
       port: http.integer('port', { least: 0, most: portMax, fallback: 8080 }),
     },
   };
-}
-
-function checkCredentials(broker: Section): Config['broker']['credentials'] {
-  const usernames = new Set<string>();
-  const holders = new Map<string, string>();
-  return broker.list('credentials').map((entry) => {
-    const username = entry.text('username');
-    if (usernames.has(username)) entry.problem('username', username, 'a name that no other entry has');
-    usernames.add(username);
-    const devices = entry.texts('devices');
-    for (const device of devices) {
-      if (parseHex(device, 32) === undefined) entry.problem('devices', device, '64 lower-case hex digits');
-      const holder = holders.get(device);
-      if (holder !== undefined) entry.problem('devices', device, `a device that ${holder} does not have`);
-      holders.set(device, username);
-    }
-    return { username, password: entry.secret('passwordEnv'), devices };
-  });
 }
 
 function checkChain(chain: Section): Config['chain'] {

@@ -20,9 +20,10 @@
  * step they are in, then closes links, threads and store, in this order, since each uses the ones after it. After a
  * kill the next start runs the same functions on the same store: there is no other recovery.
  */
-import { bytesToHex, hexToBytes } from '@coldproof/wire';
+import { bytesToHex, hexToBytes, logOf } from '@coldproof/wire';
 import { openBroker, type Broker } from './broker.ts';
 import type { Chain } from './chain.ts';
+import type { EmbeddedBroker, ExternalBroker } from './config-broker.ts';
 import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
 import { Findings } from './findings.ts';
@@ -37,7 +38,6 @@ import { Transmit, type CrashPoint, type TransmitPolicy } from './transmit.ts';
 import { verifyPool, type Incoming, type VerifyPool } from './verify-pool.ts';
 import type { DeviceRecord, RejectReason } from './verify.ts';
 import { Watch } from './watch.ts';
-import type { BrokerCredential } from './broker.ts';
 
 export type OracleDeps = {
   /** The voyage's time: samples are dated by it. */
@@ -53,7 +53,7 @@ export type OracleDeps = {
 };
 
 export type OracleSettings = {
-  readonly broker: { readonly host: string; readonly port: number; readonly credentials: readonly BrokerCredential[] };
+  readonly broker: EmbeddedBroker | ExternalBroker;
   readonly verify: { readonly workers: number; readonly queueMax: number };
   readonly origin: string;
   readonly fromBlock: number;
@@ -70,7 +70,8 @@ export class Oracle {
   readonly log: TransparencyLog;
   readonly #deps: OracleDeps;
   readonly #settings: OracleSettings;
-  readonly #broker: Broker;
+  /** Undefined when others run it. */
+  readonly #broker: Broker | undefined;
   readonly #receiver: Receiver;
   readonly #pool: VerifyPool;
   readonly #watch: Watch;
@@ -84,7 +85,7 @@ export class Oracle {
   private constructor(
     deps: OracleDeps,
     settings: OracleSettings,
-    parts: { broker: Broker; receiver: Receiver; devices: DeviceCache; pool: VerifyPool },
+    parts: { broker: Broker | undefined; receiver: Receiver; devices: DeviceCache; pool: VerifyPool },
   ) {
     this.#deps = deps;
     this.#settings = settings;
@@ -99,26 +100,33 @@ export class Oracle {
   }
 
   static async open(deps: OracleDeps, settings: OracleSettings): Promise<Oracle> {
-    const { host, port, credentials } = settings.broker;
-    const broker = await openBroker({ host, port, credentials, log: deps.log });
+    const external = 'url' in settings.broker ? settings.broker : undefined;
+    const broker = 'url' in settings.broker ? undefined : await openBroker({ ...settings.broker, log: deps.log });
     const devices = new DeviceCache(deps.store);
     const nowSec = () => Math.floor(deps.clock.nowMs() / 1_000);
     const pool = verifyPool({ workers: settings.verify.workers, devices: (device) => devices.get(device), nowSec });
     try {
-      // A broker on every address is on this one too.
-      const url = `mqtt://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host}:${broker.port}`;
       const { queueMax } = settings.verify;
-      const receiver = await openReceiver({ url, ...broker.internal, queueMax, log: deps.log });
+      const account = external ?? broker!.internal;
+      const clientId = `coldproof-oracle-${bytesToHex(logOf(deps.logKey.publicKey)).slice(0, 32)}`;
+      const receiver = await openReceiver({
+        ...account,
+        clientId,
+        isExternal: external !== undefined,
+        queueMax,
+        log: deps.log,
+      });
       return new Oracle(deps, settings, { broker, receiver, devices, pool });
     } catch (error) {
       await pool.close();
-      await broker.close();
+      await broker?.close();
       throw error;
     }
   }
 
-  get brokerPort(): number {
-    return this.#broker.port;
+  /** Undefined when others run the broker. */
+  get brokerPort(): number | undefined {
+    return this.#broker?.port;
   }
 
   /** What a status page needs besides the store. */
@@ -128,7 +136,7 @@ export class Oracle {
       isReceiving: this.#receiver.isConnected,
       chainError: this.#chainError,
       refusedByReceiver: this.#receiver.refused,
-      refusedByBroker: this.#broker.refused,
+      refusedByBroker: this.#broker?.refused ?? new Map<string, number>(),
     };
   }
 
@@ -145,7 +153,7 @@ export class Oracle {
     // Both are awaited whatever happens, so that no loop writes to a store that its caller has closed.
     const ends = await Promise.allSettled([stopOnError(this.#intake(signal)), stopOnError(this.#followChain(signal))]);
     await this.#receiver.close();
-    await this.#broker.close();
+    await this.#broker?.close();
     await this.#pool.close();
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }

@@ -7,6 +7,7 @@ import t, { type Test } from 'tap';
 import { bytesToHex, flags, formatTopic, marks } from '@coldproof/wire';
 import type { RunningAgent } from '@coldproof/agent/agent';
 import type { SenmlSource } from '@coldproof/agent/config-source';
+import { agentVersion as version } from '@coldproof/agent/version';
 import { Journal } from '@coldproof/agent/journal';
 import { openKeyFile } from '@coldproof/agent/key-store';
 import { OperatingError } from '@coldproof/agent/operating-error';
@@ -91,8 +92,8 @@ t.test('readings become batches, in order, with a receipt for each', async (t) =
   t.same(
     oracle.statuses.map(({ payload, retain }) => ({ payload, retain })),
     [
-      { payload: '{"online":true}', retain: true },
-      { payload: '{"online":false}', retain: true },
+      { payload: JSON.stringify({ online: true, version, nextSequence: 0, queued: 0 }), retain: true },
+      { payload: JSON.stringify({ online: false, version, nextSequence: 4, queued: 0 }), retain: true },
     ],
   );
 });
@@ -135,7 +136,7 @@ t.test('a network that loses messages and receipts and breaks: still once and in
   const { oracle, config, clock, device } = await setUp(t);
   oracle.admits = () => random.next() < 0.85;
   oracle.delivers = () => random.next() < 0.85;
-  const { agent } = await startTruck({ ...config, uplink: { ...config.uplink, resendSec: 0.05 } }, clock);
+  const { agent } = await startTruck({ ...config, uplinks: [{ ...config.uplinks[0]!, resendSec: 0.05 }] }, clock);
   const sensor = await sensorOf(agent);
   for (let minute = 0; minute < 200; minute++) {
     await publish(sensor, clock, minute, minute / 100);
@@ -168,7 +169,7 @@ t.test('no PUBACK and no forged receipt drops a batch', async (t) => {
     t.equal(agent.status().devices[0]!.queued, 1, reason);
   };
   await refusedAfter(Uint8Array.of(1, 2, 3), 'receipt-invalid');
-  await refusedAfter(makeLogKey().sign(of), 'receipt-invalid');
+  await refusedAfter(makeLogKey().sign(of), 'receipt-of-another-log');
   await refusedAfter(oracle.logKey.sign(of), 'receipt-of-another-batch');
   await refusedAfter(oracle.logKey.sign({ ...of, sequence: 1 }), 'receipt-not-awaited');
   await refusedAfter(oracle.logKey.sign({ ...of, device: of.digest }), 'receipt-of-another-device');
@@ -334,9 +335,9 @@ t.test('a broker that takes the connection and then says nothing does not hold u
   await once(mute, 'listening');
   t.teardown(() => mute.close());
   const { port } = mute.address() as AddressInfo;
-  const uplink = { ...config.uplink, url: `mqtt://127.0.0.1:${port}` };
+  const uplinks = [{ ...config.uplinks[0]!, url: `mqtt://127.0.0.1:${port}` }];
   const connected = once(mute, 'connection');
-  const { agent } = await startTruck({ ...config, uplink }, clock);
+  const { agent } = await startTruck({ ...config, uplinks }, clock);
   await connected;
   const startedMs = performance.now();
   await agent.stop();

@@ -50,7 +50,7 @@ t.test('the example of the documentation, with every default', (t) => {
   t.match(config, {
     stateDir: '/var/lib/coldproof',
     passphrase: { env: 'COLDPROOF_PASSPHRASE' },
-    uplink: { windowBatches: 16, resendSec: 10, reconnectSecMax: 30, password: { env: 'UPLINK_PASSWORD' } },
+    uplinks: [{ windowBatches: 16, resendSec: 10, reconnectSecMax: 30, password: { env: 'UPLINK_PASSWORD' } }],
     http: { host: '127.0.0.1', port: 9464 },
   });
   const [probe, ambient, supply] = config.devices[0]!.sensors;
@@ -257,7 +257,7 @@ t.test('secrets: all that is missing in one answer, none in a message', (t) => {
   const read = (environment: { [name: string]: string }) => () => readSecrets(config, environment);
   t.throws(read({ SENSOR_PASSWORD: 'hunter2' }), {
     code: 'secret-missing',
-    message: /passphrase: .*\$COLDPROOF_PASSPHRASE.*\nuplink\.password: .*\$UPLINK_PASSWORD/,
+    message: /passphrase: .*\$COLDPROOF_PASSPHRASE.*\npassword of uplink oracle.*\$UPLINK_PASSWORD/,
   });
   try {
     read({ SENSOR_PASSWORD: 'hunter2' })();
@@ -265,6 +265,7 @@ t.test('secrets: all that is missing in one answer, none in a message', (t) => {
     t.notOk(String(error).includes('hunter2'));
   }
   const secrets = readSecrets(config, { SENSOR_PASSWORD: 'a', UPLINK_PASSWORD: 'b', COLDPROOF_PASSPHRASE: 'c' });
-  t.same(secrets, { passphrase: 'c', uplinkPassword: 'b', sensorPasswords: new Map([['TRUCK-7', 'a']]) });
+  const uplinkPasswords = new Map([['oracle.example:1883', 'b']]);
+  t.same(secrets, { passphrase: 'c', uplinkPasswords, sensorPasswords: new Map([['TRUCK-7', 'a']]) });
   t.end();
 });

@@ -3,8 +3,9 @@ import t from 'tap';
 import { formatTopic } from '@coldproof/wire';
 import { Bell } from '@coldproof/agent/bell';
 import { runForward, type ForwardDeps } from '@coldproof/agent/forward';
-import type { PendingEnvelope, Settlement } from '@coldproof/agent/journal';
+import type { PendingEnvelope, ReceiptEntry, Settlement } from '@coldproof/agent/journal-receipts';
 import type { Link, LinkOptions, LinkSession } from '@coldproof/agent/link';
+import { LogKeys } from '@coldproof/agent/log-key';
 import { OperatingError } from '@coldproof/agent/operating-error';
 import { makeLogKey, until } from './fixture.ts';
 
@@ -21,12 +22,15 @@ class MemoryJournal {
     }
   }
 
-  pending(_device: Uint8Array, sequence: number, limit: number): PendingEnvelope[] {
+  pending(_device: Uint8Array, _log: Uint8Array, sequence: number, limit: number): PendingEnvelope[] {
     return [...this.envelopes.values()].filter((each) => each.sequence >= sequence).slice(0, limit);
   }
 
-  settle(_device: Uint8Array, sequence: number): Settlement {
-    return this.envelopes.delete(sequence) ? 'settled' : 'not-awaited';
+  settle(_device: Uint8Array, entries: readonly ReceiptEntry[]) {
+    const settlements = entries.map(({ sequence }): Settlement => {
+      return this.envelopes.delete(sequence) ? 'settled' : 'not-awaited';
+    });
+    return { settlements, released: settlements.filter((each) => each === 'settled').length };
   }
 }
 
@@ -41,6 +45,7 @@ class HandLink implements Link {
     if (this.isRefusing) return Promise.reject(new OperatingError('link-failed', 'refused', { retry: 'later' }));
     this.#options = options;
     return Promise.resolve({
+      inFlightMax: 65_535,
       publish: (topic, payload) => {
         if (topic === formatTopic(device, 'batch') && typeof payload !== 'string') this.published.push(payload[0]!);
         return Promise.resolve();
@@ -89,14 +94,19 @@ function setUp(count: number, deps: Partial<ForwardDeps> = {}, link = new HandLi
       random: () => 0.999,
       log: () => undefined,
       refuse: (reason) => refused.push(reason),
+      standing: () => ({ nextSequence: count, queued: journal.envelopes.size }),
       onConnected: () => undefined,
-      onReceipt: () => undefined,
+      onReceipts: () => undefined,
+      onWindows: () => undefined,
       ...deps,
     },
     {
       name: 'TRUCK-7',
       device,
-      logPublicKey: logKey.publicKey,
+      uplink: 'oracle',
+      logKeys: new LogKeys([logKey.publicKey]),
+      order: 'in-order',
+      version: '0',
       windowBatches: 4,
       resendMs: 10_000,
       reconnectMsMax: 30_000,
@@ -122,7 +132,7 @@ t.test('the window: never more without receipt than it holds, oldest first', asy
   for (const sequence of [5, 6, 7, 8]) link.receipt(sequence);
   await until(() => link.published.length === 10, 'the last');
   link.receipt(9);
-  t.equal(journal.envelopes.size, 0);
+  await until(() => journal.envelopes.size === 0, 'all settled');
   await stop();
 });
 
@@ -151,7 +161,7 @@ t.test('a new connection sends from the oldest again', async (t) => {
   await until(() => link.published.length === 3, 'sent');
   link.receipt(1);
   link.drop();
-  await until(() => link.published.length === 5, 'sent again');
+  await until(() => link.published.length === 5, 'sent again: the receipt came before the end');
   t.same(link.published, [0, 1, 2, 0, 2]);
   t.equal(link.opened, 2);
   await stop();
@@ -169,10 +179,16 @@ t.test('an hour without a broker: waits grow to the maximum, so a fleet does not
   t.ok(timer.waits.slice(0, 5).every((ms, i, all) => i === 0 || ms > all[i - 1]!));
   link.isRefusing = false;
   await until(() => link.published.length > 0, 'sent when it is back');
+  let before = timer.waits.length;
   link.drop();
-  const before = timer.waits.length;
   await until(() => timer.waits.length > before, 'the next wait');
-  t.ok(timer.waits[before]! <= 200, 'a success starts the back-off anew');
+  t.ok(timer.waits[before]! > 20_000, 'a connection that breaks at once is no success');
+  await until(() => link.published.length > 1, 'sent again');
+  timer.ms += 10_000;
+  before = timer.waits.length;
+  link.drop();
+  await until(() => timer.waits.length > before, 'the next wait');
+  t.ok(timer.waits[before]! <= 200, 'one that has lasted starts the back-off anew');
   await stop();
 });
 
@@ -200,6 +216,7 @@ t.test('a receipt of one device on the topic of another is not taken', async (t)
   const foreign = { index: 0, device: new Uint8Array(32).fill(8), sequence: 0, digest: new Uint8Array(32) };
   link.say(formatTopic(device, 'receipt'), logKey.sign(foreign));
   link.say(formatTopic(foreign.device, 'receipt'), logKey.sign({ ...foreign, device }));
+  await until(() => refused.length > 0, 'refused');
   t.same(refused, ['receipt-of-another-device']);
   t.equal(journal.envelopes.size, 1);
   await stop();
