@@ -20,6 +20,8 @@ export type OperatingCode =
   | 'deployment-differs'
   /** A verifying thread died. */
   | 'verify-failed'
+  /** A thread that runs cryptlets died or hung. No verdict about the cryptlet, so nothing to sign. */
+  | 'cryptlet-failed'
   /** Another oracle's HTTP API does not answer, or answers nonsense. */
   | 'peer-unreachable';
 

@@ -128,6 +128,8 @@ t.test('one door for each heavy dependency', (t) => {
     'nmea-simple': /^agent\/sensors\/nmea\.ts$/,
     mqtt: /^(agent\/(link|node-red\/connection)|oracle\/(receive|peer-link)|firmware-sim\/device-mqtt)\.c?ts$/,
     solc: /^contracts\/compiler\.ts$/,
+    'quickjs-emscripten-core': /^oracle\/cryptlet\/sandbox\.ts$/,
+    '@jitl/quickjs-wasmfile-release-sync': /^oracle\/cryptlet\/sandbox\.ts$/,
     fastify: /^oracle\/(http(-[a-z]+)?|demonstration\/door)\.ts$/,
   };
   for (const file of source) {
@@ -140,7 +142,7 @@ t.test('one door for each heavy dependency', (t) => {
 });
 
 t.test('every source file is reached, every package uses what it declares', (t) => {
-  const oracleMains = 'oracle/(main|verify-worker|(demonstration|deployment)/main)';
+  const oracleMains = 'oracle/(main|verify-worker|cryptlet/thread|(cryptlet|demonstration|deployment)/main)';
   const mains = `contracts/(build|compile-worker)|(agent|firmware-sim)/main|${oracleMains}`;
   // Node-RED loads its nodes by the list in their package.
   const nodes = 'agent/node-red/(sample|readings|alarms|queue)';
