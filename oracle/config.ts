@@ -5,6 +5,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkBroker, type EmbeddedBroker, type ExternalBroker } from './config-broker.ts';
+import { checkAttestationKey, checkQuorum, type QuorumConfig } from './config-quorum.ts';
 import { readSections, type Section } from './config-section.ts';
 import { defaultWorkers } from './verify-pool.ts';
 
@@ -13,6 +14,8 @@ export type KeyConfig = {
   readonly passphrase: string;
   readonly logKeyFile: string;
   readonly transmitterKeyFile: string;
+  /** Only in a consortium, and only when the account that pays does not attest, too. */
+  readonly attestationKeyFile: string | undefined;
 };
 
 export type Config = KeyConfig & {
@@ -31,6 +34,8 @@ export type Config = KeyConfig & {
     readonly retryMs: number;
   };
   readonly http: { readonly host: string; readonly port: number };
+  /** Undefined for an oracle that stands alone. */
+  readonly quorum: QuorumConfig | undefined;
 };
 
 const loopback = '127.0.0.1';
@@ -38,7 +43,10 @@ const portMax = 65_535;
 
 /** Throws OperatingError 'config-invalid' with every problem on a line of its own. */
 export function readConfig(path: string, environment: NodeJS.ProcessEnv): Config {
-  return readSections(path, environment, (root) => ({ ...checkKeys(root), ...checkRest(root) }));
+  return readSections(path, environment, (root) => {
+    const keys = checkKeys(root);
+    return { ...keys, ...checkRest(root), quorum: checkQuorum(root, keys) };
+  });
 }
 
 /** Only what `init` needs: the contracts may not be deployed yet. */
@@ -55,10 +63,11 @@ function checkKeys(root: Section): KeyConfig {
   const passphrase = root.section('chain').secret('passphraseEnv', 'COLDPROOF_PASSPHRASE');
   const logKeyFile = root.section('log').text('keyFile', join(stateDir, 'log-key.json'));
   const transmitterKeyFile = root.section('chain').text('transmitterKeyFile', join(stateDir, 'transmitter-key.json'));
-  return { stateDir, passphrase, logKeyFile, transmitterKeyFile };
+  const attestationKeyFile = checkAttestationKey(root, stateDir);
+  return { stateDir, passphrase, logKeyFile, transmitterKeyFile, attestationKeyFile };
 }
 
-function checkRest(root: Section): Omit<Config, keyof KeyConfig> {
+function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'quorum'> {
   const broker = root.section('broker');
   const verify = root.section('verify');
   const log = root.section('log');

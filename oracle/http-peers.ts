@@ -18,7 +18,13 @@ const requestAgeSecMax = 300;
 
 const wholeNumber = { type: 'string', pattern: '^(0|[1-9][0-9]{0,15})$' } as const;
 
-export function addPeerRoutes(app: FastifyInstance, { store, peers, nowSec }: PeerRouteSources): void {
+export type PeerRoutes = (app: FastifyInstance) => void;
+
+export function peerRoutes(sources: PeerRouteSources): PeerRoutes {
+  return (app) => addRoutes(app, sources);
+}
+
+function addRoutes(app: FastifyInstance, { store, peers, nowSec }: PeerRouteSources): void {
   const admit = (request: FastifyRequest) => judgeRequest(request.headers[requestHeader], request.url, peers, nowSec());
 
   app.get<{ Querystring: { first: string; count: string } }>(

@@ -11,6 +11,7 @@ import {
   peerTopicFilter,
   type PeerKind,
 } from '@coldproof/wire';
+import type { ClientTls } from './config-broker.ts';
 import type { Log } from './log-line.ts';
 import { describeError } from './operating-error.ts';
 
@@ -34,6 +35,7 @@ export type PeerLinkSettings = {
   readonly url: string;
   readonly username?: string;
   readonly password?: string;
+  readonly tls?: ClientTls | undefined;
   /** This node's name in topics. */
   readonly node: Uint8Array;
   readonly log: Log;
@@ -44,7 +46,7 @@ const queueMax = 256;
 const reconnectMs = 500;
 
 /** A broker that is away at the start is no reason not to start: the log and the chain need none. */
-export function openPeerLink({ url, username, password, node, log }: PeerLinkSettings): PeerLink {
+export function openPeerLink({ url, username, password, tls, node, log }: PeerLinkSettings): PeerLink {
   const packets: PeerPacket[] = [];
   const waiting = new Map<string, number>();
   const refused = new Map<LinkReason, number>();
@@ -54,7 +56,13 @@ export function openPeerLink({ url, username, password, node, log }: PeerLinkSet
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),
     clientId: `coldproof-peer-${bytesToHex(node).slice(0, 32)}`,
+    ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls?.key === undefined ? {} : { key: tls.key }),
+    ...(tls?.serverName === undefined ? {} : { servername: tls.serverName }),
     clean: true,
+    // A password that is wrong now may be right after the broker's reload.
+    reconnectOnConnackError: true,
     reconnectPeriod: reconnectMs,
     // On each connection, below: what the broker answers is looked at every time.
     resubscribe: false,

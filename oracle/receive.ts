@@ -19,6 +19,8 @@ export type ReceiveReason =
 export type Receiver = {
   /** Waits for messages, then takes up to `countMax`. An empty list means `signal` has aborted. */
   take(countMax: number, signal: AbortSignal): Promise<Incoming[]>;
+  /** Puts a message before the intake that came another way than by MQTT. False when the queue is full. */
+  offer(message: Incoming): boolean;
   /** Never fails: a receipt that does not get through is made again when the device repeats its batch. */
   publishReceipt(device: Uint8Array, receipt: Uint8Array): void;
   readonly queued: number;
@@ -67,6 +69,7 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
   }
   return {
     take: (countMax, signal) => queue.take(countMax, signal),
+    offer: (message) => queue.push(message),
     publishReceipt(device, receipt) {
       // Only while connected: mqtt.js would otherwise keep it in memory without bound.
       if (client.connected) client.publish(formatTopic(device, 'receipt'), Buffer.from(receipt), { qos: 0 });

@@ -182,20 +182,34 @@ export class Network {
 
   /** Until the signal; throws what the node cannot go on with. */
   async run(signal: AbortSignal): Promise<void> {
+    const failed = new AbortController();
+    const until = AbortSignal.any([signal, failed.signal]);
+    const loops = [this.#talk(until), ...this.monitors.map((monitor) => this.#follow(monitor, until))];
+    const ends = await Promise.allSettled(
+      loops.map(async (loop) => {
+        try {
+          await loop;
+        } finally {
+          failed.abort();
+        }
+      }),
+    );
+    await this.#deps.link.close();
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  }
+
+  async #talk(signal: AbortSignal): Promise<void> {
     const { link, pace } = this.#deps;
     link.onPacket(() => this.wake());
-    const stop = () => this.wake();
-    signal.addEventListener('abort', stop, { once: true });
-    const following = this.monitors.map((monitor) => this.#follow(monitor, signal));
+    signal.addEventListener('abort', () => this.wake(), { once: true });
     while (!signal.aborted) {
+      // Made before the round, so that nothing that comes during it is slept over.
       const wake = new AbortController();
       this.#wake = wake;
       for (const packet of link.take()) this.hear(packet);
       await this.tick();
       await pace.wait(Math.max(10, this.#settings.turnMs / 4), wake.signal);
     }
-    await Promise.all(following);
-    await link.close();
   }
 
   /** One packet from the broker, whoever put it there. */

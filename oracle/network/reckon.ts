@@ -73,12 +73,11 @@ export class Reckon {
     for (let sequence = next; sequence < head; sequence++) {
       const read = batches.slice(0, sequence - firstSequence + 1);
       const last = read.at(-1)!;
-      const isAfter = order.deliveredAtSec !== 0 && last.batch.firstSec > order.deliveredAtSec;
-      const answer = isAfter ? undefined : await reckoner.run(cryptlet, order, read);
-      if (answer?.ok === false) {
+      const answer = await reckoner.run(cryptlet, order, read);
+      if (!answer.ok) {
         log('error', 'cryptlet-refused', { orderId, cryptlet, reason: answer.reason, detail: answer.detail });
       }
-      const payload = answer?.ok === true ? answer.value : undefined;
+      const payload = answer.ok ? answer.value : undefined;
       store.transaction(() => {
         if (payload !== undefined) this.#note(order, cryptlet, last, payload);
         store.quorum.saveReckoning(orderId, cryptlet, dispatchOf(order), sequence + 1);
