@@ -7,6 +7,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { bytesEqual, bytesToHex, reject, accept, verifyPeerMessage, type Verdict } from '@coldproof/wire';
 import { leavesMax, requestHeader } from './network/peer-api.ts';
 import type { Peers } from './network/peers.ts';
+import { opensslEd25519 } from './openssl-ed25519.ts';
 import type { Store } from './store.ts';
 
 export type PeerRouteSources = { readonly store: Store; readonly peers: Peers; readonly nowSec: () => number };
@@ -61,7 +62,7 @@ function judgeRequest(
   nowSec: number,
 ): Verdict<true, RequestReason> {
   const bytes = Uint8Array.from(Buffer.from(typeof shown === 'string' ? shown : '', 'base64'));
-  const message = verifyPeerMessage(bytes, (node) => peers.byId(bytesToHex(node))?.logPublicKey);
+  const message = verifyPeerMessage(bytes, (node) => peers.byId(bytesToHex(node))?.logPublicKey, opensslEd25519);
   if (!message.ok) return reject('request-unsigned', `header ${requestHeader}: ${message.detail}`);
   const { content } = message.value;
   if (content.kind !== 'request' || content.path !== path || !bytesEqual(content.log, peers.self.node)) {

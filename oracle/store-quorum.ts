@@ -16,7 +16,8 @@ CREATE TABLE due (
 ) STRICT;
 CREATE TABLE attested (
   order_id TEXT NOT NULL, cryptlet TEXT NOT NULL, sequence INTEGER NOT NULL, deadline_sec INTEGER NOT NULL,
-  config BLOB NOT NULL, digest BLOB NOT NULL, payload BLOB NOT NULL, PRIMARY KEY (order_id, cryptlet, sequence)
+  config BLOB NOT NULL, digest BLOB NOT NULL, payload BLOB NOT NULL, signature BLOB NOT NULL,
+  PRIMARY KEY (order_id, cryptlet, sequence)
 ) STRICT;
 CREATE TABLE cosigned (
   log TEXT PRIMARY KEY, size INTEGER NOT NULL, root BLOB NOT NULL, note TEXT NOT NULL
@@ -57,6 +58,7 @@ export type Attested = Slot & {
   readonly config: Uint8Array;
   readonly digest: Uint8Array;
   readonly payload: Uint8Array;
+  readonly signature: Uint8Array;
 };
 
 export type SeenHead = { readonly size: number; readonly root: Uint8Array; readonly note: string };
@@ -150,21 +152,21 @@ export class QuorumStore {
   attested({ orderId, cryptlet, sequence }: Slot): Attested | undefined {
     const row = this.#database
       .prepare<[string, string, number], Omit<Attested, keyof Slot>>(
-        `SELECT deadline_sec AS "deadlineSec", config, digest, payload FROM attested
+        `SELECT deadline_sec AS "deadlineSec", config, digest, payload, signature FROM attested
          WHERE order_id = ? AND cryptlet = ? AND sequence = ?`,
       )
       .get(orderId, cryptlet, sequence);
     return row === undefined ? undefined : { orderId, cryptlet, sequence, ...row };
   }
 
-  saveAttested({ orderId, cryptlet, sequence, deadlineSec, config, digest, payload }: Attested): void {
+  saveAttested({ orderId, cryptlet, sequence, deadlineSec, config, digest, payload, signature }: Attested): void {
     this.#database
-      .prepare<[string, string, number, number, Uint8Array, Uint8Array, Uint8Array]>(
-        `INSERT INTO attested VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (order_id, cryptlet, sequence)
+      .prepare<[string, string, number, number, Uint8Array, Uint8Array, Uint8Array, Uint8Array]>(
+        `INSERT INTO attested VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (order_id, cryptlet, sequence)
          DO UPDATE SET deadline_sec = excluded.deadline_sec, config = excluded.config,
-         digest = excluded.digest, payload = excluded.payload`,
+         digest = excluded.digest, payload = excluded.payload, signature = excluded.signature`,
       )
-      .run(orderId, cryptlet, sequence, deadlineSec, config, digest, payload);
+      .run(orderId, cryptlet, sequence, deadlineSec, config, digest, payload, signature);
   }
 
   cosigned(log: string): SeenHead | undefined {

@@ -36,6 +36,7 @@ export function verifyCosignature(
   note: string,
   line: string,
   witness: { readonly name: string; readonly publicKey: Uint8Array },
+  verify: typeof verifyEd25519 = verifyEd25519,
 ): Verdict<number, CosignatureReason> {
   const text = noteTextOf(note);
   if (text === undefined) return reject('cosignature-malformed', 'expected a blank line between text and signatures');
@@ -48,7 +49,7 @@ export function verifyCosignature(
   }
   const timeSec = signed.subarray(4, 12).reduce((sum, byte) => sum * 256 + byte, 0);
   if (!Number.isSafeInteger(timeSec)) return reject('cosignature-malformed', `time: got ${timeSec}`);
-  return verifyEd25519(witness.publicKey, cosignaturePreimage(text, timeSec), signed.subarray(12))
+  return verify(witness.publicKey, cosignaturePreimage(text, timeSec), signed.subarray(12))
     ? accept(timeSec)
     : reject('cosignature-invalid', `the signature is not by ${witness.name} over this text and time`);
 }

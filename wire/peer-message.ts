@@ -127,6 +127,7 @@ export function encodePeerMessage(body: Uint8Array, signature: Uint8Array): Uint
 export function verifyPeerMessage(
   bytes: Uint8Array,
   publicKeyOf: (node: Uint8Array) => Uint8Array | undefined,
+  verify: typeof verifyEd25519 = verifyEd25519,
 ): Verdict<PeerMessage, PeerReason> {
   if (bytes.length > peerMessageBytesMax) {
     return reject('peer-message-malformed', `expected <= ${peerMessageBytesMax} bytes, got ${bytes.length}`);
@@ -141,7 +142,7 @@ export function verifyPeerMessage(
   if (publicKey === undefined || !bytesEqual(logOf(publicKey), body.value.node)) {
     return reject('peer-unknown', 'node: not one of the configured ones');
   }
-  if (!verifyEd25519(publicKey, peerPreimage(signed.payload), signed.signature)) {
+  if (!verify(publicKey, peerPreimage(signed.payload), signed.signature)) {
     return reject('peer-signature-invalid', "the signature is not by the node's log key over this message");
   }
   return body;

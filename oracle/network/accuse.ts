@@ -26,6 +26,7 @@ import {
 } from '@coldproof/wire';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log-line.ts';
+import { opensslEd25519 } from '../openssl-ed25519.ts';
 import type { StoredAccusation } from '../store-quorum.ts';
 import type { Store } from '../store.ts';
 import type { Peer, Peers } from './peers.ts';
@@ -169,7 +170,7 @@ function judgeLog(first: Uint8Array, second: Uint8Array, peers: Peers): Judged {
   const origin = notes[0]!.split('\n', 1)[0];
   const peer = peers.all.find((each) => each.origin === origin);
   if (peer === undefined) return reject('accusation-unproved', `no log ${origin ?? ''}`);
-  const [a, b] = notes.map((note) => verifyCheckpoint(note, peer.origin, peer.logPublicKey));
+  const [a, b] = notes.map((note) => verifyCheckpoint(note, peer.origin, peer.logPublicKey, opensslEd25519));
   if (a?.ok !== true || b?.ok !== true) return reject('accusation-unproved', `expected two heads of ${peer.origin}`);
   if (a.value.size !== b.value.size || bytesEqual(a.value.root, b.value.root)) {
     return reject('accusation-compatible', `sizes ${a.value.size} and ${b.value.size}`);
@@ -180,9 +181,8 @@ function judgeLog(first: Uint8Array, second: Uint8Array, peers: Peers): Judged {
 /** Two proposals with other results for one slot, or two signatures for one slot and deadline. */
 function judgeNode(first: Uint8Array, second: Uint8Array, peers: Peers): Judged {
   const keyOf = (node: Uint8Array) => peers.byId(bytesToHex(node))?.logPublicKey;
-  const [a, b] = [verifyPeerMessage(first, keyOf), verifyPeerMessage(second, keyOf)];
-  if (!a.ok) return reject('accusation-unproved', a.detail);
-  if (!b.ok) return reject('accusation-unproved', b.detail);
+  const [a, b] = [first, second].map((bytes) => verifyPeerMessage(bytes, keyOf, opensslEd25519));
+  if (a?.ok !== true || b?.ok !== true) return reject('accusation-unproved', 'expected two messages of a node');
   const isOneVoice = bytesEqual(a.value.node, b.value.node) && bytesEqual(a.value.config, b.value.config);
   if (!isOneVoice || !contradicts(a.value.content, b.value.content)) {
     return reject('accusation-compatible', 'expected two statements of one node that exclude each other');

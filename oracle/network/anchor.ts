@@ -23,6 +23,7 @@ import {
 } from '@coldproof/wire';
 import type { AttestationKey } from '../attestation-key.ts';
 import type { Log as TransparencyLog } from '../log.ts';
+import { opensslEd25519 } from '../openssl-ed25519.ts';
 import type { Peer, Peers } from './peers.ts';
 
 export type AnchorReason =
@@ -114,10 +115,11 @@ export class Anchor {
       return reject('cosignature-not-asked', `log: got ${bytesToHex(log)}`);
     }
     if (signed !== undefined) {
-      const head = verifyCheckpoint(signed.note, peers.self.origin, peers.self.logPublicKey);
+      const head = verifyCheckpoint(signed.note, peers.self.origin, peers.self.logPublicKey, opensslEd25519);
       if (!head.ok || head.value.size !== size)
         return reject('cosignature-malformed', 'note: not of this log and size');
-      const cosigned = verifyCosignature(signed.note, signed.line, { name: from.name, publicKey: from.logPublicKey });
+      const witness = { name: from.name, publicKey: from.logPublicKey };
+      const cosigned = verifyCosignature(signed.note, signed.line, witness, opensslEd25519);
       if (!cosigned.ok) return cosigned;
     }
     this.#seen.set(from.id, size);
@@ -125,6 +127,8 @@ export class Anchor {
       // It saw another head last: the proof is to start there. A larger one than the candidate is asked for later.
       return accept(size < candidate.size ? this.#ask(candidate, [from]) : []);
     }
+    const known = candidate.signatures.get(bytesToHex(from.address));
+    if (known !== undefined && bytesEqual(known, signed.signature)) return accept([]);
     const signer = recoverSigner(digestAnchor(domain, { log, size, root: candidate.root }), signed.signature);
     if (signer === undefined || !bytesEqual(signer, from.address)) {
       return reject('cosignature-signer-differs', `expected ${bytesToHex(from.address)}`);

@@ -126,14 +126,13 @@ export class Attest {
       const until = `another report is signed for ${keyOf(slot)}, good until ${signed.deadlineSec}`;
       if (!isRenewal) return reject('signed-another', until);
     }
-    const { deadlineSec, payload } = report;
-    if (signed === undefined || !bytesEqual(signed.digest, digest)) {
-      store.transaction(() =>
-        store.quorum.saveAttested({ ...slot, deadlineSec, config: domain.config, digest, payload }),
-      );
+    const { cryptlet, subject, sequence, deadlineSec, payload } = report;
+    const isSigned = signed !== undefined && bytesEqual(signed.digest, digest);
+    const signature = isSigned ? signed.signature : this.#deps.key.sign(digest);
+    if (!isSigned) {
+      const staged = { ...slot, deadlineSec, config: domain.config, digest, payload, signature };
+      store.transaction(() => store.quorum.saveAttested(staged));
     }
-    const { cryptlet, subject, sequence } = report;
-    const signature = this.#deps.key.sign(digest);
     return accept([{ kind: 'attestation', cryptlet, subject, sequence, deadlineSec, digest, signature }]);
   }
 

@@ -17,6 +17,7 @@ import {
   type Checkpoint,
 } from '@coldproof/wire';
 import type { Log } from '../log-line.ts';
+import { opensslEd25519 } from '../openssl-ed25519.ts';
 import type { Followed } from '../store-quorum.ts';
 import type { Store } from '../store.ts';
 import type { Incoming } from '../verify-pool.ts';
@@ -78,7 +79,7 @@ export class Monitor {
   async #followHead(): Promise<Followed | undefined> {
     const { store, api } = this.#deps;
     const note = await api.checkpoint(this.peer);
-    const head = verifyCheckpoint(note, this.peer.origin, this.peer.logPublicKey);
+    const head = verifyCheckpoint(note, this.peer.origin, this.peer.logPublicKey, opensslEd25519);
     if (!head.ok) return this.#become('head-invalid', head.detail);
     const known = store.quorum.followed(this.peer.id);
     const { size, root } = head.value;

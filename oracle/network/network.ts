@@ -43,6 +43,7 @@ import type { LogKey } from '../log-key.ts';
 import type { Log } from '../log-line.ts';
 import type { Log as TransparencyLog } from '../log.ts';
 import { OperatingError, describeError } from '../operating-error.ts';
+import { opensslEd25519 } from '../openssl-ed25519.ts';
 import type { PeerLink, PeerPacket } from '../peer-link.ts';
 import type { QuorumRecord } from '../store-outbox.ts';
 import type { Store } from '../store.ts';
@@ -214,7 +215,7 @@ export class Network {
 
   /** One packet from the broker, whoever put it there. */
   hear({ node, kind, bytes }: PeerPacket): void {
-    const message = verifyPeerMessage(bytes, (id) => this.peers.byId(bytesToHex(id))?.logPublicKey);
+    const message = verifyPeerMessage(bytes, (id) => this.peers.byId(bytesToHex(id))?.logPublicKey, opensslEd25519);
     if (!message.ok) return this.#refuse(bytesToHex(node).slice(0, 8), message.reason, message.detail);
     const from = this.peers.byId(bytesToHex(message.value.node))!;
     const { content, config } = message.value;

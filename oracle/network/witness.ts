@@ -23,6 +23,7 @@ import {
 } from '@coldproof/wire';
 import type { AttestationKey } from '../attestation-key.ts';
 import type { LogKey } from '../log-key.ts';
+import { opensslEd25519 } from '../openssl-ed25519.ts';
 import type { Store } from '../store.ts';
 import type { Peer, Peers } from './peers.ts';
 
@@ -44,6 +45,8 @@ export type WitnessDeps = {
 
 export class Witness {
   readonly #deps: WitnessDeps;
+  /** The last signature for the chain, by log: heads are shown again and again. */
+  readonly #signed = new Map<string, { readonly digest: Uint8Array; readonly signature: Uint8Array }>();
 
   constructor(deps: WitnessDeps) {
     this.#deps = deps;
@@ -56,7 +59,7 @@ export class Witness {
     domain: QuorumDomain,
     nowSec: number,
   ): Verdict<readonly PeerContent[], WitnessReason> {
-    const head = verifyCheckpoint(note, from.origin, from.logPublicKey);
+    const head = verifyCheckpoint(note, from.origin, from.logPublicKey, opensslEd25519);
     if (!head.ok) return head;
     const { size, root } = head.value;
     if (oldSize > size) return reject('checkpoint-shrinks', `oldSize: expected <= ${size}, got ${oldSize}`);
@@ -87,7 +90,7 @@ export class Witness {
   }
 
   #answer(
-    { node }: Peer,
+    { node, id }: Peer,
     note: string,
     { size, root }: { readonly size: number; readonly root: Uint8Array },
     domain: QuorumDomain,
@@ -96,7 +99,10 @@ export class Witness {
     const { peers, logKey, key } = this.#deps;
     const cosignature = logKey.sign(cosignaturePreimage(noteTextOf(note)!, nowSec));
     const line = formatCosignature({ name: peers.self.name, publicKey: logKey.publicKey }, nowSec, cosignature);
-    const signature = key.sign(digestAnchor(domain, { log: node, size, root }));
+    const digest = digestAnchor(domain, { log: node, size, root });
+    const last = this.#signed.get(id);
+    const signature = last !== undefined && bytesEqual(last.digest, digest) ? last.signature : key.sign(digest);
+    this.#signed.set(id, { digest, signature });
     return { kind: 'cosignature', log: node, size, signed: { note, line, signature } };
   }
 }

