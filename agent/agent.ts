@@ -318,7 +318,7 @@ class Agent implements RunningAgent {
   /** Stage 5. */
   #runForwarding(device: Device, uplink: UplinkState): Promise<void> {
     const { journal, links, random, log, clock } = this.#deps;
-    const { name, order, windowBatches, resendSec, reconnectSecMax } = uplink.config;
+    const { name, order, compress, windowBatches, resendSec, reconnectSecMax } = uplink.config;
     const link = links.get(name);
     assert(link !== undefined, `uplink ${name} has a link`);
     return runForward(
@@ -349,6 +349,7 @@ class Agent implements RunningAgent {
         uplink: name,
         logKeys: uplink.logKeys,
         order,
+        compress,
         windowBatches,
         resendMs: resendSec * 1_000,
         reconnectMsMax: reconnectSecMax * 1_000,

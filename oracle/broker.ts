@@ -229,13 +229,13 @@ class Gate {
     if (username === this.#internal)
       return topic.kind === 'receipt' && !packet.retain ? undefined : 'publish-forbidden';
     if (topic.kind === 'receipt' || !this.#speaksFor(username, topic.device)) return 'publish-forbidden';
-    if (topic.kind === 'batch') return packet.retain ? 'retain-forbidden' : undefined;
+    if (topic.kind !== 'status') return packet.retain ? 'retain-forbidden' : undefined;
     return packet.payload.length > statusBytesMax ? 'packet-too-large' : undefined;
   }
 
   maySubscribe(client: Client, { topic }: Subscription): boolean {
     if (this.#users.get(client) === this.#internal)
-      return topic === topicFilter('batch') || topic === topicFilter('status');
+      return (['batch', 'live', 'status'] as const).some((kind) => topic === topicFilter(kind));
     return this.mayReceive(client, topic);
   }
 

@@ -10,6 +10,7 @@
  *       ^                        threads                 |            [outbox]   |
  *       |                                                v                |      |
  *       +------------------ receipts <--- committed --- evaluate (9) --> prove (10)
+ *       '--> live: the newest of a device with a backlog, verified, shown, and nothing else
  *
  * Two loops run side by side. The intake loop takes a group from the queue, verifies it while the group before is being
  * committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches, evaluates what
@@ -27,6 +28,7 @@ import type { EmbeddedBroker, ExternalBroker } from './config-broker.ts';
 import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
 import { Findings } from './findings.ts';
+import { Live } from './live.ts';
 import { Log as TransparencyLog, type Loggable } from './log.ts';
 import type { LogKey } from './log-key.ts';
 import type { Log } from './log-line.ts';
@@ -80,6 +82,7 @@ export class Oracle {
   readonly #findings: Findings;
   readonly #transmit: Transmit;
   readonly #devices: DeviceCache;
+  readonly #live: Live;
   readonly #stop = new AbortController();
   #wakeChain: AbortController | undefined;
   #chainError: string | undefined = 'not asked yet';
@@ -87,7 +90,7 @@ export class Oracle {
   private constructor(
     deps: OracleDeps,
     settings: OracleSettings,
-    parts: { broker: Broker | undefined; receiver: Receiver; devices: DeviceCache; pool: VerifyPool },
+    parts: { broker: Broker | undefined; receiver: Receiver; devices: DeviceCache; live: Live; pool: VerifyPool },
   ) {
     this.#deps = deps;
     this.#settings = settings;
@@ -95,6 +98,7 @@ export class Oracle {
     this.#receiver = parts.receiver;
     this.#pool = parts.pool;
     this.#devices = parts.devices;
+    this.#live = parts.live;
     this.log = new TransparencyLog({ store: deps.store, key: deps.logKey, origin: settings.origin });
     this.#watch = new Watch({ ...deps, fromBlock: settings.fromBlock });
     this.#findings = new Findings({ ...deps, crypto: opensslCrypto() });
@@ -107,6 +111,17 @@ export class Oracle {
     const devices = new DeviceCache(deps.store);
     const nowSec = () => Math.floor(deps.clock.nowMs() / 1_000);
     const pool = verifyPool({ workers: settings.verify.workers, devices: (device) => devices.get(device), nowSec });
+    const live = new Live({
+      devices: (device) => devices.get(device),
+      nextSequence: (device) => deps.store.log.head(device)?.nextSequence ?? 0,
+      crypto: opensslCrypto(),
+      nowSec,
+      realMs: () => deps.pace.nowMs(),
+    });
+    const onLive = (device: Uint8Array, bytes: Uint8Array) => {
+      const verdict = live.take(device, bytes);
+      if (!verdict.ok) deps.log('debug', 'live-refused', { reason: verdict.reason, detail: verdict.detail });
+    };
     try {
       const { queueMax } = settings.verify;
       const account = external ?? broker!.internal;
@@ -116,9 +131,10 @@ export class Oracle {
         clientId,
         isExternal: external !== undefined,
         queueMax,
+        onLive,
         log: deps.log,
       });
-      return new Oracle(deps, settings, { broker, receiver, devices, pool });
+      return new Oracle(deps, settings, { broker, receiver, devices, live, pool });
     } catch (error) {
       await pool.close();
       await broker?.close();
@@ -144,6 +160,7 @@ export class Oracle {
   /** What a status page needs besides the store. */
   get links() {
     return {
+      live: this.#live.list(),
       queued: this.#receiver.queued,
       isReceiving: this.#receiver.isConnected,
       chainError: this.#chainError,

@@ -1,16 +1,18 @@
 /**
- * MQTT -> a bounded queue of messages, and receipts back. The only file that imports mqtt. When the queue is full a
- * message is dropped and counted: it gets no receipt, so its device sends it again.
+ * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The only
+ * file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its device
+ * sends it again.
  */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
-import { envelopeBytesMax, formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
+import { formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
 import type { ClientTls } from './config-broker.ts';
+import { inflateEnvelope, type InflateReason } from './inflate.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 import type { Incoming } from './verify-pool.ts';
 
 export type ReceiveReason =
-  | 'envelope-too-large'
+  | InflateReason
   /** Not a topic of a device; only an external broker without our access rules lets one through. */
   | 'topic-malformed'
   /** The queue is full: the oracle is slower than its devices just now. */
@@ -45,6 +47,8 @@ export type ReceiverSettings = {
   /** A broker of others may come later than we do; our own is there, or something is wrong. */
   readonly isExternal: boolean;
   readonly queueMax: number;
+  /** Must not throw. */
+  readonly onLive: (device: Uint8Array, bytes: Uint8Array) => void;
   readonly log: Log;
 };
 
@@ -56,9 +60,11 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
   const client = connect(url, optionsOf(settings));
   client.on('message', (topic, payload) => {
     const parsed = parseTopic(topic);
-    if (parsed?.kind !== 'batch') return refuse('topic-malformed');
-    if (payload.length > envelopeBytesMax) return refuse('envelope-too-large');
-    if (!queue.push({ device: parsed.device, bytes: payload })) return refuse('queue-full');
+    if (parsed?.kind !== 'batch' && parsed?.kind !== 'live') return refuse('topic-malformed');
+    const inflated = inflateEnvelope(payload);
+    if (!inflated.ok) return refuse(inflated.reason);
+    if (parsed.kind === 'live') return settings.onLive(parsed.device, inflated.value);
+    if (!queue.push({ device: parsed.device, bytes: inflated.value })) return refuse('queue-full');
     return undefined;
   });
   const subscription = new Subscription(client, log);
@@ -134,7 +140,8 @@ class Subscription {
   async #subscribe(): Promise<void> {
     try {
       // QoS 0: between broker and oracle nothing is promised either way, and a lost message gets no receipt.
-      const granted = await this.#client.subscribeAsync(topicFilter('batch'), { qos: 0 });
+      const filters = [topicFilter('batch'), topicFilter('live')];
+      const granted = await this.#client.subscribeAsync(filters, { qos: 0 });
       if (granted.some(({ qos }) => qos >= 128)) throw new Error('the broker refused the subscription');
       this.isGranted = true;
       this.#told = undefined;
