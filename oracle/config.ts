@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { checkBroker, type EmbeddedBroker, type ExternalBroker } from './config-broker.ts';
 import { checkAttestationKey, checkQuorum, type QuorumConfig } from './config-quorum.ts';
 import { readSections, type Section } from './config-section.ts';
+import { isServerUrl } from './store-database.ts';
 import { defaultWorkers } from './verify-pool.ts';
 
 export type KeyConfig = {
@@ -20,6 +21,8 @@ export type KeyConfig = {
 
 export type Config = KeyConfig & {
   readonly broker: EmbeddedBroker | ExternalBroker;
+  /** A file, or the URL of a PostgreSQL database, which may hold a password. */
+  readonly database: string;
   readonly verify: { readonly workers: number; readonly queueMax: number };
   readonly origin: string;
   readonly chain: {
@@ -45,7 +48,8 @@ const portMax = 65_535;
 export function readConfig(path: string, environment: NodeJS.ProcessEnv): Config {
   return readSections(path, environment, (root) => {
     const keys = checkKeys(root);
-    return { ...keys, ...checkRest(root), quorum: checkQuorum(root, keys) };
+    const database = checkDatabase(root, keys.stateDir, environment);
+    return { ...keys, database, ...checkRest(root), quorum: checkQuorum(root, keys) };
   });
 }
 
@@ -67,7 +71,18 @@ function checkKeys(root: Section): KeyConfig {
   return { stateDir, passphrase, logKeyFile, transmitterKeyFile, attestationKeyFile };
 }
 
-function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'quorum'> {
+/** `database.urlEnv` names the variable; DATABASE_URL counts also without it. Else it is a file in the state folder. */
+function checkDatabase(root: Section, stateDir: string, environment: NodeJS.ProcessEnv): string {
+  const database = root.section('database');
+  const isNamed = database.has('urlEnv') || environment['DATABASE_URL'] !== undefined;
+  if (!isNamed) return join(stateDir, 'oracle.db');
+  const url = database.secret('urlEnv', 'DATABASE_URL');
+  if (url !== '' && !isServerUrl(url))
+    database.problem('urlEnv', database.text('urlEnv', 'DATABASE_URL'), 'a variable with a postgres:// URL');
+  return url;
+}
+
+function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database' | 'quorum'> {
   const broker = root.section('broker');
   const verify = root.section('verify');
   const log = root.section('log');

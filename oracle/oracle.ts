@@ -35,6 +35,7 @@ import type { Log } from './log-line.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 import { opensslCrypto } from './openssl-crypto.ts';
 import { openReceiver, type Receiver } from './receive.ts';
+import { receiveEmbedded } from './receive-embedded.ts';
 import type { Store } from './store.ts';
 import { Transmit, type CrashPoint, type TransmitPolicy } from './transmit.ts';
 import { verifyPool, type Incoming, type VerifyPool } from './verify-pool.ts';
@@ -124,16 +125,11 @@ export class Oracle {
     };
     try {
       const { queueMax } = settings.verify;
-      const account = external ?? broker!.internal;
       const clientId = `coldproof-oracle-${bytesToHex(logOf(deps.logKey.publicKey)).slice(0, 32)}`;
-      const receiver = await openReceiver({
-        ...account,
-        clientId,
-        isExternal: external !== undefined,
-        queueMax,
-        onLive,
-        log: deps.log,
-      });
+      const receiver =
+        broker === undefined
+          ? await openReceiver({ ...external!, clientId, isExternal: true, queueMax, onLive, log: deps.log })
+          : receiveEmbedded(broker, { queueMax, onLive });
       return new Oracle(deps, settings, { broker, receiver, devices, live, pool });
     } catch (error) {
       await pool.close();
@@ -223,16 +219,18 @@ export class Oracle {
     const answers = this.log.append(batches, this.#deps.clock.nowMs(), refused.counts());
     this.#deps.crashPoint('log-committed');
     const touched = new Set<string>();
+    const receipts: { device: Uint8Array; receipt: Uint8Array }[] = [];
     answers.forEach((answer, i) => {
       const batch = batches[i]!;
       if (!answer.ok) {
         refused.add(answer.reason, answer.detail);
         return;
       }
-      this.#receiver.publishReceipt(batch.device, this.log.receipt(batch, answer.value.index));
+      receipts.push({ device: batch.device, receipt: this.log.receipt(batch, answer.value.index) });
       if (!answer.value.isRepeat) touched.add(bytesToHex(batch.device));
       return undefined;
     });
+    this.#receiver.publishReceipts(receipts);
     refused.say(this.#deps.log);
     if (touched.size > 0) this.#deps.onLogged?.();
     this.#deps.log('debug', 'group-logged', { messages: messages.length, size: this.log.size });

@@ -24,7 +24,7 @@ export type Receiver = {
   /** Puts a message before the intake that came another way than by MQTT. False when the queue is full. */
   offer(message: Incoming): boolean;
   /** Never fails: a receipt that does not get through is made again when the device repeats its batch. */
-  publishReceipt(device: Uint8Array, receipt: Uint8Array): void;
+  publishReceipts(receipts: readonly { readonly device: Uint8Array; readonly receipt: Uint8Array }[]): void;
   readonly queued: number;
   readonly isConnected: boolean;
   /** Refused since the start, by reason. Not batches yet, so not in the store's counters. */
@@ -76,9 +76,12 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
   return {
     take: (countMax, signal) => queue.take(countMax, signal),
     offer: (message) => queue.push(message),
-    publishReceipt(device, receipt) {
+    publishReceipts(receipts) {
       // Only while connected: mqtt.js would otherwise keep it in memory without bound.
-      if (client.connected) client.publish(formatTopic(device, 'receipt'), Buffer.from(receipt), { qos: 0 });
+      if (!client.connected) return;
+      for (const { device, receipt } of receipts) {
+        client.publish(formatTopic(device, 'receipt'), Buffer.from(receipt), { qos: 0 });
+      }
     },
     get queued() {
       return queue.length;
@@ -160,7 +163,7 @@ class Subscription {
 }
 
 /** First in, first out, with one taker. Bounded by count and by bytes: large messages cannot fill the memory. */
-class BoundedQueue {
+export class BoundedQueue {
   readonly #countMax: number;
   #bytes = 0;
   #messages: Incoming[] = [];

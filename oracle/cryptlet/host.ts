@@ -1,10 +1,11 @@
 /**
  * Runs cryptlets in threads: one that loops or fills its heap holds up its own thread and nobody else's. Of one cryptlet,
- * one run is under way at a time, so that a slow one, asked for often, does not take all the threads.
+ * one run is under way at a time; and one thread is kept for those whose last run was quick, so that slow ones and new
+ * ones, however many, do not take them all.
  *
- *   run --> [queue] --first whose cryptlet is idle--> thread --> sandbox --> verdict
- *                                                        |
- *                                          guard: no answer in guardMs --> the thread is replaced, and the run throws
+ *   run --> [queue] --first that may go--> thread --> sandbox --> verdict
+ *                                             |
+ *                               guard: no answer in guardMs --> the thread is replaced, and the run throws
  *
  * The guard is for a machine that hangs. A program cannot reach it: its steps are used up long before. So it gives no
  * verdict, and nothing is signed.
@@ -42,6 +43,8 @@ export type CryptletHostOptions = {
   readonly guardMs?: number;
 };
 
+/** A fourth of what a run may use. */
+const quickStepsMax = 100_000_000;
 /** Twenty times what a slow core needs for all the steps. */
 const guardMsOfRuns = 60_000;
 /** What callDepthMax calls need at most: two to three kilobytes a call before the engine has optimised them. */
@@ -78,7 +81,9 @@ class Pool {
   readonly #guardMs: number;
   readonly #idle: Worker[] = [];
   readonly #threads = new Set<Worker>();
-  readonly #running = new Set<string>();
+  /** By digest, what is under way; true for a quick one. */
+  readonly #running = new Map<string, boolean>();
+  readonly #quick = new Set<string>();
   readonly #queue: Job[] = [];
   #isClosed = false;
 
@@ -118,15 +123,21 @@ class Pool {
 
   #next(): void {
     while (this.#idle.length > 0) {
-      const at = this.#queue.findIndex(({ digest }) => !this.#running.has(digest));
+      const at = this.#queue.findIndex(({ digest }) => this.#mayRun(digest));
       if (at < 0) return;
       const [job] = this.#queue.splice(at, 1);
       this.#give(job!, this.#idle.shift()!);
     }
   }
 
+  #mayRun(digest: string): boolean {
+    if (this.#running.has(digest)) return false;
+    const slow = [...this.#running.values()].filter((isQuick) => !isQuick).length;
+    return this.#quick.has(digest) || slow < Math.max(1, this.#threads.size - 1);
+  }
+
   #give(job: Job, thread: Worker): void {
-    this.#running.add(job.digest);
+    this.#running.set(job.digest, this.#quick.has(job.digest));
     const end = (next: Worker | undefined, settle: () => void): void => {
       clearTimeout(guard);
       thread.off('message', onAnswer).off('error', onError).off('exit', onExit);
@@ -138,10 +149,14 @@ class Pool {
       this.#next();
     };
     const onAnswer = (answer: ThreadAnswer): void => {
+      const isQuick = 'answer' in answer && answer.answer.stepsUsed <= quickStepsMax;
+      if (isQuick) this.#quick.add(job.digest);
+      else this.#quick.delete(job.digest);
       if ('answer' in answer) end(thread, () => job.resolve(answer.answer));
       else end(thread, () => job.reject(failed(`a run failed: ${answer.fault}`)));
     };
     const lost = (message: string, cause?: unknown): void => {
+      this.#quick.delete(job.digest);
       void thread.terminate();
       end(undefined, () => job.reject(failed(message, cause)));
     };

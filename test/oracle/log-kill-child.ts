@@ -8,7 +8,8 @@ import { Store } from '@coldproof/oracle/store';
 
 const folder = process.argv[2]!;
 const passphrase = process.argv[3]!;
-const store = new Store(join(folder, 'oracle.db'));
+const place = process.argv[4]!;
+const store = new Store(place);
 const log = new Log({ store, key: openLogKey(join(folder, 'log-key.json'), passphrase), origin: 'kill' });
 const device = new Uint8Array(32).fill(1);
 const digestOf = (sequence: number) => Uint8Array.from({ length: 32 }, (_, i) => (sequence >> (8 * (i % 4))) & 0xff);

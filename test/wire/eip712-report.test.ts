@@ -1,6 +1,14 @@
 /** What a quorum signs, made without ethers, against the contract that verifies it: contracts/Quorum.sol on anvil. */
 import t from 'tap';
-import { bytesToHex, digestAnchor, digestConfig, digestReport, hexToBytes, recoverSigner, signDigest } from '@coldproof/wire';
+import {
+  bytesToHex,
+  digestAnchor,
+  digestConfig,
+  digestReport,
+  hexToBytes,
+  recoverSigner,
+  signDigest,
+} from '@coldproof/wire';
 import { addressOfKey } from '@coldproof/wire';
 import { call, refusal, send, startChain } from '../helpers/chain.ts';
 import { seeded } from '../helpers/seed.ts';
