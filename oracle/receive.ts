@@ -1,7 +1,7 @@
 /**
- * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The only
- * file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its device
- * sends it again.
+ * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The
+ * only file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its
+ * device sends it again.
  */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
