@@ -61,8 +61,9 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
     if (parsed?.kind !== 'batch' && parsed?.kind !== 'live') return refuse('topic-malformed');
     const inflated = inflateEnvelope(payload);
     if (!inflated.ok) return refuse(inflated.reason);
-    if (parsed.kind === 'live') return settings.onLive(parsed.device, inflated.value);
-    if (!queue.push({ device: parsed.device, bytes: inflated.value })) return refuse('queue-full');
+    const message = { device: parsed.device, bytes: inflated.value };
+    if (parsed.kind === 'live') settings.onLive(message.device, message.bytes);
+    else if (!queue.push(message)) return refuse('queue-full');
     return undefined;
   });
   const subscription = new Subscription(client, log);

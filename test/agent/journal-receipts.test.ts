@@ -34,7 +34,7 @@ const version1 = `
     device BLOB NOT NULL, sequence INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (device, sequence)
   ) STRICT;
   PRAGMA user_version = 1;
-  PRAGMA application_id = ${0x43504a31};
+  PRAGMA application_id = 1129335345;
 `;
 
 function append(journal: Journal, count: number): void {
