@@ -1,7 +1,7 @@
 /**
- * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The only
- * file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its device
- * sends it again.
+ * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The
+ * only file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its
+ * device sends it again.
  */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
@@ -63,8 +63,9 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
     if (parsed?.kind !== 'batch' && parsed?.kind !== 'live') return refuse('topic-malformed');
     const inflated = inflateEnvelope(payload);
     if (!inflated.ok) return refuse(inflated.reason);
-    if (parsed.kind === 'live') return settings.onLive(parsed.device, inflated.value);
-    if (!queue.push({ device: parsed.device, bytes: inflated.value })) return refuse('queue-full');
+    const message = { device: parsed.device, bytes: inflated.value };
+    if (parsed.kind === 'live') settings.onLive(message.device, message.bytes);
+    else if (!queue.push(message)) return refuse('queue-full');
     return undefined;
   });
   const subscription = new Subscription(client, log);
