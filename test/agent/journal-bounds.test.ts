@@ -59,7 +59,7 @@ async function fill(agent: RunningAgent, clock: HandClock, from: number, isEnoug
     );
     if (!(await Promise.race([sent, closed]))) break;
   }
-  await sensor.endAsync(true);
+  sensor.end(true);
   return count;
 }
 
