@@ -99,6 +99,7 @@ export async function offlineVoyage(days: number): Promise<OfflineVoyage> {
     broker = await startBroker(folder, port);
     const stop = await receiver.listen(port);
     const drained = await told<OfflineReport>(child, 'drained');
+    if (child.exitCode === null) await once(child, 'exit');
     await stop();
     const readings = ticks * devicesCount * sensorsPerDevice;
     const problems = [...receiver.problems];
