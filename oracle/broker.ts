@@ -1,8 +1,8 @@
 /**
  * The embedded MQTT 3.1.1 broker, and the only file that imports aedes. Devices publish their batches and status here,
- * over TLS when it has a certificate,
- * and read their receipts, each under its own credential; nobody sees or writes anything else. It keeps no sessions and
- * promises nothing: aedes acknowledges QoS 1 before it stores, so a receipt is the only promise.
+ * over TLS when it has a certificate, and read their receipts, each under its own credential; nobody sees or writes
+ * anything else. It keeps no sessions and promises nothing: aedes acknowledges QoS 1 before it stores, so a receipt is
+ * the only promise.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';

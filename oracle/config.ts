@@ -6,6 +6,7 @@ import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { checkBroker, type EmbeddedBroker, type ExternalBroker } from './config-broker.ts';
+import { checkAttestationKey, checkQuorum, type QuorumConfig } from './config-quorum.ts';
 import { readSections, type Section } from './config-section.ts';
 import { isServerUrl } from './store-database.ts';
 import { defaultWorkers } from './verify-pool.ts';
@@ -15,6 +16,8 @@ export type KeyConfig = {
   readonly passphrase: string;
   readonly logKeyFile: string;
   readonly transmitterKeyFile: string;
+  /** Only in a consortium, and only when the account that pays does not attest, too. */
+  readonly attestationKeyFile: string | undefined;
 };
 
 export type OracleWorker = {
@@ -44,6 +47,8 @@ export type Config = KeyConfig & {
     readonly retryMs: number;
   };
   readonly http: { readonly host: string; readonly port: number };
+  /** Undefined for an oracle that stands alone. */
+  readonly quorum: QuorumConfig | undefined;
 };
 
 const loopback = '127.0.0.1';
@@ -55,7 +60,8 @@ export function readConfig(path: string, environment: NodeJS.ProcessEnv): Config
     const keys = checkKeys(root);
     const database = checkDatabase(root, keys.stateDir, environment);
     const rest = checkRest(root);
-    return { ...keys, database, worker: checkWorker(root, { database, broker: rest.broker }), ...rest };
+    const worker = checkWorker(root, { database, broker: rest.broker });
+    return { ...keys, database, worker, ...rest, quorum: checkQuorum(root, keys) };
   });
 }
 
@@ -73,7 +79,8 @@ function checkKeys(root: Section): KeyConfig {
   const passphrase = root.section('chain').secret('passphraseEnv', 'COLDPROOF_PASSPHRASE');
   const logKeyFile = root.section('log').text('keyFile', join(stateDir, 'log-key.json'));
   const transmitterKeyFile = root.section('chain').text('transmitterKeyFile', join(stateDir, 'transmitter-key.json'));
-  return { stateDir, passphrase, logKeyFile, transmitterKeyFile };
+  const attestationKeyFile = checkAttestationKey(root, stateDir);
+  return { stateDir, passphrase, logKeyFile, transmitterKeyFile, attestationKeyFile };
 }
 
 /** `database.urlEnv` names the variable; DATABASE_URL counts also without it. Else it is a file in the state folder. */
@@ -93,12 +100,13 @@ function checkWorker(root: Section, { database, broker }: Pick<Config, 'database
   const worker = root.section('worker');
   if (!isServerUrl(database)) root.problem('worker', 'a file as database', 'database.urlEnv with a postgres:// URL');
   if (!('url' in broker)) root.problem('worker', 'the embedded broker', 'broker.url, which the workers share');
+  if (root.has('quorum')) root.problem('worker', 'a consortium', 'no quorum: a node of a consortium is one process');
   const name = worker.text('name', `${hostname()}-${process.pid}`);
   if (!/^[A-Za-z0-9._-]{1,80}$/.test(name)) worker.problem('name', name, 'up to 80 letters, digits, dots or dashes');
   return { name, leaseMs: worker.integer('leaseSec', { least: 1, most: 600, fallback: 10 }) * 1_000 };
 }
 
-function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database' | 'worker'> {
+function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database' | 'worker' | 'quorum'> {
   const broker = root.section('broker');
   const verify = root.section('verify');
   const log = root.section('log');

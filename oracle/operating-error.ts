@@ -21,7 +21,11 @@ export type OperatingCode =
   /** What stands on the chain is not what the plan and this build would deploy, and is not to be changed by it. */
   | 'deployment-differs'
   /** A verifying thread died. */
-  | 'verify-failed';
+  | 'verify-failed'
+  /** A thread that runs cryptlets died or hung. No verdict about the cryptlet, so nothing to sign. */
+  | 'cryptlet-failed'
+  /** Another oracle's HTTP API does not answer, or answers nonsense. */
+  | 'peer-unreachable';
 
 export class OperatingError extends Error {
   readonly code: OperatingCode;

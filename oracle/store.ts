@@ -1,8 +1,9 @@
 /**
  * The oracle's durable state: one SQLite file, or one PostgreSQL database. The statements stand in families:
- * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions) and
- * store-chain.ts (what the chain said); store-lease.ts says which worker acts on it. A family's methods run inside the caller's transaction, or alone as their own.
- * Their SQL is what SQLite and PostgreSQL share (store-database.ts).
+ * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions),
+ * store-chain.ts (what the chain said), store-quorum.ts (what nodes of a consortium said) and store-lease.ts (which
+ * worker acts on the chain). A family's methods run inside the caller's transaction, or alone as their own. Their SQL is
+ * what SQLite and PostgreSQL share (store-database.ts).
  */
 import { ChainStore } from './store-chain.ts';
 import { isServerUrl, type Database, type Sharing } from './store-database.ts';
@@ -11,12 +12,13 @@ import { LeaseStore } from './store-lease.ts';
 import { LogStore } from './store-log.ts';
 import { OutboxStore } from './store-outbox.ts';
 import { openPostgresql } from './store-postgresql.ts';
+import { QuorumStore, quorumSchema } from './store-quorum.ts';
 import { openSqlite } from './store-sqlite.ts';
 
 export type { Database } from './store-database.ts';
 
-/** 2: an order has several limits, evidence several runs. 3: attempts are numbered; names that PostgreSQL allows. */
-const schemaVersion = 3;
+/** 3: attempts are numbered; names that PostgreSQL allows. 4: the work in a consortium; an order names its cryptlets. */
+const schemaVersion = 4;
 
 /** In SQLite's words; store-postgresql.ts translates the types. */
 const schema = `
@@ -75,7 +77,7 @@ CREATE TABLE chain_order (
 CREATE TABLE chain_device (
   device TEXT PRIMARY KEY, block_number INTEGER NOT NULL, view TEXT NOT NULL
 ) STRICT;
-`;
+${quorumSchema}`;
 
 export class Store {
   readonly log: LogStore;
@@ -83,6 +85,7 @@ export class Store {
   readonly outbox: OutboxStore;
   readonly chain: ChainStore;
   readonly lease: LeaseStore;
+  readonly quorum: QuorumStore;
   readonly #database: Database;
 
   /**
@@ -98,6 +101,7 @@ export class Store {
       this.outbox = new OutboxStore(this.#database);
       this.chain = new ChainStore(this.#database);
       this.lease = new LeaseStore(this.#database);
+      this.quorum = new QuorumStore(this.#database);
     } catch (error) {
       this.#database.close();
       throw error;

@@ -127,9 +127,11 @@ t.test('one door for each heavy dependency', (t) => {
     'sparkplug-payload/lib/sparkplugPayloadProto.js': /^agent\/sensors\/sparkplug-payload\.ts$/,
     'sparkplug-payload': /^firmware-sim\/sparkplug\.ts$/,
     'nmea-simple': /^agent\/sensors\/nmea\.ts$/,
-    mqtt: /^(agent\/(link|node-red\/connection)|oracle\/receive|firmware-sim\/device-mqtt)\.c?ts$/,
+    mqtt: /^(agent\/(link|node-red\/connection)|oracle\/(receive|peer-link)|firmware-sim\/device-mqtt)\.c?ts$/,
     solc: /^contracts\/compiler\.ts$/,
-    fastify: /^oracle\/(http|demonstration\/door)\.ts$/,
+    'quickjs-emscripten-core': /^oracle\/cryptlet\/sandbox\.ts$/,
+    '@jitl/quickjs-wasmfile-release-sync': /^oracle\/cryptlet\/sandbox\.ts$/,
+    fastify: /^oracle\/(http(-[a-z]+)?|demonstration\/door)\.ts$/,
   };
   for (const file of source) {
     for (const specifier of importsOf(file)) {
@@ -141,7 +143,8 @@ t.test('one door for each heavy dependency', (t) => {
 });
 
 t.test('every source file is reached, every package uses what it declares', (t) => {
-  const oracleMains = 'oracle/(main|(verify|store-postgresql)-worker|(demonstration|deployment)/main)';
+  const oracleThreads = '(verify|store-postgresql)-worker|cryptlet/thread';
+  const oracleMains = `oracle/(main|${oracleThreads}|(cryptlet|demonstration|deployment)/main)`;
   const mains = `contracts/(build|compile-worker)|(agent|firmware-sim)/main|${oracleMains}`;
   // Node-RED loads its nodes by the list in their package.
   const nodes = 'agent/node-red/(sample|readings|alarms|queue)';
