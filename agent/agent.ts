@@ -316,7 +316,7 @@ class Agent implements RunningAgent {
   /** Stage 5. */
   #runForwarding(device: Device, uplink: UplinkState): Promise<void> {
     const { journal, links, random, log, clock } = this.#deps;
-    const { name, order, windowBatches, resendSec, reconnectSecMax } = uplink.config;
+    const { name, order, compress, windowBatches, resendSec, reconnectSecMax } = uplink.config;
     const terms = { device: device.id, windowBatches, resendMs: resendSec * 1_000 };
     const replay = new Replay(journal, terms);
     this.#replays.push({ name: device.config.name, replays: [replay], ring: () => uplink.bell.ring() });
@@ -352,6 +352,7 @@ class Agent implements RunningAgent {
         uplink: name,
         logKeys: uplink.logKeys,
         order,
+        compress,
         windowBatches,
         resendMs: resendSec * 1_000,
         reconnectMsMax: reconnectSecMax * 1_000,

@@ -7,13 +7,14 @@
  *
  * Only a verified receipt ends the duty for an envelope. A PUBACK is no durability (aedes acknowledges before it
  * stores): it tells that the connection lives, and no more. When a log's oldest envelope has had no receipt for
- * `resendMs`, everything that it lacks is sent again: it takes only the next sequence, so what came behind a lost one
- * was refused too. With `live-first` and a backlog, the newest envelope is also told at once on a topic of its own; that
- * is news for people and touches no window.
+ * `resendMs`, everything that it lacks is sent again: it takes only the next sequence, so what came behind a lost
+ * one was refused too. With `live-first` and a backlog, the newest envelope is also told at once on a topic of its own:
+ * that is news for people and touches no window.
  */
 import { bytesEqual, bytesToHex, formatTopic, shortHex, type Receipt } from '@coldproof/wire';
 import type { Bell } from './bell.ts';
 import type { Clock } from './clock.ts';
+import { deflateEnvelope } from './deflate.ts';
 import type { JournalReceipts, PendingEnvelope, Settlement } from './journal-receipts.ts';
 import type { Link, LinkSession } from './link.ts';
 import type { LogKeys } from './log-key.ts';
@@ -52,6 +53,7 @@ export type ForwardTerms = {
   readonly uplink: string;
   readonly logKeys: LogKeys;
   readonly order: 'in-order' | 'live-first';
+  readonly compress: boolean;
   readonly windowBatches: number;
   readonly resendMs: number;
   readonly reconnectMsMax: number;
@@ -222,7 +224,7 @@ class Session {
     }
     for (const { sequence, bytes } of [...fresh.values()].sort((one, other) => one.sequence - other.sequence)) {
       for (const window of this.#windows) window.overhear(sequence);
-      this.#publish(session, 'batch', bytes, {});
+      this.#publish(session, 'batch', this.#pack(bytes), {});
     }
   }
 
@@ -244,7 +246,11 @@ class Session {
     this.#liveSequence = standing().nextSequence - 1;
     if (envelope === undefined) return;
     this.#liveAtMs = timer.nowMs();
-    this.#publish(session, 'live', envelope.bytes, { expirySec: liveExpirySec });
+    this.#publish(session, 'live', this.#pack(envelope.bytes), { expirySec: liveExpirySec });
+  }
+
+  #pack(envelope: Uint8Array): Uint8Array {
+    return this.#terms.compress ? deflateEnvelope(envelope) : envelope;
   }
 
   #liveDue(): number | undefined {
@@ -328,7 +334,7 @@ class Session {
       // With several logs on a broker, that of another consortium is no fault either, but is none of ours.
       refuse(
         verdict.reason === 'receipt-of-another-log' ? verdict.reason : 'receipt-invalid',
-        describeVerdict(verdict),
+        `${verdict.reason}: ${verdict.detail}`,
       );
       return [];
     }
@@ -388,8 +394,4 @@ class Session {
 
 function linkFailed(why: string): OperatingError {
   return new OperatingError('link-failed', why, { retry: 'later' });
-}
-
-function describeVerdict({ reason, detail }: { readonly reason: string; readonly detail: string }): string {
-  return `${reason}: ${detail}`;
 }

@@ -1,6 +1,6 @@
 /**
- * The journal's book of receipts: which log has promised what, and where each log stands. An envelope is *released* when
- * so many required logs (`receiptsMin`) have given their receipt: then the agent's duty for it is done. It is kept
+ * The journal's book of receipts: which log has promised what, and where each log stands. An envelope is *released*
+ * when so many required logs (`receiptsMin`) have given their receipt: then the agent's duty for it is done. It is kept
  * on for the logs that lack it, since an oracle takes only the next sequence of a device, but no longer than for
  * `lagBatchesMax` batches. Each log has a cursor, the lowest sequence that it has given no receipt for, so that one
  * log can stand still without any other's knowing.

@@ -1,26 +1,28 @@
 /**
- * MQTT -> a bounded queue of messages, and receipts back. The only file that imports mqtt. When the queue is full a
- * message is dropped and counted: it gets no receipt, so its device sends it again.
+ * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The only
+ * file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its device
+ * sends it again.
  */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
-import { envelopeBytesMax, formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
+import { formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
 import type { ClientTls } from './config-broker.ts';
+import { inflateEnvelope, type InflateReason } from './inflate.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 import type { Incoming } from './verify-pool.ts';
 
 export type ReceiveReason =
-  | 'envelope-too-large'
+  | InflateReason
   /** Not a topic of a device; only an external broker without our access rules lets one through. */
   | 'topic-malformed'
   /** The queue is full: the oracle is slower than its devices just now. */
   | 'queue-full';
 
 export type Receiver = {
-  /** Waits for messages, then takes up to `countMax`. An empty list means `signal` has aborted. */
-  take(countMax: number, signal: AbortSignal): Promise<Incoming[]>;
+  /** Waits for messages, then takes up to `countMax`. None when `signal` has aborted, or `waitMs` have passed. */
+  take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]>;
   /** Never fails: a receipt that does not get through is made again when the device repeats its batch. */
-  publishReceipt(device: Uint8Array, receipt: Uint8Array): void;
+  publishReceipts(receipts: readonly { readonly device: Uint8Array; readonly receipt: Uint8Array }[]): void;
   readonly queued: number;
   readonly isConnected: boolean;
   /** Refused since the start, by reason. Not batches yet, so not in the store's counters. */
@@ -43,6 +45,8 @@ export type ReceiverSettings = {
   /** A broker of others may come later than we do; our own is there, or something is wrong. */
   readonly isExternal: boolean;
   readonly queueMax: number;
+  /** Must not throw. */
+  readonly onLive: (device: Uint8Array, bytes: Uint8Array) => void;
   readonly log: Log;
 };
 
@@ -54,9 +58,11 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
   const client = connect(url, optionsOf(settings));
   client.on('message', (topic, payload) => {
     const parsed = parseTopic(topic);
-    if (parsed?.kind !== 'batch') return refuse('topic-malformed');
-    if (payload.length > envelopeBytesMax) return refuse('envelope-too-large');
-    if (!queue.push({ device: parsed.device, bytes: payload })) return refuse('queue-full');
+    if (parsed?.kind !== 'batch' && parsed?.kind !== 'live') return refuse('topic-malformed');
+    const inflated = inflateEnvelope(payload);
+    if (!inflated.ok) return refuse(inflated.reason);
+    if (parsed.kind === 'live') return settings.onLive(parsed.device, inflated.value);
+    if (!queue.push({ device: parsed.device, bytes: inflated.value })) return refuse('queue-full');
     return undefined;
   });
   const subscription = new Subscription(client, log);
@@ -66,10 +72,13 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
     throw new OperatingError('listen-failed', `broker ${url}: ${describeError(cause)}`, { retry: 'later', cause });
   }
   return {
-    take: (countMax, signal) => queue.take(countMax, signal),
-    publishReceipt(device, receipt) {
+    take: (countMax, signal, waitMs) => queue.take(countMax, signal, waitMs),
+    publishReceipts(receipts) {
       // Only while connected: mqtt.js would otherwise keep it in memory without bound.
-      if (client.connected) client.publish(formatTopic(device, 'receipt'), Buffer.from(receipt), { qos: 0 });
+      if (!client.connected) return;
+      for (const { device, receipt } of receipts) {
+        client.publish(formatTopic(device, 'receipt'), Buffer.from(receipt), { qos: 0 });
+      }
     },
     get queued() {
       return queue.length;
@@ -131,7 +140,8 @@ class Subscription {
   async #subscribe(): Promise<void> {
     try {
       // QoS 0: between broker and oracle nothing is promised either way, and a lost message gets no receipt.
-      const granted = await this.#client.subscribeAsync(topicFilter('batch'), { qos: 0 });
+      const filters = [topicFilter('batch'), topicFilter('live')];
+      const granted = await this.#client.subscribeAsync(filters, { qos: 0 });
       if (granted.some(({ qos }) => qos >= 128)) throw new Error('the broker refused the subscription');
       this.isGranted = true;
       this.#told = undefined;
@@ -150,7 +160,7 @@ class Subscription {
 }
 
 /** First in, first out, with one taker. Bounded by count and by bytes: large messages cannot fill the memory. */
-class BoundedQueue {
+export class BoundedQueue {
   readonly #countMax: number;
   #bytes = 0;
   #messages: Incoming[] = [];
@@ -173,14 +183,16 @@ class BoundedQueue {
     return true;
   }
 
-  async take(countMax: number, signal: AbortSignal): Promise<Incoming[]> {
-    while (this.#messages.length === 0 && !signal.aborted) {
+  async take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]> {
+    if (this.#messages.length === 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const wake = () => {
+          clearTimeout(timer);
           signal.removeEventListener('abort', wake);
           this.#wake = undefined;
           resolve();
         };
+        const timer = waitMs === undefined ? undefined : setTimeout(wake, waitMs);
         this.#wake = wake;
         signal.addEventListener('abort', wake, { once: true });
       });
