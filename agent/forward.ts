@@ -334,7 +334,7 @@ class Session {
       // With several logs on a broker, that of another consortium is no fault either, but is none of ours.
       refuse(
         verdict.reason === 'receipt-of-another-log' ? verdict.reason : 'receipt-invalid',
-        describeVerdict(verdict),
+        `${verdict.reason}: ${verdict.detail}`,
       );
       return [];
     }
@@ -394,8 +394,4 @@ class Session {
 
 function linkFailed(why: string): OperatingError {
   return new OperatingError('link-failed', why, { retry: 'later' });
-}
-
-function describeVerdict({ reason, detail }: { readonly reason: string; readonly detail: string }): string {
-  return `${reason}: ${detail}`;
 }
