@@ -14,6 +14,7 @@ import {
   seriesPerBatchMax,
   type Verdict,
 } from '@coldproof/wire';
+import { clock, type ClockConfig } from './config-clock.ts';
 import {
   integer,
   list,
@@ -27,6 +28,7 @@ import {
   type JsonSchema,
   type Problem,
 } from './config-field.ts';
+import { journal, type JournalConfig } from './config-journal.ts';
 import { line, type LineConfig } from './config-line.ts';
 import { checkRelations } from './config-relations.ts';
 import { sensor, type SensorConfig } from './config-sensor.ts';
@@ -40,6 +42,8 @@ export type DeviceConfig = {
   readonly name: string;
   readonly sealSamplesMax: number;
   readonly sealAgeSecMax: number;
+  /** So long without a reading, and a batch without series says that the device lives. Undefined: never. */
+  readonly heartbeatSec: number | undefined;
   readonly sensors: readonly SensorConfig[];
 };
 
@@ -72,6 +76,8 @@ export type AgentConfig = {
   readonly receiptsMin: number;
   /** For how many batches one that has them is kept for the logs that lack it. */
   readonly lagBatchesMax: number;
+  readonly journal: JournalConfig;
+  readonly clock: ClockConfig;
   readonly http: { readonly host: string; readonly port: number };
 };
 
@@ -92,15 +98,17 @@ const device: Field<DeviceConfig> = record(
     sealSamplesMax: optional(integer(1, samplesPerSeriesMax), 15),
     // Also what keeps every delta of a batch within its two bytes.
     sealAgeSecMax: optional(integer(1, sampleDeltaSecMax), 900),
+    heartbeatSec: optional(integer(10, 86_400)),
     sensors: list(sensor, 1, seriesPerBatchMax),
   },
-  ({ name, sealSamplesMax, sealAgeSecMax, sensors }, place) => {
+  ({ name, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors }, place) => {
     if (name === null || sealSamplesMax === null || sealAgeSecMax === null || sensors === null) return null;
+    if (heartbeatSec === null) return null;
     const bytes = sensors.reduce(
       (sum, { channel }) => sum + sealSamplesMax * sampleBytes(channel) + seriesOverheadBytes,
       batchOverheadBytes,
     );
-    if (bytes <= envelopeBytesMax) return { name, sealSamplesMax, sealAgeSecMax, sensors };
+    if (bytes <= envelopeBytesMax) return { name, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors };
     const bound = `a batch of <= ${envelopeBytesMax} bytes, not of ${bytes}`;
     return place.key('sealSamplesMax').problem(sealSamplesMax, bound);
   },
@@ -134,17 +142,18 @@ const agent: Field<AgentConfig> = record(
     uplinks: optional(list(uplink, 1, uplinksMax)),
     receiptsMin: optional(integer(1, logsMax)),
     lagBatchesMax: optional(integer(0, 1_000_000), 10_000),
+    journal,
+    clock,
     http: optional(record({ host, port }), { host: '127.0.0.1', port: 9464 }),
   },
-  (
-    { stateDir, passphraseEnv, passphraseFile, devices, lines, sensorBroker, lagBatchesMax, http, ...formed },
-    place,
-  ) => {
+  ({ passphraseEnv, passphraseFile, ...formed }, place) => {
     const ways = uplinksOf(formed, place);
     const passphrase = secretOf('passphrase', { env: passphraseEnv, file: passphraseFile }, place);
+    const { stateDir, devices, lines, sensorBroker, lagBatchesMax, journal, clock, http } = formed;
     if (stateDir === null || passphrase === null || devices === null || lines === null) return null;
     if (sensorBroker === null || ways === null || lagBatchesMax === null || http === null) return null;
-    return { stateDir, passphrase, devices, lines, sensorBroker, ...ways, lagBatchesMax, http };
+    if (journal === null || clock === null) return null;
+    return { stateDir, passphrase, devices, lines, sensorBroker, ...ways, lagBatchesMax, journal, clock, http };
   },
 );
 

@@ -27,12 +27,19 @@ export class Device {
   queued: number;
   sealed: number;
   receipts: number;
+  dropped: number;
+  /** When it last took a reading or sealed a heartbeat, by the agent's clock. */
+  aliveSec: number;
+  unsealedCount = 0;
+  /** By channel, how many of the oldest readings are in the batch that is being signed. */
+  #reserved: ReadonlyMap<number, number> = new Map();
 
   constructor(
     config: DeviceConfig,
     keyStore: KeyStore,
     journal: Journal,
     { uplinks, terms }: { readonly uplinks: readonly UplinkState[]; readonly terms: Omit<ReceiptTerms, 'logs'> },
+    nowSec: number,
   ) {
     this.config = config;
     this.keyStore = keyStore;
@@ -49,22 +56,58 @@ export class Device {
     const head = journal.head(this.id);
     this.sealed = head.sequence;
     this.receipts = head.receipts;
+    this.dropped = head.dropped;
+    this.aliveSec = head.aliveSec === 0 ? nowSec : head.aliveSec;
     this.queued = journal.pendingCount(this.id);
     this.states = journal.samplerStates(this.id);
     for (const reading of journal.readings(this.id)) this.add(reading);
   }
 
   add(reading: Reading): void {
+    this.unsealedCount += 1;
     const readings = this.unsealed.get(reading.channel);
     if (readings === undefined) this.unsealed.set(reading.channel, [reading]);
     else readings.push(reading);
   }
 
-  /** Takes out what was sealed: of each channel, the oldest so many. */
+  /** These are about to be sealed: of each channel, the oldest so many. */
+  reserve(readings: readonly Reading[]): void {
+    this.#reserved = countByChannel(readings);
+  }
+
+  /** Takes out what was sealed. */
   remove(sealed: readonly Reading[]): void {
-    for (const { channel, timeSec } of sealed) {
-      const removed = this.unsealed.get(channel)?.shift();
-      assert(removed?.timeSec === timeSec, `channel ${channel}: what is sealed is the oldest`);
+    this.#reserved = new Map();
+    this.#takeOut(sealed);
+  }
+
+  /** What may still be given up: of each channel, all but what is being sealed, the oldest first. */
+  *droppable(): Generator<readonly Reading[]> {
+    for (const [channel, readings] of this.unsealed) {
+      const reserved = this.#reserved.get(channel) ?? 0;
+      yield reserved === 0 ? readings : readings.slice(reserved);
+    }
+  }
+
+  /** Takes out what was given up: of each channel, the oldest so many that are not reserved. */
+  drop(dropped: readonly Reading[], total: number): void {
+    this.dropped = total;
+    this.#takeOut(dropped);
+  }
+
+  /** A clock that was set back must not silence the device until it is there again. */
+  isHeartbeatDue(nowSec: number): boolean {
+    const { heartbeatSec } = this.config;
+    return heartbeatSec !== undefined && Math.abs(nowSec - this.aliveSec) >= heartbeatSec;
+  }
+
+  #takeOut(out: readonly Reading[]): void {
+    this.unsealedCount -= out.length;
+    for (const [channel, count] of countByChannel(out)) {
+      const from = this.#reserved.get(channel) ?? 0;
+      const taken = this.unsealed.get(channel)?.splice(from, count) ?? [];
+      const expected = out.find((reading) => reading.channel === channel);
+      assert(taken.length === count && taken[0] === expected, `channel ${channel}: what goes is the oldest`);
     }
   }
 
@@ -86,10 +129,11 @@ export class Device {
       device: bytesToHex(this.id),
       link: { connected: down === undefined, why: down?.link.why },
       links: this.uplinks.map((uplink) => uplink.status(cursors, this.sealed, monotonicClock.nowMs())),
-      unsealed: [...this.unsealed.values()].reduce((sum, readings) => sum + readings.length, 0),
+      unsealed: this.unsealedCount,
       queued: this.queued,
       sealed: this.sealed,
       receipts: this.receipts,
+      dropped: this.dropped,
       lastReadingAt: newestSec === undefined ? undefined : new Date(newestSec * 1_000).toISOString(),
       faults: this.#faults(nowSec),
     };
@@ -105,4 +149,10 @@ export class Device {
     }
     return Object.fromEntries(faults);
   }
+}
+
+function countByChannel(readings: readonly Reading[]): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const { channel } of readings) counts.set(channel, (counts.get(channel) ?? 0) + 1);
+  return counts;
 }

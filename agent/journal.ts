@@ -6,18 +6,13 @@
  *
  * The exclusive lock on the file is the operating system's and goes with the process, also at a kill -9.
  */
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database, Statement } from 'better-sqlite3';
 import { assert, bytesToHex, noPrevious } from '@coldproof/wire';
-import {
-  checkEnvelopes,
-  checksumOf,
-  JournalReceipts,
-  receiptsSchema,
-  upgradeReceipts,
-  type PendingEnvelope,
-} from './journal-receipts.ts';
+import { JournalBounds, type UnstatedDrop } from './journal-bounds.ts';
+import { checkEnvelopes, checksumOf, JournalReceipts, type PendingEnvelope } from './journal-receipts.ts';
+import { prepareFile } from './journal-schema.ts';
 import { SqliteDatabase } from './journal-sqlite.ts';
 import { fsyncFolder } from './key-store.ts';
 import { describeError, OperatingError } from './operating-error.ts';
@@ -30,6 +25,10 @@ export type Head = {
   readonly previous: Uint8Array;
   /** Batches that enough logs have given their receipt for. */
   readonly receipts: number;
+  /** Readings that could not be kept, since the key was made. */
+  readonly dropped: number;
+  /** The `last` of the newest batch; 0 before the first. */
+  readonly aliveSec: number;
 };
 
 export type SealedBatch = {
@@ -39,6 +38,10 @@ export type SealedBatch = {
   /** The encoded envelope. */
   readonly bytes: Uint8Array;
   readonly readings: readonly Reading[];
+  /** The batch's `last`: a sign of life. */
+  readonly lastSec?: number;
+  /** What this batch tells of, when it is a statement. */
+  readonly statement?: UnstatedDrop | undefined;
 };
 
 export type JournalEntry = {
@@ -47,31 +50,6 @@ export type JournalEntry = {
   /** The channel's state with this reading in it. */
   readonly state: SamplerState;
 };
-
-const applicationId = 0x43504a31;
-const schemaVersion = 2;
-
-const schema = `
-  CREATE TABLE heads (
-    device BLOB PRIMARY KEY, sequence INTEGER NOT NULL, previous BLOB NOT NULL, receipts INTEGER NOT NULL
-  ) WITHOUT ROWID, STRICT;
-  CREATE TABLE channels (
-    device BLOB NOT NULL, channel INTEGER NOT NULL, newestSec INTEGER NOT NULL, marks INTEGER NOT NULL,
-    lastValidSec INTEGER, lastValidValue INTEGER, equalCount INTEGER,
-    PRIMARY KEY (device, channel)
-  ) WITHOUT ROWID, STRICT;
-  CREATE TABLE readings (
-    device BLOB NOT NULL, channel INTEGER NOT NULL, timeSec INTEGER NOT NULL, value INTEGER NOT NULL,
-    marks INTEGER NOT NULL, isClockTrusted INTEGER NOT NULL,
-    PRIMARY KEY (device, channel, timeSec)
-  ) WITHOUT ROWID, STRICT;
-  CREATE TABLE envelopes (
-    device BLOB NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL, bytes BLOB NOT NULL, checksum BLOB NOT NULL,
-    isReleased INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (device, sequence)
-  ) STRICT;
-  ${receiptsSchema}
-`;
 
 type ReadingRow = { channel: number; timeSec: number; value: number; marks: number; isClockTrusted: number };
 type ChannelRow = {
@@ -84,6 +62,10 @@ type ChannelRow = {
 };
 
 export class Journal {
+  /** Size, settled envelopes, and what could not be kept. */
+  readonly bounds: JournalBounds;
+  /** The process before this one ended without closing it: by a kill, a crash, a cut of the power or a failed write. */
+  readonly isRecovered: boolean;
   /** What waits for which log, and what each log has promised. */
   readonly receipts: JournalReceipts;
   readonly #database: Database;
@@ -98,19 +80,23 @@ export class Journal {
       mkdirSync(stateDir, { recursive: true, mode: 0o700 });
       // A read-only disk by its name: SQLite would call it an I/O error.
       accessSync(stateDir, constants.W_OK);
+      // SQLite removes its write-ahead log when it closes.
+      const isRecovered = (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
       database = new SqliteDatabase(path, { timeout: 0 });
       prepareFile(database, path);
       fsyncFolder(stateDir);
-      return new Journal(database);
+      return new Journal(database, isRecovered);
     } catch (cause) {
       database?.close();
       throw cause instanceof OperatingError ? cause : openingError(path, cause);
     }
   }
 
-  private constructor(database: Database) {
+  private constructor(database: Database, isRecovered: boolean) {
     this.#database = database;
     this.#statements = prepareStatements(database);
+    this.bounds = new JournalBounds(database, (what, work) => this.#write(what, work));
+    this.isRecovered = isRecovered;
     this.receipts = new JournalReceipts(database, (what, work) => this.#write(what, work));
   }
 
@@ -149,38 +135,58 @@ export class Journal {
 
   /** All of them, or none and an error. Each must be newer than its channel's newest: the sampler has seen to it. */
   record(entries: readonly JournalEntry[]): void {
-    const { insertReading, putChannel } = this.#statements;
+    const { insertReading } = this.#statements;
     this.#write('record readings', () => {
-      for (const { device, reading, state } of entries) {
+      /** Only the last state of a channel is one to come back to. */
+      const newest = new Map<string, JournalEntry>();
+      for (const entry of entries) {
+        const { device, reading } = entry;
         const { channel, timeSec, value, marks, isClockTrusted } = reading;
         insertReading.run(device, channel, timeSec, value, marks, isClockTrusted ? 1 : 0);
-        const { lastValid } = state;
-        const { changes } = putChannel.run({
-          device,
-          channel,
-          newestSec: timeSec,
-          marks: state.marks,
-          lastValidSec: lastValid?.timeSec ?? null,
-          lastValidValue: lastValid?.value ?? null,
-          equalCount: lastValid?.equalCount ?? null,
-        });
-        assert(changes === 1, `channel ${channel}: reading at ${timeSec} is newer than all before it`);
+        newest.set(`${channel} ${bytesToHex(device)}`, entry);
       }
+      for (const entry of newest.values()) this.#putChannel(entry);
     });
   }
 
-  /** Envelope in, head on, readings out, in one transaction: the same readings are never sealed twice. */
-  append({ device, sequence, digest, bytes, readings }: SealedBatch): void {
-    const { insertEnvelope, moveHead, deleteReading } = this.#statements;
+  #putChannel({ device, reading: { channel, timeSec }, state: { marks, lastValid } }: JournalEntry): void {
+    const { changes } = this.#statements.putChannel.run({
+      device,
+      channel,
+      newestSec: timeSec,
+      marks,
+      lastValidSec: lastValid?.timeSec ?? null,
+      lastValidValue: lastValid?.value ?? null,
+      equalCount: lastValid?.equalCount ?? null,
+    });
+    assert(changes === 1, `channel ${channel}: reading at ${timeSec} is newer than all before it`);
+  }
+
+  /**
+   * Envelope in, head on, readings out, in one transaction: the same readings are never sealed twice. Of each channel,
+   * `readings` are all from its first to its last one there.
+   */
+  append({ device, sequence, digest, bytes, readings, lastSec, statement }: SealedBatch): void {
+    const { insertEnvelope, moveHead } = this.#statements;
     this.#write('append an envelope', () => {
       insertEnvelope.run(device, sequence, digest, bytes, checksumOf(bytes));
-      const moved = moveHead.run(sequence + 1, digest, device, sequence);
+      const moved = moveHead.run({ next: sequence + 1, digest, lastSec: lastSec ?? null, device, sequence });
       assert(moved.changes === 1, `sequence ${sequence} is the next one of its device`);
-      for (const { channel, timeSec } of readings) {
-        const deleted = deleteReading.run(device, channel, timeSec);
-        assert(deleted.changes === 1, `the sealed reading of channel ${channel} at ${timeSec} is in the journal`);
-      }
+      for (let at = 0; at < readings.length; at += this.#deleteRun(device, readings, at));
+      if (statement !== undefined) this.bounds.stated(device, statement);
     });
+  }
+
+  /** The readings of one channel, from `at` on, in one statement. Gives how many. */
+  #deleteRun(device: Uint8Array, readings: readonly Reading[], at: number): number {
+    const { channel, timeSec: firstSec } = readings[at]!;
+    let end = at + 1;
+    while (readings[end]?.channel === channel) end += 1;
+    const lastSec = readings[end - 1]!.timeSec;
+    const { changes } = this.#statements.deleteReadings.run(device, channel, firstSec, lastSec);
+    const stretch = `channel ${channel} from ${firstSec} to ${lastSec}`;
+    assert(changes === end - at, `each sealed reading of ${stretch} is in the journal`);
+    return changes;
   }
 
   /** Envelopes that are kept, released or not, oldest first, from `sequence` on, at most `limit`. */
@@ -218,31 +224,6 @@ export class Journal {
   }
 }
 
-/** Locks, then checks that the file is ours, then makes the tables of a new one. */
-function prepareFile(database: Database, path: string): void {
-  database.pragma('locking_mode = EXCLUSIVE');
-  database.pragma('journal_mode = WAL');
-  database.pragma('synchronous = FULL');
-  database
-    .transaction(() => {
-      const version = database.pragma('user_version', { simple: true });
-      const application = database.pragma('application_id', { simple: true });
-      if (version === 0 && application === 0) {
-        database.exec(schema);
-        database.pragma(`user_version = ${schemaVersion}`);
-        database.pragma(`application_id = ${applicationId}`);
-      } else if (version === 1 && application === applicationId) {
-        upgradeReceipts(database);
-        database.pragma(`user_version = ${schemaVersion}`);
-      } else if (version !== schemaVersion || application !== applicationId) {
-        const got = `${String(application)}/${String(version)}`;
-        const message = `${path}: expected a journal of version ${applicationId}/${schemaVersion}, got ${got}`;
-        throw new OperatingError('journal-damaged', message, { retry: 'never' });
-      }
-    })
-    .exclusive();
-}
-
 function openingError(path: string, cause: unknown): OperatingError {
   const code = cause instanceof SqliteDatabase.SqliteError ? cause.code : '';
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
@@ -258,9 +239,11 @@ type Statements = ReturnType<typeof prepareStatements>;
 function prepareStatements(database: Database) {
   const prepare = (sql: string): Statement => database.prepare(sql);
   return {
-    adopt: prepare('INSERT INTO heads VALUES (?, 0, ?, 0)'),
-    head: prepare('SELECT sequence, previous, receipts FROM heads WHERE device = ?'),
-    moveHead: prepare('UPDATE heads SET sequence = ?, previous = ? WHERE device = ? AND sequence = ?'),
+    adopt: prepare('INSERT INTO heads (device, sequence, previous, receipts) VALUES (?, 0, ?, 0)'),
+    head: prepare('SELECT sequence, previous, receipts, dropped, aliveSec FROM heads WHERE device = ?'),
+    moveHead: prepare(`
+      UPDATE heads SET sequence = @next, previous = @digest, aliveSec = coalesce(@lastSec, aliveSec)
+      WHERE device = @device AND sequence = @sequence`),
     channels: prepare('SELECT * FROM channels WHERE device = ?'),
     putChannel: prepare(`
       INSERT INTO channels VALUES
@@ -271,7 +254,8 @@ function prepareStatements(database: Database) {
       SELECT channel, timeSec, value, marks, isClockTrusted FROM readings
       WHERE device = ? ORDER BY channel, timeSec`),
     insertReading: prepare('INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?)'),
-    deleteReading: prepare('DELETE FROM readings WHERE device = ? AND channel = ? AND timeSec = ?'),
+    deleteReadings: prepare(`
+      DELETE FROM readings WHERE device = ? AND channel = ? AND timeSec BETWEEN ? AND ?`),
     insertEnvelope: prepare(`
       INSERT INTO envelopes (device, sequence, digest, bytes, checksum) VALUES (?, ?, ?, ?, ?)`),
     pending: prepare(`

@@ -22,7 +22,7 @@ export function processFigures(): ProcessFigures {
 type Labels = { readonly [name: string]: string };
 type Sample = readonly [labels: Labels, value: number];
 
-export function formatMetrics({ devices, refused }: AgentStatus, figures: ProcessFigures): string {
+export function formatMetrics({ devices, refused, journal, clock }: AgentStatus, figures: ProcessFigures): string {
   const each = (value: (device: AgentStatus['devices'][number]) => number | undefined): Sample[] =>
     devices.flatMap((device) => {
       const figure = value(device);
@@ -67,6 +67,25 @@ export function formatMetrics({ devices, refused }: AgentStatus, figures: Proces
       'What was turned away, by reason.',
       Object.entries(refused).map(([reason, count]) => [{ reason }, count] as const),
     ),
+    metric(
+      'coldproof_agent_readings_dropped_total',
+      'counter',
+      'Readings that could not be kept.',
+      each((one) => one.dropped),
+    ),
+    metric('coldproof_agent_journal_bytes', 'gauge', 'In use.', [[{}, journal.usedBytes]]),
+    metric('coldproof_agent_journal_bytes_max', 'gauge', 'Where the journal is full.', [[{}, journal.usedBytesMax]]),
+    metric('coldproof_agent_journal_full', 'gauge', 'Samples are refused.', [[{}, Number(journal.state === 'full')]]),
+    metric('coldproof_agent_sealing_paused', 'gauge', 'No batches are made until some are settled.', [
+      [{}, Number(journal.state === 'sealing-paused')],
+    ]),
+    metric(
+      'coldproof_agent_clock_synchronised',
+      'gauge',
+      'Of the configured source.',
+      clock.synchronised === undefined ? [] : [[{ source: clock.source }, Number(clock.synchronised)]],
+    ),
+    metric('coldproof_agent_clock_steps_total', 'counter', 'Steps of the clock.', [[{}, clock.steps]]),
     metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', [[{}, figures.residentBytes]]),
     metric('process_cpu_seconds_total', 'counter', 'User and system time.', [[{}, figures.cpuSec]]),
     metric('process_start_time_seconds', 'gauge', 'Start, Unix time.', [[{}, figures.startSec]]),

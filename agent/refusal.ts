@@ -41,6 +41,8 @@ export type RefusalReason =
   | 'poll-exception'
   /** The serial line was away at the time of a poll. */
   | 'poll-line-down'
+  /** The journal is full, and is to refuse: nothing of the message was taken, and its sensor was not told so. */
+  | 'journal-full'
   /** A receipt that wire's verifyReceipt refuses. */
   | 'receipt-invalid'
   /** A receipt of a log that the uplink does not name: of a foreign consortium, or a log that was removed. */

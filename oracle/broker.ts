@@ -1,8 +1,8 @@
 /**
  * The embedded MQTT 3.1.1 broker, and the only file that imports aedes. Devices publish their batches and status here,
- * over TLS when it has a certificate,
- * and read their receipts, each under its own credential; nobody sees or writes anything else. It keeps no sessions and
- * promises nothing: aedes acknowledges QoS 1 before it stores, so a receipt is the only promise.
+ * over TLS when it has a certificate, and read their receipts, each under its own credential; nobody sees or writes
+ * anything else. It keeps no sessions and promises nothing: aedes acknowledges QoS 1 before it stores, so a receipt is
+ * the only promise.
  */
 import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';
@@ -19,8 +19,17 @@ export type Broker = {
   /** For the oracle's own client; made anew at each start. */
   readonly internal: { readonly url: string; readonly username: string; readonly password: string };
   readonly refused: ReadonlyMap<BrokerReason, number>;
+  /** From now on what devices publish for the oracle goes to `take`, in this process and nowhere else. */
+  receive(take: Take): void;
+  /** To the clients that have subscribed to these topics; nothing is kept for others. */
+  publish(messages: readonly Message[]): void;
   close(): Promise<void>;
 };
+
+export type Message = { readonly topic: string; readonly payload: Uint8Array };
+/** Must not throw. */
+export type Take = (topic: Topic, payload: Uint8Array) => void;
+type Topic = NonNullable<ReturnType<typeof parseTopic>>;
 
 export type BrokerReason =
   | 'credentials-wrong'
@@ -59,7 +68,9 @@ export async function openBroker({ host, port, credentials, tls, log }: BrokerSe
     return new Error(reason);
   };
   const gate = new Gate(credentials, account);
-  const aedes = await Aedes.createBroker(optionsOf(gate, refuse));
+  const aedes = new DirectAedes(optionsOf(gate, refuse));
+  await aedes.listen();
+  const readers = new Readers(aedes);
   aedes.on('clientDisconnect', (client) => gate.release(client));
   aedes.on('clientError', (client, error) =>
     log('debug', 'broker-client', { client: client.id, error: error.message }),
@@ -99,6 +110,10 @@ export async function openBroker({ host, port, credentials, tls, log }: BrokerSe
     port: actualPort,
     internal: { url: insideUrl, ...account },
     refused,
+    receive: (take) => {
+      aedes.take = take;
+    },
+    publish: (messages) => readers.publish(messages),
     async close() {
       const servers = inside === undefined ? [server] : [server, inside];
       const closed = servers.map((each) => new Promise<void>((resolve) => each.close(() => resolve())));
@@ -106,6 +121,75 @@ export async function openBroker({ host, port, credentials, tls, log }: BrokerSe
       await Promise.all(closed);
     },
   };
+}
+
+/** Through aedes' own routing, a loopback and a client of ours, each batch would cost more than its verification. */
+class DirectAedes extends Aedes {
+  take: Take | undefined;
+
+  /** aedes calls this for each message that authorizePublish has let through, also for wills. */
+  override publish(packet: PublishPacket, ...rest: [callback: (error?: Error) => void]): void {
+    const topic = this.take === undefined ? undefined : parseTopic(packet.topic);
+    if (this.take === undefined || topic === undefined || !forOracle.has(topic.kind)) {
+      super.publish(packet, ...rest);
+      return;
+    }
+    if (typeof packet.payload !== 'string') this.take(topic, packet.payload);
+    // (packet, callback) or, where it has one, (packet, client, callback).
+    rest.at(-1)?.();
+  }
+}
+
+const forOracle: ReadonlySet<string> = new Set(['batch', 'live']);
+
+/** A client that has this much unread is not given more: its receipts are remade when it repeats its batches. */
+const unreadBytesMax = 1024 * 1024;
+
+/** Who has subscribed to what: filters here have no wildcard, so they are topics. */
+class Readers {
+  readonly #clients = new Map<string, Set<Client>>();
+
+  constructor(aedes: Aedes) {
+    aedes.on('subscribe', (subscriptions, client) => {
+      for (const { topic } of subscriptions) {
+        this.#clients.set(topic, (this.#clients.get(topic) ?? new Set()).add(client));
+      }
+    });
+    aedes.on('unsubscribe', (topics, client) => topics.forEach((topic) => this.#forget(topic, client)));
+    aedes.on('clientDisconnect', (client) => {
+      for (const topic of this.#clients.keys()) this.#forget(topic, client);
+    });
+  }
+
+  publish(messages: readonly Message[]): void {
+    const corked = new Set<Client>();
+    for (const { topic, payload } of messages) {
+      for (const client of this.#clients.get(topic) ?? []) {
+        const { conn } = client;
+        if (!('cork' in conn) || conn.writableLength > unreadBytesMax) continue;
+        if (!corked.has(client)) conn.cork();
+        corked.add(client);
+        const packet = {
+          cmd: 'publish',
+          topic,
+          payload: Buffer.from(payload),
+          qos: 0,
+          dup: false,
+          retain: false,
+        } as const;
+        // What goes wrong here ends the connection, which aedes sees by itself.
+        client.publish(packet, () => undefined);
+      }
+    }
+    // aedes writes each in a setImmediate of its own; after the last of them they leave together.
+    setImmediate(() => corked.forEach(({ conn }) => conn.uncork()));
+  }
+
+  #forget(topic: string, client: Client): void {
+    const clients = this.#clients.get(topic);
+    clients?.delete(client);
+    if (clients?.size === 0) this.#clients.delete(topic);
+  }
 }
 
 /** RFC 8996: TLS 1.2 or later, Node's own minimum. With a client CA, OpenSSL refuses who has no certificate of it. */

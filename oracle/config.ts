@@ -6,6 +6,7 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkBroker, type EmbeddedBroker, type ExternalBroker } from './config-broker.ts';
 import { readSections, type Section } from './config-section.ts';
+import { isServerUrl } from './store-database.ts';
 import { defaultWorkers } from './verify-pool.ts';
 
 export type KeyConfig = {
@@ -17,6 +18,8 @@ export type KeyConfig = {
 
 export type Config = KeyConfig & {
   readonly broker: EmbeddedBroker | ExternalBroker;
+  /** A file, or the URL of a PostgreSQL database, which may hold a password. */
+  readonly database: string;
   readonly verify: { readonly workers: number; readonly queueMax: number };
   readonly origin: string;
   readonly chain: {
@@ -38,7 +41,10 @@ const portMax = 65_535;
 
 /** Throws OperatingError 'config-invalid' with every problem on a line of its own. */
 export function readConfig(path: string, environment: NodeJS.ProcessEnv): Config {
-  return readSections(path, environment, (root) => ({ ...checkKeys(root), ...checkRest(root) }));
+  return readSections(path, environment, (root) => {
+    const keys = checkKeys(root);
+    return { ...keys, database: checkDatabase(root, keys.stateDir, environment), ...checkRest(root) };
+  });
 }
 
 /** Only what `init` needs: the contracts may not be deployed yet. */
@@ -58,7 +64,18 @@ function checkKeys(root: Section): KeyConfig {
   return { stateDir, passphrase, logKeyFile, transmitterKeyFile };
 }
 
-function checkRest(root: Section): Omit<Config, keyof KeyConfig> {
+/** `database.urlEnv` names the variable; DATABASE_URL counts also without it. Else it is a file in the state folder. */
+function checkDatabase(root: Section, stateDir: string, environment: NodeJS.ProcessEnv): string {
+  const database = root.section('database');
+  const isNamed = database.has('urlEnv') || environment['DATABASE_URL'] !== undefined;
+  if (!isNamed) return join(stateDir, 'oracle.db');
+  const url = database.secret('urlEnv', 'DATABASE_URL');
+  if (url !== '' && !isServerUrl(url))
+    database.problem('urlEnv', database.text('urlEnv', 'DATABASE_URL'), 'a variable with a postgres:// URL');
+  return url;
+}
+
+function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database'> {
   const broker = root.section('broker');
   const verify = root.section('verify');
   const log = root.section('log');

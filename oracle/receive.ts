@@ -19,10 +19,10 @@ export type ReceiveReason =
   | 'queue-full';
 
 export type Receiver = {
-  /** Waits for messages, then takes up to `countMax`. An empty list means `signal` has aborted. */
-  take(countMax: number, signal: AbortSignal): Promise<Incoming[]>;
+  /** Waits for messages, then takes up to `countMax`. None when `signal` has aborted, or `waitMs` have passed. */
+  take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]>;
   /** Never fails: a receipt that does not get through is made again when the device repeats its batch. */
-  publishReceipt(device: Uint8Array, receipt: Uint8Array): void;
+  publishReceipts(receipts: readonly { readonly device: Uint8Array; readonly receipt: Uint8Array }[]): void;
   readonly queued: number;
   readonly isConnected: boolean;
   /** Refused since the start, by reason. Not batches yet, so not in the store's counters. */
@@ -73,10 +73,13 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
     throw new OperatingError('listen-failed', `broker ${url}: ${describeError(cause)}`, { retry: 'later', cause });
   }
   return {
-    take: (countMax, signal) => queue.take(countMax, signal),
-    publishReceipt(device, receipt) {
+    take: (countMax, signal, waitMs) => queue.take(countMax, signal, waitMs),
+    publishReceipts(receipts) {
       // Only while connected: mqtt.js would otherwise keep it in memory without bound.
-      if (client.connected) client.publish(formatTopic(device, 'receipt'), Buffer.from(receipt), { qos: 0 });
+      if (!client.connected) return;
+      for (const { device, receipt } of receipts) {
+        client.publish(formatTopic(device, 'receipt'), Buffer.from(receipt), { qos: 0 });
+      }
     },
     get queued() {
       return queue.length;
@@ -158,7 +161,7 @@ class Subscription {
 }
 
 /** First in, first out, with one taker. Bounded by count and by bytes: large messages cannot fill the memory. */
-class BoundedQueue {
+export class BoundedQueue {
   readonly #countMax: number;
   #bytes = 0;
   #messages: Incoming[] = [];
@@ -181,14 +184,16 @@ class BoundedQueue {
     return true;
   }
 
-  async take(countMax: number, signal: AbortSignal): Promise<Incoming[]> {
-    while (this.#messages.length === 0 && !signal.aborted) {
+  async take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]> {
+    if (this.#messages.length === 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const wake = () => {
+          clearTimeout(timer);
           signal.removeEventListener('abort', wake);
           this.#wake = undefined;
           resolve();
         };
+        const timer = waitMs === undefined ? undefined : setTimeout(wake, waitMs);
         this.#wake = wake;
         signal.addEventListener('abort', wake, { once: true });
       });

@@ -146,7 +146,8 @@ function describeFinding({ orderId, rule, channel, openedAtSec, closedAtSec, det
   };
 }
 
-function inWords({ cause, durationSec, peakCentiC }: StoredFinding['detail']): string {
+function inWords({ cause, durationSec, peakCentiC, readings }: StoredFinding['detail']): string {
+  if (typeof readings === 'number') return `${readings} readings that the device could not keep`;
   if (typeof cause === 'string') return cause;
   if (typeof durationSec !== 'number' || typeof peakCentiC !== 'number') return 'no samples';
   return `${Math.floor(durationSec / 60)} min, as far as ${(peakCentiC / 100).toFixed(2)} °C`;
