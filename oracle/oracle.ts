@@ -54,6 +54,8 @@ export type OracleDeps = {
   readonly transmitter: Transmitter;
   readonly logKey: LogKey;
   readonly crashPoint: CrashPoint;
+  /** Batches were logged that were not there before. */
+  readonly onLogged?: () => void;
 };
 
 export type OracleSettings = {
@@ -144,6 +146,16 @@ export class Oracle {
   /** Undefined when others run the broker. */
   get brokerPort(): number | undefined {
     return this.#broker?.port;
+  }
+
+  /** A batch that another log has and this one may not have. False when the queue is full. */
+  offer(message: Incoming): boolean {
+    return this.#receiver.offer(message);
+  }
+
+  /** The outbox has a new action. */
+  wakeChain(): void {
+    this.#wakeChain?.abort();
   }
 
   /** What a status page needs besides the store. */
@@ -243,6 +255,7 @@ export class Oracle {
       if (!answer.value.isRepeat) touched.add(bytesToHex(batch.device));
     });
     refused.say(this.#deps.log);
+    if (touched.size > 0) this.#deps.onLogged?.();
     this.#deps.log('debug', 'group-logged', { messages: messages.length, size: this.log.size });
     if (this.#findings.run(touched)) this.#wakeChain?.abort();
     return logged;

@@ -19,6 +19,7 @@ export function receiveEmbedded(
   });
   return {
     take: (countMax, signal, waitMs) => queue.take(countMax, signal, waitMs),
+    offer: (message) => queue.push(message),
     publishReceipts(receipts) {
       broker.publish(
         receipts.map(({ device, receipt }) => ({ topic: formatTopic(device, 'receipt'), payload: receipt })),

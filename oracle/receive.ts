@@ -21,6 +21,8 @@ export type ReceiveReason =
 export type Receiver = {
   /** Waits for messages, then takes up to `countMax`. None when `signal` has aborted, or `waitMs` have passed. */
   take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]>;
+  /** Puts a message before the intake that came another way than by MQTT. False when the queue is full. */
+  offer(message: Incoming): boolean;
   /** Never fails: a receipt that does not get through is made again when the device repeats its batch. */
   publishReceipts(receipts: readonly { readonly device: Uint8Array; readonly receipt: Uint8Array }[]): void;
   readonly queued: number;
@@ -74,6 +76,7 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
   }
   return {
     take: (countMax, signal, waitMs) => queue.take(countMax, signal, waitMs),
+    offer: (message) => queue.push(message),
     publishReceipts(receipts) {
       // Only while connected: mqtt.js would otherwise keep it in memory without bound.
       if (!client.connected) return;
