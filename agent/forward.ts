@@ -232,7 +232,7 @@ class Session {
   #replay(session: LinkSession): void {
     if (this.#windows.some(({ inFlight }) => inFlight > 0)) return;
     for (const { bytes } of this.#deps.replay?.take(this.#deps.timer.nowMs()) ?? []) {
-      this.#publish(session, 'batch', bytes, {});
+      this.#publish(session, 'batch', this.#pack(bytes), {});
     }
   }
 

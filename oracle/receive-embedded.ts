@@ -1,7 +1,7 @@
 /** The embedded broker's messages -> the same bounded queue as receive.ts has, without a link in between. */
 import { formatTopic } from '@coldproof/wire';
-import { inflateEnvelope } from './inflate.ts';
 import type { Broker } from './broker.ts';
+import { inflateEnvelope } from './inflate.ts';
 import { BoundedQueue, type ReceiveReason, type Receiver, type ReceiverSettings } from './receive.ts';
 
 export function receiveEmbedded(

@@ -188,6 +188,18 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   [`logPublicKey: '${key}'`, `logPublicKey: '${key.toUpperCase()}'`, 'uplink.logPublicKey: expected 64 lower-case hex'],
   [`logPublicKey: '${key}'`, 'logPublicKey: 1234', 'uplink.logPublicKey: expected 64 lower-case hex', 'got 1234'],
   ['  passwordEnv: UPLINK_PASSWORD\n', '', 'uplink.passwordEnv: expected one of passwordEnv and passwordFile'],
+  ['url: mqtt:', 'mqtt: 4\n  url: mqtt:', 'uplink.mqtt: expected one of 3.1.1, 5, got 4'],
+  ['url: mqtt:', 'order: newest\n  url: mqtt:', 'uplink.order: expected one of in-order, live-first, got "newest"'],
+  ['url: mqtt:', 'tls: {}\n  url: mqtt:', 'uplink.url: expected mqtts://host:port, since there is tls'],
+  [
+    'url: mqtt:',
+    'tls: { certFile: /a }\n  url: mqtts:',
+    'uplink.tls.keyFile: expected certFile and keyFile, or neither',
+  ],
+  ['url: mqtt:', 'compress: yes please\n  url: mqtt:', 'uplink.compress: expected true or false, got "yes please"'],
+  ['uplink:\n', 'receiptsMin: 2\nuplink:\n', 'receiptsMin: expected at most the number of logs, 1, got 2'],
+  ['uplink:\n', 'uplinks: []\nuplink:\n', 'uplinks: expected a list of 1 to 16'],
+  ['logPublicKey:', 'logPublicKeys: []\n  logPublicKey:', 'uplink.logPublicKeys: expected a list of 1 to 64'],
   [
     'http: {',
     'journal: { sizeMaxMiB: 8 }\nhttp: {',
@@ -219,18 +231,6 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ],
   ['sealAgeSecMax: 900', 'heartbeatSec: 5', 'devices[0].heartbeatSec: expected an integer, 10 <= n <= 86400, got 5'],
   ['channel: ambient', 'channel: readings-dropped', 'sensors[1].channel: expected a channel'],
-  ['url: mqtt:', 'mqtt: 4\n  url: mqtt:', 'uplink.mqtt: expected one of 3.1.1, 5, got 4'],
-  ['url: mqtt:', 'order: newest\n  url: mqtt:', 'uplink.order: expected one of in-order, live-first, got "newest"'],
-  ['url: mqtt:', 'tls: {}\n  url: mqtt:', 'uplink.url: expected mqtts://host:port, since there is tls'],
-  [
-    'url: mqtt:',
-    'tls: { certFile: /a }\n  url: mqtts:',
-    'uplink.tls.keyFile: expected certFile and keyFile, or neither',
-  ],
-  ['url: mqtt:', 'compress: yes please\n  url: mqtt:', 'uplink.compress: expected true or false, got "yes please"'],
-  ['uplink:\n', 'receiptsMin: 2\nuplink:\n', 'receiptsMin: expected at most the number of logs, 1, got 2'],
-  ['uplink:\n', 'uplinks: []\nuplink:\n', 'uplinks: expected a list of 1 to 16'],
-  ['logPublicKey:', 'logPublicKeys: []\n  logPublicKey:', 'uplink.logPublicKeys: expected a list of 1 to 64'],
   ['http: {', 'htpp: {', 'htpp: expected one of stateDir'],
   ['stateDir: /var', 'stateDir: /a\nstateDir: /var', 'DUPLICATE_KEY'],
   ['devices:', 'devices: [', 'line '],
@@ -250,11 +250,11 @@ t.test('each bad value gets its key, its value and its bound', (t) => {
 });
 
 t.test('all problems in one answer, of form and of relation', (t) => {
-  // Leaves out what cannot be wrong at the same time: edits of one line, of the YAML itself, and the channel and unit
-  // that others are told by.
+  // Leaves out what cannot be wrong at the same time: edits of one line, of the YAML itself, the channel and unit that
+  // others are told by, and the count of logs that are wrong themselves.
   const taken = new Set<string>();
   const chosen = bad.filter(([from, to, first]) => {
-    if (to === 'channel: cargo-probe-17' || to === 'unit: mV') return false;
+    if (to === 'channel: cargo-probe-17' || to === 'unit: mV' || to.startsWith('receiptsMin')) return false;
     const line = whole.split('\n').find((each) => each.includes(from.split('\n')[0]!)) ?? '';
     if (taken.has(line) || !first!.includes('expected')) return false;
     taken.add(line);
