@@ -6,12 +6,14 @@
  *   node oracle/dist/main.js check --config FILE    reads the configuration and says what is wrong with it
  */
 import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bytesToHex } from '@coldproof/wire';
 import { openChain } from './chain.ts';
 import { makeTransmitterKey, readTransmitter } from './chain-account.ts';
 import { realClock, voyageClock } from './clock.ts';
 import { readConfig, readKeyConfig, type Config } from './config.ts';
+import { followCandidates } from './cryptlet/follow.ts';
 import { openHttp } from './http.ts';
 import { makeLogKey, openLogKey, readLogPublicKey } from './log-key.ts';
 import { logToStderr } from './log-line.ts';
@@ -50,12 +52,15 @@ async function run(config: Config): Promise<void> {
   const { fromBlock, pollMs } = config.chain;
   const settings = { broker, verify, origin, fromBlock, pollMs, transmit: config.chain };
   const deps = { clock, pace: realClock, log, store, chain, transmitter, logKey, crashPoint: () => undefined };
+  const cryptlets = await followCandidates(deps, join(config.stateDir, 'cryptlets'), pollMs);
   const oracle = await Oracle.open(deps, settings);
   stop.signal.addEventListener('abort', () => oracle.close());
   if (stop.signal.aborted) oracle.close();
   let balanceWei: bigint | undefined;
   const links = () => ({ ...oracle.links, balanceWei });
-  const sources = { store, log: oracle.log, chain: config.chain, transmitter: transmitter.address, links };
+  const { address } = transmitter;
+  const candidates = cryptlets.list;
+  const sources = { store, log: oracle.log, chain: config.chain, transmitter: address, links, candidates };
   const isReady = () => oracle.links.isReceiving && oracle.links.chainError === undefined;
   const http = await openHttp(
     { store, log: oracle.log, status: () => readStatus(sources), isReady, say: log },
@@ -79,12 +84,14 @@ async function run(config: Config): Promise<void> {
       await realClock.wait(balanceMs, stop.signal);
     }
   };
+  const following = cryptlets.run(stop.signal);
   try {
     // Nobody waits for a balance: it never throws, and ends with the next look at the signal.
     void watchBalance();
     await oracle.run();
   } finally {
     stop.abort();
+    await following;
     await http.close();
     chain.close();
     store.close();

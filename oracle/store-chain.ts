@@ -45,6 +45,10 @@ export type Order = {
   readonly price: string;
   /** One for each channel that the terms limit. */
   readonly limits: readonly Limit[];
+  /** The contract that may conclude attested facts; the zero address: proved facts only. */
+  readonly disputes: string;
+  /** Bare hex digests of the programs whose reports may speak to the order. */
+  readonly cryptlets: readonly string[];
 };
 
 export type Device = {

@@ -14,8 +14,8 @@ import { openSqlite } from './store-sqlite.ts';
 
 export type { Database } from './store-database.ts';
 
-/** 2: an order has several limits, evidence several runs. 3: attempts are numbered; names that PostgreSQL allows. */
-const schemaVersion = 3;
+/** 3: attempts are numbered; names that PostgreSQL allows. 4: the work in a consortium; an order names its cryptlets. */
+const schemaVersion = 4;
 
 /** In SQLite's words; store-postgresql.ts translates the types. */
 const schema = `
