@@ -36,8 +36,8 @@ export async function followCandidates(deps: FollowDeps, folder: string, pollMs:
           await candidates.run();
         } catch (error) {
           if (!(error instanceof OperatingError) || error.retry !== 'later') throw error;
-          // Closing the host ends the runs under way, too.
-          if (!signal.aborted) deps.log('warn', 'cryptlet-fault', { error: describeError(error) });
+          // Closing the host ends the runs under way like this, too.
+          deps.log('warn', 'cryptlet-fault', { error: describeError(error) });
         }
         await deps.pace.wait(pollMs, signal);
       }

@@ -30,7 +30,7 @@ const order = (orderId: string, state: Order['state']): Order => ({
   price: '115792089237316195423570985008687907853269984665640564039457584007913129639935',
   limits: [],
   disputes: '0x00',
-  cryptlets: [],
+  cryptlets: ['cd'.repeat(32)],
 });
 
 testOnEachEngine('log: keys that are bytes, counts that add up, the first equivocation', (t, place) => {
