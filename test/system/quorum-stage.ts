@@ -25,7 +25,7 @@ import { Mosquitto } from '../helpers/mosquitto.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { enrol, makeWorld, terms, type World } from '../oracle/anvil.ts';
 import { cryptlet, manifest, sign } from '../oracle/cryptlet-fixture.ts';
-import { makeFolder, quarter, until } from '../oracle/oracle-fixture.ts';
+import { makeFolder, quarter } from '../oracle/oracle-fixture.ts';
 
 export const blockSec = 2;
 const bond = 1_000n;
@@ -42,6 +42,20 @@ export const warmTen: Cryptlet = cryptlet(
   }`,
   { name: 'warm-ten', interface: 'Warm(uint32 sinceSec)', channels: [terms.channel], publisher: manifest.publisher },
 );
+
+/** For what has no bound of its own, on a machine that does much else. */
+const patienceMs = 120_000;
+/** Status pages cost the nodes time that they need for their work. */
+const lookMs = 200;
+
+/** Waits for a condition, never for a time. */
+export async function eventually(what: string, condition: () => Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + patienceMs;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`not within ${patienceMs} ms: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, lookMs));
+  }
+}
 
 export type Voyage = { readonly orderId: string; readonly device: VoyageDevice; readonly dispatchedAtSec: number };
 
@@ -191,19 +205,15 @@ export class Stage {
     );
     const before = await Promise.all(to.map(async (node) => (await node.status())?.log.size ?? 0));
     let sentMs = 0;
-    await until(
-      'the batches are logged',
-      async () => {
-        if (Date.now() - sentMs > 1_000) {
-          sentMs = Date.now();
-          const topic = formatTopic(device.device, 'batch');
-          for (const envelope of envelopes) await this.#client.publishAsync(topic, Buffer.from(envelope), { qos: 1 });
-        }
-        const sizes = await Promise.all(to.map(async (node) => (await node.status())?.log.size ?? 0));
-        return sizes.every((size, i) => size >= before[i]! + envelopes.length);
-      },
-      120_000,
-    );
+    await eventually('the batches are logged', async () => {
+      if (Date.now() - sentMs > 1_000) {
+        sentMs = Date.now();
+        const topic = formatTopic(device.device, 'batch');
+        for (const envelope of envelopes) await this.#client.publishAsync(topic, Buffer.from(envelope), { qos: 1 });
+      }
+      const sizes = await Promise.all(to.map(async (node) => (await node.status())?.log.size ?? 0));
+      return sizes.every((size, i) => size >= before[i]! + envelopes.length);
+    });
   }
 
   async isAsserted({ orderId }: Voyage): Promise<boolean> {
@@ -288,7 +298,7 @@ function configOf({
     verify: { workers: 1 },
     log: { origin },
     chain: {
-      ...{ rpcUrl: world.anvil.chain.rpcUrl, chainId: 31_337, pollMs: 200, feeCapGwei: 1_000, retrySec: 1 },
+      ...{ rpcUrl: world.anvil.chain.rpcUrl, chainId: 31_337, pollMs: 500, feeCapGwei: 1_000, retrySec: 1 },
       contracts: {
         DeviceRegistry: DeviceRegistry.address,
         Shipments: Shipments.address,

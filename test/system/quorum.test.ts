@@ -4,11 +4,8 @@
  */
 import t, { type Test } from 'tap';
 import { skipWithoutMosquitto as skip } from '../helpers/mosquitto.ts';
-import { until } from '../oracle/oracle-fixture.ts';
-import { Stage, type Node, type Voyage } from './quorum-stage.ts';
+import { eventually, Stage, type Node, type Voyage } from './quorum-stage.ts';
 
-/** For what has no bound of its own. */
-const patienceMs = 120_000;
 /** Blocks from the moment at which the nodes that are well have the batches. */
 const blocksMax = 3;
 
@@ -20,7 +17,7 @@ t.test('four nodes, one faulty', { skip }, async (t) => {
   const next = () => voyages.shift()!;
   await stage.mineByTime();
   for (const node of stage.nodes) node.start();
-  await until('all are ready', () => allReady(stage.nodes), patienceMs);
+  await eventually('all are ready', () => allReady(stage.nodes));
 
   await reports(t, stage, next(), stage.nodes, 'all are well');
 
@@ -28,52 +25,40 @@ t.test('four nodes, one faulty', { skip }, async (t) => {
   const missed = next();
   await reports(t, stage, missed, [b, c, d], 'one is killed');
   a.start();
-  await until('it catches up', async () => (await a.status())?.log.size === (await b.status())?.log.size, patienceMs);
-  await until('and is ready', () => allReady(stage.nodes), patienceMs);
+  await eventually('it catches up', async () => (await a.status())?.log.size === (await b.status())?.log.size);
+  await eventually('and is ready', () => allReady(stage.nodes));
 
   b.signal('SIGSTOP');
   await reports(t, stage, next(), [a, c, d], 'one is stopped; the one that was killed attests again');
   b.signal('SIGCONT');
-  await until('it goes on', () => allReady(stage.nodes), patienceMs);
+  await eventually('it goes on', () => allReady(stage.nodes));
 
   await c.kill();
   c.start('warmer');
   const cold = next();
   await stage.drive(cold, 500, [a, b, d]);
   const isRefused = async (node: Node) => ((await node.status())?.quorum.refused['report-not-due'] ?? 0) > 0;
-  await until(
-    'its report is refused',
-    async () => (await Promise.all([a, b, d].map(isRefused))).every(Boolean),
-    30_000,
-  );
+  await eventually('its report is refused', async () => (await Promise.all([a, b, d].map(isRefused))).every(Boolean));
   t.notOk(await stage.isAsserted(cold), 'nothing false is accepted');
   await c.kill();
 
   await d.kill();
   const late = next();
   await stage.drive(late, 900, [a, b]);
-  await until(
-    'both say so',
-    async () => (await states([a, b])).every((state) => state === 'without-quorum'),
-    patienceMs,
-  );
+  await eventually('both say so', async () => (await states([a, b])).every((state) => state === 'without-quorum'));
   t.notOk(await stage.isAsserted(late), 'two of four do not speak for all');
   d.start();
-  await until('it goes on when one is back', () => stage.isAsserted(late), patienceMs);
+  await eventually('it goes on when one is back', () => stage.isAsserted(late));
 
   c.start('equivocator');
   await reports(t, stage, next(), [a, b, d], 'one says two things');
   const accuse = async (node: Node) =>
     (await node.status())?.quorum.accusations.some(({ accused }) => accused === 'node');
-  await until('all have the proof', async () => (await Promise.all([a, b, d].map(accuse))).every(Boolean), patienceMs);
+  await eventually('all have the proof', async () => (await Promise.all([a, b, d].map(accuse))).every(Boolean));
 
   t.equal(await stage.assertionCount(), 5, 'each report once');
   for (const node of [a, b, d]) {
-    await until(
-      `${node.name} is anchored`,
-      async () => ((await node.status())?.quorum.anchor.size ?? 0) > 0,
-      patienceMs,
-    );
+    await eventually(`${node.name} is anchored`, async () => ((await node.status())?.quorum.anchor.size ?? 0) > 0);
     t.notMatch(node.story, /assertion failed|signed-another/, node.name);
   }
 });
@@ -81,7 +66,7 @@ t.test('four nodes, one faulty', { skip }, async (t) => {
 async function reports(t: Test, stage: Stage, voyage: Voyage, well: readonly Node[], why: string): Promise<void> {
   await stage.drive(voyage, 900, well);
   const from = await stage.blockNumber();
-  await until(`a report is accepted: ${why}`, () => stage.isAsserted(voyage), patienceMs);
+  await eventually(`a report is accepted: ${why}`, () => stage.isAsserted(voyage));
   const blocks = (await stage.blockNumber()) - from;
   t.ok(blocks <= blocksMax, `${why}: accepted ${blocks} blocks later`);
 }
