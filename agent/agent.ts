@@ -11,12 +11,14 @@
  *               |
  *            journal.record ------------------------------------------------------ fsync
  *               |
- *            [unsealed]                what the journal has, in memory
+ *            [unsealed]----------> judge -----> warner: log, lamp, cab page, agent/{device}/warnings
+ *               |                    ^    the oracle's rules, on what is sealed and on what is not yet
+ *               |                    |
  *               |            per device, one at a time
  *         2  seal                      readings that are due -> Batch, next of its chain
  *         3  sign                      by the device's key store
  *         4  journal.append ------------------------------------------------------ fsync
- *               |
+ *               |                    '--judge: terms/{device}.json ---------------- fsync
  *            (bell)
  *               |            per device
  *         5  forward                   window of envelopes -> MQTT -> oracle; resend until the receipt
@@ -33,10 +35,12 @@
  */
 import { assert, channelName, shortHex } from '@coldproof/wire';
 import { monotonicClock, type Clock } from './clock.ts';
-import type { AgentConfig } from './config.ts';
+import type { AgentConfig, DeviceConfig } from './config.ts';
 import { Device } from './device.ts';
 import { runForward } from './forward.ts';
 import type { Journal, JournalEntry } from './journal.ts';
+import type { OrderWarnings } from './judge.ts';
+import { JudgeKeeper } from './judge-keeper.ts';
 import type { KeyStore } from './key-store.ts';
 import type { Link } from './link.ts';
 import { LocalFeed } from './local-feed.ts';
@@ -44,14 +48,16 @@ import type { Log } from './log-line.ts';
 import { asError, OperatingError } from './operating-error.ts';
 import { Refusals, type RefusalReason } from './refusal.ts';
 import { listQueue } from './queue.ts';
+import { formatCabPage } from './cab-page.ts';
 import { isClockTrusted, sample, type SamplerState } from './sample.ts';
-import { cutReadings, sealReadings } from './seal.ts';
+import { cutReadings, gatherSeries, sealReadings } from './seal.ts';
 import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
 import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
 import { signBatch } from './sign.ts';
 import { markNames, openStatusServer, type AgentStatus } from './status.ts';
+import { Warner } from './warner.ts';
 
 export type AgentDeps = {
   readonly clock: Clock;
@@ -111,6 +117,7 @@ class Agent implements RunningAgent {
   #isTaking = true;
   #failure: Error | undefined;
   #closing: Promise<void> | undefined;
+  readonly #warner: Warner;
   /** Undefined without a local broker. */
   #feed: LocalFeed | undefined;
   #closeStatus: () => Promise<void> = () => Promise.resolve();
@@ -135,9 +142,10 @@ class Agent implements RunningAgent {
       config.devices.map((device) => {
         const keyStore = deps.keyStores.get(device.name);
         assert(keyStore !== undefined, `device ${device.name} has a key store`);
-        return [device.name, new Device(device, keyStore, deps.journal)];
+        return [device.name, new Device(device, keyStore, deps.journal, this.#judgeOf(device, keyStore))];
       }),
     );
+    this.#warner = new Warner(config.warn, () => this.#warnings(), deps.log);
   }
 
   async open(): Promise<void> {
@@ -145,6 +153,7 @@ class Agent implements RunningAgent {
     const server = await openStatusServer(http, {
       status: () => this.status(),
       queue: () => listQueue(this.#deps.journal, [...this.#devices.values()]),
+      cab: () => formatCabPage(this.status(), this.#deps.clock.nowMs()),
       isReady: () => this.isReady,
     });
     this.#closeStatus = () => server.close();
@@ -166,6 +175,7 @@ class Agent implements RunningAgent {
       this.#feed = new LocalFeed(devices, () => this.status(), broker.publish);
       this.#run(this.#feed.run(this.#stopping.signal));
     }
+    this.#run(this.#warner.run(this.#stopping.signal, () => this.#feed?.changed()));
     for (const line of lines) {
       const isPolled = line.protocol === 'modbus';
       const source = isPolled ? startModbusLine(line, devices, sensorDeps) : startPushLine(line, devices, sensorDeps);
@@ -263,7 +273,9 @@ class Agent implements RunningAgent {
     for (const device of states.keys()) {
       const readings = accepted.filter((each) => each.device === device).map(({ entry }) => entry.reading);
       this.#feed?.tellReadings(device.config.name, readings);
+      device.judge?.look(device.unsealed);
     }
+    this.#warner.changed();
     this.#feed?.changed();
   }
 
@@ -295,12 +307,16 @@ class Agent implements RunningAgent {
       const sealed = sealReadings(readings, { device: device.id, sequence, previous });
       const bytes = await signBatch(sealed, device.keyStore);
       journal.append({ device: device.id, sequence, digest: sealed.digest, bytes, readings });
+      // Before anything else can happen: once a receipt has come, the journal no longer has the batch.
+      device.judge?.sealed({ batch: sealed.batch, series: gatherSeries(readings) });
       device.remove(readings);
+      device.judge?.look(device.unsealed);
       device.sealed += 1;
       device.queued += 1;
       const count = readings.length;
       log('info', 'sealed', { device: device.config.name, sequence, digest: shortHex(sealed.digest), readings: count });
       device.forwardBell.ring();
+      this.#warner.changed();
       this.#feed?.changed();
     }
   }
@@ -352,6 +368,18 @@ class Agent implements RunningAgent {
       devices,
       refused: this.#refusals.counts(),
       link: { connected: devices.every(({ link }) => link.connected) },
+      warn: this.#warner.status(),
     };
+  }
+
+  #judgeOf({ name, terms: order, ...sealTerms }: DeviceConfig, keyStore: KeyStore): JudgeKeeper | undefined {
+    if (order === undefined) return undefined;
+    const { journal, log } = this.#deps;
+    return new JudgeKeeper({ name, id: keyStore.device(), order, sealTerms }, journal, this.#config.stateDir, log);
+  }
+
+  #warnings(): ReadonlyMap<string, OrderWarnings> {
+    const { devices } = this.status();
+    return new Map(devices.flatMap(({ name, terms }) => (terms === undefined ? [] : [[name, terms] as const])));
   }
 }

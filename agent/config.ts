@@ -6,6 +6,7 @@
 import { parseDocument } from 'yaml';
 import {
   accept,
+  channelName,
   envelopeBytesMax,
   parseHex,
   reject,
@@ -13,6 +14,7 @@ import {
   sampleDeltaSecMax,
   samplesPerSeriesMax,
   seriesPerBatchMax,
+  type OrderUnderWatch,
   type Verdict,
 } from '@coldproof/wire';
 import {
@@ -33,6 +35,7 @@ import { line, type LineConfig } from './config-line.ts';
 import { checkRelations } from './config-relations.ts';
 import { sensor, type SensorConfig } from './config-sensor.ts';
 import { sparkplugId, topicFilter } from './config-source.ts';
+import { terms, warn, type WarnConfig } from './config-terms.ts';
 
 /** Where a secret is found. */
 export type SecretSource = { readonly env: string } | { readonly file: string };
@@ -42,6 +45,8 @@ export type DeviceConfig = {
   readonly sealSamplesMax: number;
   readonly sealAgeSecMax: number;
   readonly sensors: readonly SensorConfig[];
+  /** What the shipment may not become; undefined where the gateway does not watch it. */
+  readonly terms?: OrderUnderWatch | undefined;
 };
 
 export type CredentialConfig = {
@@ -80,6 +85,7 @@ export type AgentConfig = {
   readonly lines: readonly LineConfig[];
   readonly sensorBroker: BrokerConfig | undefined;
   readonly uplink: UplinkConfig;
+  readonly warn: WarnConfig | undefined;
   readonly http: { readonly host: string; readonly port: number };
 };
 
@@ -114,14 +120,21 @@ const device: Field<DeviceConfig> = record(
     // Also what keeps every delta of a batch within its two bytes.
     sealAgeSecMax: optional(integer(1, sampleDeltaSecMax), 900),
     sensors: list(sensor, 1, seriesPerBatchMax),
+    terms: optional(terms),
   },
-  ({ name, sealSamplesMax, sealAgeSecMax, sensors }, place) => {
+  ({ name, sealSamplesMax, sealAgeSecMax, sensors, terms }, place) => {
     if (name === null || sealSamplesMax === null || sealAgeSecMax === null || sensors === null) return null;
+    if (terms === null) return null;
+    for (const [i, { channel }] of (terms?.limits ?? []).entries()) {
+      if (sensors.some((each) => each.channel === channel)) continue;
+      const at = place.key('terms').key('limits').key(i).key('channel');
+      at.problem(channelName(channel), 'a channel of one of sensors');
+    }
     const bytes = sensors.reduce(
       (sum, { channel }) => sum + sealSamplesMax * sampleBytes(channel) + seriesOverheadBytes,
       batchOverheadBytes,
     );
-    if (bytes <= envelopeBytesMax) return { name, sealSamplesMax, sealAgeSecMax, sensors };
+    if (bytes <= envelopeBytesMax) return { name, sealSamplesMax, sealAgeSecMax, sensors, terms };
     const bound = `a batch of <= ${envelopeBytesMax} bytes, not of ${bytes}`;
     return place.key('sealSamplesMax').problem(sealSamplesMax, bound);
   },
@@ -178,13 +191,14 @@ const agent: Field<AgentConfig> = record(
     lines: optional(list(line, 0, linesMax), []),
     sensorBroker: optional(record({ host, port, credentials: list(credential, 1, 256), sparkplugHost })),
     uplink,
+    warn: optional(warn),
     http: optional(record({ host, port }), { host: '127.0.0.1', port: 9464 }),
   },
-  ({ stateDir, passphraseEnv, passphraseFile, devices, lines, sensorBroker, uplink, http }, place) => {
+  ({ stateDir, passphraseEnv, passphraseFile, devices, lines, sensorBroker, uplink, warn, http }, place) => {
     const passphrase = secretOf('passphrase', { env: passphraseEnv, file: passphraseFile }, place);
     if (stateDir === null || passphrase === null || devices === null || lines === null) return null;
-    if (sensorBroker === null || uplink === null || http === null) return null;
-    return { stateDir, passphrase, devices, lines, sensorBroker, uplink, http };
+    if (sensorBroker === null || uplink === null || warn === null || http === null) return null;
+    return { stateDir, passphrase, devices, lines, sensorBroker, uplink, warn, http };
   },
 );
 

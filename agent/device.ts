@@ -4,6 +4,7 @@ import { Bell } from './bell.ts';
 import type { SensorConfig } from './config-sensor.ts';
 import type { DeviceConfig } from './config.ts';
 import type { Journal } from './journal.ts';
+import type { JudgeKeeper } from './judge-keeper.ts';
 import type { KeyStore } from './key-store.ts';
 import { gapBefore, type Reading, type SamplerState } from './sample.ts';
 import { markNames, type DeviceStatus } from './status.ts';
@@ -18,12 +19,14 @@ export class Device {
   readonly unsealed = new Map<number, Reading[]>();
   readonly sealBell = new Bell();
   readonly forwardBell = new Bell();
+  /** Undefined where the configuration has no terms. */
+  readonly judge: JudgeKeeper | undefined;
   link: DeviceStatus['link'] = { connected: false, why: 'not tried yet' };
   queued: number;
   sealed: number;
   receipts: number;
 
-  constructor(config: DeviceConfig, keyStore: KeyStore, journal: Journal) {
+  constructor(config: DeviceConfig, keyStore: KeyStore, journal: Journal, judge?: JudgeKeeper) {
     this.config = config;
     this.keyStore = keyStore;
     this.id = keyStore.device();
@@ -34,6 +37,8 @@ export class Device {
     this.queued = journal.pendingCount(this.id);
     this.states = journal.samplerStates(this.id);
     for (const reading of journal.readings(this.id)) this.add(reading);
+    this.judge = judge;
+    judge?.look(this.unsealed);
   }
 
   add(reading: Reading): void {
@@ -67,6 +72,7 @@ export class Device {
       receipts: this.receipts,
       lastReadingAt: newestSec === undefined ? undefined : new Date(newestSec * 1_000).toISOString(),
       faults: this.#faults(nowSec),
+      terms: this.judge?.warnings(this.states, this.unsealed, nowSec),
     };
   }
 

@@ -67,9 +67,10 @@ export class LocalFeed {
   *#states(): Generator<readonly [topic: string, state: object]> {
     const { devices, refused } = this.#status();
     yield [refusedTopic, refused];
-    for (const { name, link, faults, unsealed, queued, sealed, receipts } of devices) {
+    for (const { name, link, faults, unsealed, queued, sealed, receipts, terms } of devices) {
       yield [formatLocalTopic(name, 'alarms'), { link, sensors: faults }];
       yield [formatLocalTopic(name, 'queue'), { unsealed, queued, sealed, receipts }];
+      if (terms !== undefined) yield [formatLocalTopic(name, 'warnings'), terms];
     }
   }
 

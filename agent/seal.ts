@@ -52,6 +52,16 @@ export function sealReadings(
   chain: { readonly device: Uint8Array; readonly sequence: number; readonly previous: Uint8Array },
 ): Sealed {
   assert(readings.length > 0, 'a batch that is due has readings');
+  const { batch, encoded, series } = sealBatch(gatherSeries(readings), {
+    ...chain,
+    flags: flagsOf(readings),
+    sealedAtSec: readings[0]!.timeSec,
+  });
+  return { batch, encoded, digest: digestBatch(encoded), series };
+}
+
+/** By channel, in the order in which the channels come. A mark of one reading is a mark of its whole series. */
+export function gatherSeries(readings: readonly Reading[]): Series[] {
   const byChannel = new Map<number, { marks: number; samples: Sample[] }>();
   for (const { channel, timeSec, value, marks } of readings) {
     const one = byChannel.get(channel) ?? { marks: 0, samples: [] };
@@ -59,17 +69,10 @@ export function sealReadings(
     one.marks |= marks;
     one.samples.push({ timeSec, value });
   }
-  const series: Series[] = [...byChannel].map(([channel, one]) => ({ channel, ...one }));
-  const isClockTrusted = readings.every((reading) => reading.isClockTrusted);
-  // Bit 0 stays clear: the gateway signs for sensors that have no key.
-  const {
-    batch,
-    encoded,
-    series: encodedSeries,
-  } = sealBatch(series, {
-    ...chain,
-    flags: isClockTrusted ? 0 : flags.clockUnsynchronised,
-    sealedAtSec: readings[0]!.timeSec,
-  });
-  return { batch, encoded, digest: digestBatch(encoded), series: encodedSeries };
+  return [...byChannel].map(([channel, one]) => ({ channel, ...one }));
+}
+
+/** Bit 0 stays clear: the gateway signs for sensors that have no key. */
+export function flagsOf(readings: readonly Reading[]): number {
+  return readings.every(({ isClockTrusted }) => isClockTrusted) ? 0 : flags.clockUnsynchronised;
 }

@@ -87,7 +87,12 @@ t.test('pages: /healthz, /readyz, /metrics in the exposition format; commands: s
 
 t.test('metrics: what a label may not hold is escaped', (t) => {
   const text = formatMetrics(
-    { devices: [], refused: { 'a"b\\c\nd': 1 }, link: { connected: true } },
+    {
+      devices: [],
+      refused: { 'a"b\\c\nd': 1 },
+      link: { connected: true },
+      warn: { ran: 0, failed: 0, failure: undefined },
+    },
     { residentBytes: 1, cpuSec: 0.5, startSec: 2 },
   );
   t.match(text, 'coldproof_agent_refused_total{reason="a\\"b\\\\c\\nd"} 1\n');

@@ -1,0 +1,87 @@
+/**
+ * Keeps what judge.ts has come to, of one device. Persisted, not made again from the journal: a voyage's sum of time
+ * outside the limits goes back further than the journal, which drops a batch with its receipt. It is written right
+ * after the batch is appended and before anything can settle it, so after a crash the journal still has every batch
+ * that the file does not know, and `open` walks those.
+ */
+import { join } from 'node:path';
+import { decodeEnvelope, openEnvelope, type JudgedBatch, type OrderUnderWatch } from '@coldproof/wire';
+import type { Journal } from './journal.ts';
+import { judgeBatch, judgeUnsealed, startJudging, warningsOf, type JudgeState, type OrderWarnings } from './judge.ts';
+import type { Log } from './log-line.ts';
+import { OperatingError } from './operating-error.ts';
+import type { SamplerState } from './sample.ts';
+import type { SealTerms, Unsealed } from './seal.ts';
+import { readStateFile, writeStateFile } from './state-file.ts';
+
+export type JudgedDevice = {
+  readonly name: string;
+  readonly id: Uint8Array;
+  readonly order: OrderUnderWatch;
+  readonly sealTerms: SealTerms;
+};
+
+const fileVersion = 1;
+const pageRows = 256;
+
+export class JudgeKeeper {
+  readonly #device: JudgedDevice;
+  readonly #path: string;
+  #sealed: JudgeState;
+  /** With the readings that no batch has. */
+  #current: JudgeState;
+
+  constructor(device: JudgedDevice, journal: Pick<Journal, 'pending' | 'head'>, stateDir: string, log: Log) {
+    this.#device = device;
+    this.#path = join(stateDir, 'terms', `${device.name}.json`);
+    this.#sealed = this.#load(log) ?? startJudging(device.order, 0);
+    for (const { sequence, bytes } of pendingFrom(journal, device.id, this.#sealed.nextSequence)) {
+      const decoded = decodeEnvelope(bytes);
+      const opened = decoded.ok ? openEnvelope(decoded.value) : decoded;
+      if (opened.ok) this.#sealed = judgeBatch(device.order, this.#sealed, opened.value);
+      else log('error', 'batch-not-judged', { device: device.name, sequence, why: opened.detail });
+    }
+    // Batches that have their receipt, and came before these terms, are no longer here.
+    const { sequence } = journal.head(device.id);
+    this.#sealed = { ...this.#sealed, nextSequence: sequence };
+    this.#current = this.#sealed;
+  }
+
+  /** A batch that the journal has just been given. */
+  sealed(batch: JudgedBatch): void {
+    this.#sealed = judgeBatch(this.#device.order, this.#sealed, batch);
+    writeStateFile(this.#path, { version: fileVersion, ...this.#sealed });
+  }
+
+  /** Readings have come, or have gone into a batch. */
+  look(unsealed: Unsealed): void {
+    this.#current = judgeUnsealed(this.#device.order, this.#sealed, unsealed, this.#device.sealTerms);
+  }
+
+  warnings(sampled: ReadonlyMap<number, SamplerState>, unsealed: Unsealed, nowSec: number): OrderWarnings {
+    return warningsOf(this.#device.order, this.#current, { sampled, unsealed }, nowSec);
+  }
+
+  #load(log: Log): JudgeState | undefined {
+    try {
+      const state = readStateFile(this.#path) as (JudgeState & { readonly version: number }) | undefined;
+      const isOurs = state?.version === fileVersion && state.order === JSON.stringify(this.#device.order);
+      return isOurs ? state : undefined;
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      // To warn from now on is better than not to run: the evidence is in the batches, and the oracle has those.
+      log('error', 'terms-state-lost', { device: this.#device.name, why: error.message });
+      return undefined;
+    }
+  }
+}
+
+/** Oldest first, a page at a time: after a month offline there are many. */
+function* pendingFrom(journal: Pick<Journal, 'pending'>, device: Uint8Array, sequence: number) {
+  for (let from = sequence; ;) {
+    const rows = journal.pending(device, from, pageRows);
+    yield* rows;
+    if (rows.length < pageRows) return;
+    from = rows.at(-1)!.sequence + 1;
+  }
+}
