@@ -6,7 +6,15 @@
 import { createServer, type Server, type Socket } from 'node:net';
 import { randomBytes, randomUUID, scryptSync, timingSafeEqual } from 'node:crypto';
 import { Aedes, type AedesOptions, type Client, type PublishPacket, type Subscription } from 'aedes';
-import { bytesToHex, envelopeBytesMax, parseTopic, topicFilter } from '@coldproof/wire';
+import {
+  bytesToHex,
+  envelopeBytesMax,
+  ownerCommandBytesMax,
+  ownerConfigBytesMax,
+  parseTopic,
+  topicFilter,
+  type TopicKind,
+} from '@coldproof/wire';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
 
@@ -15,6 +23,8 @@ export type BrokerCredential = {
   readonly password: string;
   /** Devices in hex that this username may speak for. */
   readonly devices: readonly string[];
+  /** Devices in hex that this username may send configurations and commands to, and hear about. */
+  readonly owns?: readonly string[];
 };
 
 export type Broker = {
@@ -38,8 +48,15 @@ export type BrokerReason =
 
 /** An envelope, its topic, and MQTT's own header. */
 const packetBytesMax = envelopeBytesMax + 1_024;
-/** A status is a few words. */
+/** A status is a few words, and so is an answer to the owner. */
 const statusBytesMax = 1_024;
+const answerBytesMax = 4_096;
+
+/** Who says what of a device. A kind that is not here is the oracle's own. */
+const saidByDevice = new Set(['batch', 'status', 'config-report', 'reply']);
+const saidByOwner = new Set(['config', 'command']);
+const heardByDevice = new Set(['receipt', 'config', 'command']);
+const heardByOwner = new Set(['status', 'config', 'command', 'config-report', 'reply']);
 /** aedes closes a client that does not read for this long, so that it does not hold up the others. */
 const drainMsMax = 10_000;
 const connectionsMax = 10_000;
@@ -133,9 +150,22 @@ function optionsOf(gate: Gate, refuse: Refuse): AedesOptions {
   };
 }
 
+type Secret = {
+  readonly salt: Buffer;
+  readonly hash: Buffer;
+  readonly devices: ReadonlySet<string>;
+  readonly owns: ReadonlySet<string>;
+};
+
+function bytesMaxOf(kind: TopicKind): number {
+  if (kind === 'config') return ownerConfigBytesMax;
+  if (kind === 'command') return ownerCommandBytesMax;
+  return kind === 'status' ? statusBytesMax : answerBytesMax;
+}
+
 /** Who may do what. */
 class Gate {
-  readonly #secrets = new Map<string, { salt: Buffer; hash: Buffer; devices: ReadonlySet<string> }>();
+  readonly #secrets = new Map<string, Secret>();
   readonly #internal: string;
   /** Usernames of the connected clients, by client and by client id. */
   readonly #users = new WeakMap<Client, string>();
@@ -143,9 +173,15 @@ class Gate {
 
   constructor(credentials: readonly BrokerCredential[], internal: { username: string; password: string }) {
     this.#internal = internal.username;
-    for (const { username, password, devices } of [...credentials, { ...internal, devices: [] }]) {
+    const all: readonly BrokerCredential[] = [...credentials, { ...internal, devices: [] }];
+    for (const { username, password, devices, owns = [] } of all) {
       const salt = randomBytes(16);
-      this.#secrets.set(username, { salt, hash: hashPassword(password, salt), devices: new Set(devices) });
+      this.#secrets.set(username, {
+        salt,
+        hash: hashPassword(password, salt),
+        devices: new Set(devices),
+        owns: new Set(owns),
+      });
     }
   }
 
@@ -172,11 +208,13 @@ class Gate {
     const username = this.#users.get(client);
     const topic = parseTopic(packet.topic);
     if (username === undefined || topic === undefined) return 'publish-forbidden';
-    if (username === this.#internal)
-      return topic.kind === 'receipt' && !packet.retain ? undefined : 'publish-forbidden';
-    if (topic.kind === 'receipt' || !this.#speaksFor(username, topic.device)) return 'publish-forbidden';
-    if (topic.kind === 'batch') return packet.retain ? 'retain-forbidden' : undefined;
-    return packet.payload.length > statusBytesMax ? 'packet-too-large' : undefined;
+    const { kind, device } = topic;
+    if (username === this.#internal) return kind === 'receipt' && !packet.retain ? undefined : 'publish-forbidden';
+    const isDevices = saidByDevice.has(kind) && this.#speaksFor(username, device);
+    const isOwners = saidByOwner.has(kind) && this.#owns(username, device);
+    if (!isDevices && !isOwners) return 'publish-forbidden';
+    if (kind === 'batch') return packet.retain ? 'retain-forbidden' : undefined;
+    return packet.payload.length > bytesMaxOf(kind) ? 'packet-too-large' : undefined;
   }
 
   maySubscribe(client: Client, { topic }: Subscription): boolean {
@@ -190,8 +228,14 @@ class Gate {
     const username = this.#users.get(client);
     const parsed = parseTopic(topic);
     if (username === undefined || parsed === undefined) return false;
-    if (username === this.#internal) return parsed.kind !== 'receipt';
-    return parsed.kind === 'receipt' && this.#speaksFor(username, parsed.device);
+    const { kind, device } = parsed;
+    if (username === this.#internal) return kind === 'batch' || kind === 'status';
+    if (heardByDevice.has(kind) && this.#speaksFor(username, device)) return true;
+    return heardByOwner.has(kind) && this.#owns(username, device);
+  }
+
+  #owns(username: string, device: Uint8Array): boolean {
+    return this.#secrets.get(username)?.owns.has(bytesToHex(device)) === true;
   }
 
   #speaksFor(username: string, device: Uint8Array): boolean {

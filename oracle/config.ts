@@ -23,6 +23,7 @@ export type Config = KeyConfig & {
       readonly username: string;
       readonly password: string;
       readonly devices: readonly string[];
+      readonly owns: readonly string[];
     }[];
   };
   readonly verify: { readonly workers: number; readonly queueMax: number };
@@ -100,14 +101,19 @@ function checkCredentials(broker: Section): Config['broker']['credentials'] {
     const username = entry.text('username');
     if (usernames.has(username)) entry.problem('username', username, 'a name that no other entry has');
     usernames.add(username);
-    const devices = entry.texts('devices');
+    const owns = entry.texts('owns', []);
+    for (const device of owns) {
+      if (parseHex(device, 32) === undefined) entry.problem('owns', device, '64 lower-case hex digits');
+    }
+    // An owner has devices to speak to, and none to speak for.
+    const devices = entry.texts('devices', owns.length > 0 ? [] : undefined);
     for (const device of devices) {
       if (parseHex(device, 32) === undefined) entry.problem('devices', device, '64 lower-case hex digits');
       const holder = holders.get(device);
       if (holder !== undefined) entry.problem('devices', device, `a device that ${holder} does not have`);
       holders.set(device, username);
     }
-    return { username, password: entry.secret('passwordEnv'), devices };
+    return { username, password: entry.secret('passwordEnv'), devices, owns };
   });
 }
 

@@ -15,6 +15,7 @@ export * from './evidence.ts';
 export * from './heartbeat.ts';
 export * from './limits.ts';
 export * from './merkle.ts';
+export * from './owner.ts';
 export * from './preimage.ts';
 export * from './receipt.ts';
 export * from './rule-cumulative.ts';

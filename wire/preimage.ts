@@ -18,6 +18,10 @@ export const domainTags = {
   enrolment: 'coldproof v1 enrolment',
   /** An oracle's promise that a batch is stored. EdDSA. */
   receipt: 'coldproof v1 receipt',
+  /** What the owner sets on a device from afar. ES256 or EdDSA, as the owner's key is. */
+  config: 'coldproof v1 config',
+  /** What the owner asks of a device once. */
+  command: 'coldproof v1 command',
 } as const;
 
 /** Protected headers are fixed bytes, never negotiated: {1: -7} ES256, {1: -8} EdDSA (RFC 9053 §2). */
@@ -29,6 +33,14 @@ const heads = {
   enrolment: headOf(protectedEs256, domainTags.enrolment),
   receipt: headOf(protectedEdDsa, domainTags.receipt),
 };
+
+export type OwnerMessage = 'config' | 'command';
+
+/** `publicKey` says which of the two headers is signed: x ‖ y for ES256, 32 bytes for EdDSA. */
+export function ownerPreimage(kind: OwnerMessage, publicKey: Uint8Array, body: Uint8Array): Uint8Array {
+  const header = publicKey.length === 64 ? protectedEs256 : protectedEdDsa;
+  return preimageOf(headOf(header, domainTags[kind]), body);
+}
 
 export function envelopePreimage(batch: Uint8Array): Uint8Array {
   return preimageOf(heads.envelope, batch);
