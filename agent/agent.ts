@@ -23,7 +23,8 @@
  *               |            per device
  *         5  forward                   window of envelopes -> MQTT -> oracle; resend until the receipt
  *               ^
- *               '--receipt: journal.settle --------------------------------------- fsync
+ *               |--receipt: journal.settle --------------------------------------- fsync
+ *               '--owner's configuration, command: ownerDesk --------------------- fsync; may start all of this anew
  *
  * At every point the journal holds all that matters, so recovery is the normal path: `startAgent` loads what the
  * journal has and the same functions go on. Memory is only a copy, taken after the commit.
@@ -35,12 +36,11 @@
  */
 import { assert, channelName, shortHex } from '@coldproof/wire';
 import { monotonicClock, type Clock } from './clock.ts';
-import type { AgentConfig, DeviceConfig } from './config.ts';
+import type { AgentConfig } from './config.ts';
 import { Device } from './device.ts';
 import { runForward } from './forward.ts';
 import type { Journal, JournalEntry } from './journal.ts';
-import type { OrderWarnings } from './judge.ts';
-import { JudgeKeeper } from './judge-keeper.ts';
+import { judgeOf } from './judge-keeper.ts';
 import type { KeyStore } from './key-store.ts';
 import type { Link } from './link.ts';
 import { LocalFeed } from './local-feed.ts';
@@ -49,6 +49,7 @@ import { asError, OperatingError } from './operating-error.ts';
 import { Refusals, type RefusalReason } from './refusal.ts';
 import { listQueue } from './queue.ts';
 import { formatCabPage } from './cab-page.ts';
+import type { OwnerDesk } from './owner-desk.ts';
 import { isClockTrusted, sample, type SamplerState } from './sample.ts';
 import { cutReadings, gatherSeries, sealReadings } from './seal.ts';
 import { startModbusLine } from './sensors/modbus.ts';
@@ -71,6 +72,8 @@ export type AgentDeps = {
   readonly keyStores: ReadonlyMap<string, KeyStore>;
   /** By username of the local broker. */
   readonly sensorPasswords: ReadonlyMap<string, string>;
+  /** What may be set from afar; undefined where the configuration names no owner. */
+  readonly ownerDesk?: OwnerDesk | undefined;
 };
 
 export type RunningAgent = {
@@ -142,10 +145,13 @@ class Agent implements RunningAgent {
       config.devices.map((device) => {
         const keyStore = deps.keyStores.get(device.name);
         assert(keyStore !== undefined, `device ${device.name} has a key store`);
-        return [device.name, new Device(device, keyStore, deps.journal, this.#judgeOf(device, keyStore))];
+        return [
+          device.name,
+          new Device(device, keyStore, deps.journal, judgeOf(device, keyStore.device(), deps, config.stateDir)),
+        ];
       }),
     );
-    this.#warner = new Warner(config.warn, () => this.#warnings(), deps.log);
+    this.#warner = new Warner(config.warn, () => this.status().devices, deps.log);
   }
 
   async open(): Promise<void> {
@@ -323,7 +329,8 @@ class Agent implements RunningAgent {
 
   /** Stage 5. */
   #runForwarding(device: Device): Promise<void> {
-    const { journal, link, random, log } = this.#deps;
+    const { journal, link, random, log, ownerDesk } = this.#deps;
+    const { owner } = this.#config;
     const { logPublicKey, windowBatches, resendSec, reconnectSecMax } = this.#config.uplink;
     return runForward(
       {
@@ -334,6 +341,13 @@ class Agent implements RunningAgent {
         timer: monotonicClock,
         refuse: (reason, detail) => this.#refuse(reason, detail),
         bell: device.forwardBell,
+        owner:
+          owner &&
+          ownerDesk?.portOf(
+            device.owned(journal, (...why) => this.#refuse(...why)),
+            owner.publicKey,
+          ),
+        takeReplay: () => device.takeReplay(),
         onConnected: (isConnected, why) => {
           device.link = { connected: isConnected, why };
           this.#feed?.changed();
@@ -370,16 +384,5 @@ class Agent implements RunningAgent {
       link: { connected: devices.every(({ link }) => link.connected) },
       warn: this.#warner.status(),
     };
-  }
-
-  #judgeOf({ name, terms: order, ...sealTerms }: DeviceConfig, keyStore: KeyStore): JudgeKeeper | undefined {
-    if (order === undefined) return undefined;
-    const { journal, log } = this.#deps;
-    return new JudgeKeeper({ name, id: keyStore.device(), order, sealTerms }, journal, this.#config.stateDir, log);
-  }
-
-  #warnings(): ReadonlyMap<string, OrderWarnings> {
-    const { devices } = this.status();
-    return new Map(devices.flatMap(({ name, terms }) => (terms === undefined ? [] : [[name, terms] as const])));
   }
 }

@@ -8,6 +8,7 @@ import {
   accept,
   channelName,
   envelopeBytesMax,
+  isP256Point,
   parseHex,
   reject,
   sampleBytes,
@@ -33,6 +34,7 @@ import {
 } from './config-field.ts';
 import { line, type LineConfig } from './config-line.ts';
 import { checkRelations } from './config-relations.ts';
+import type { Amend } from './config-remote.ts';
 import { sensor, type SensorConfig } from './config-sensor.ts';
 import { sparkplugId, topicFilter } from './config-source.ts';
 import { terms, warn, type WarnConfig } from './config-terms.ts';
@@ -85,7 +87,9 @@ export type AgentConfig = {
   readonly lines: readonly LineConfig[];
   readonly sensorBroker: BrokerConfig | undefined;
   readonly uplink: UplinkConfig;
-  readonly warn: WarnConfig | undefined;
+  readonly warn?: WarnConfig | undefined;
+  /** x ‖ y of P-256, or 32 bytes of Ed25519; undefined: nobody sets anything from afar. */
+  readonly owner?: { readonly publicKey: Uint8Array } | undefined;
   readonly http: { readonly host: string; readonly port: number };
 };
 
@@ -182,6 +186,16 @@ const uplink: Field<UplinkConfig> = record(
   },
 );
 
+const ownerKey: Field<Uint8Array> = described(
+  { type: 'string', pattern: '^([0-9a-f]{64}|[0-9a-f]{128})$' },
+  (value, place) => {
+    const text = typeof value === 'string' ? value : '';
+    const key = parseHex(text, text.length === 64 ? 32 : 64);
+    if (key !== undefined && (key.length === 32 || isP256Point(key))) return key;
+    return place.problem(value, '64 hex digits of an Ed25519 key or 128 of a P-256 key (x and y), in quotes');
+  },
+);
+
 const agent: Field<AgentConfig> = record(
   {
     stateDir: path,
@@ -192,13 +206,15 @@ const agent: Field<AgentConfig> = record(
     sensorBroker: optional(record({ host, port, credentials: list(credential, 1, 256), sparkplugHost })),
     uplink,
     warn: optional(warn),
+    owner: optional(record({ publicKey: ownerKey })),
     http: optional(record({ host, port }), { host: '127.0.0.1', port: 9464 }),
   },
-  ({ stateDir, passphraseEnv, passphraseFile, devices, lines, sensorBroker, uplink, warn, http }, place) => {
+  ({ stateDir, passphraseEnv, passphraseFile, devices, lines, sensorBroker, uplink, warn, owner, http }, place) => {
     const passphrase = secretOf('passphrase', { env: passphraseEnv, file: passphraseFile }, place);
     if (stateDir === null || passphrase === null || devices === null || lines === null) return null;
+    if (owner === null) return null;
     if (sensorBroker === null || uplink === null || warn === null || http === null) return null;
-    return { stateDir, passphrase, devices, lines, sensorBroker, uplink, warn, http };
+    return { stateDir, passphrase, devices, lines, sensorBroker, uplink, warn, owner, http };
   },
 );
 
@@ -207,8 +223,8 @@ export function configSchema(): JsonSchema {
   return { $schema: 'https://json-schema.org/draft/2020-12/schema', title: 'Coldproof agent', ...agent.schema };
 }
 
-/** Reads the text of the file. On failure the detail has one problem a line. */
-export function parseConfig(yaml: string): Verdict<AgentConfig, 'config-invalid'> {
+/** Reads the text of the file, puts over it what was set from afar. On failure the detail has one problem a line. */
+export function parseConfig(yaml: string, amend?: Amend): Verdict<AgentConfig, 'config-invalid'> {
   const document = parseDocument(yaml, { version: '1.2', uniqueKeys: true, prettyErrors: true });
   const problems: Problem[] = [...document.errors, ...document.warnings].map((error) => ({
     path: `line ${error.linePos?.[0].line ?? 0}`,
@@ -224,6 +240,7 @@ export function parseConfig(yaml: string): Verdict<AgentConfig, 'config-invalid'
     return reject('config-invalid', formatProblems([{ path: 'line 0', value: 'alias', bound: String(error) }]));
   }
   const place = new Place('', problems);
+  amend?.(root, place);
   const config = agent(root, place);
   checkRelations(root, place);
   if (config === null || problems.length > 0) return reject('config-invalid', formatProblems(problems));

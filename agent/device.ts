@@ -6,6 +6,8 @@ import type { DeviceConfig } from './config.ts';
 import type { Journal } from './journal.ts';
 import type { JudgeKeeper } from './judge-keeper.ts';
 import type { KeyStore } from './key-store.ts';
+import type { OwnedDevice, ReplayAnswer } from './owner-desk.ts';
+import type { Refuse } from './refusal.ts';
 import { gapBefore, type Reading, type SamplerState } from './sample.ts';
 import { markNames, type DeviceStatus } from './status.ts';
 
@@ -22,6 +24,7 @@ export class Device {
   /** Undefined where the configuration has no terms. */
   readonly judge: JudgeKeeper | undefined;
   link: DeviceStatus['link'] = { connected: false, why: 'not tried yet' };
+  #replayFrom: number | undefined;
   queued: number;
   sealed: number;
   receipts: number;
@@ -53,6 +56,34 @@ export class Device {
       const removed = this.unsealed.get(channel)?.shift();
       assert(removed?.timeSec === timeSec, `channel ${channel}: what is sealed is the oldest`);
     }
+  }
+
+  /** From where on the forwarder is to send again; it takes this once. */
+  takeReplay(): number | undefined {
+    const from = this.#replayFrom;
+    this.#replayFrom = undefined;
+    return from;
+  }
+
+  /** All that the journal still has from there on goes again; what the oracle has, it takes as a repeat. */
+  #replay(journal: Pick<Journal, 'pending'>, fromSequence: number): ReplayAnswer {
+    const [first] = journal.pending(this.id, fromSequence, 1);
+    const bound = `the sequence of a batch in the journal, or a lower one (next: ${this.sealed})`;
+    if (first === undefined) return { ok: false, detail: `fromSequence: expected ${bound}, got ${fromSequence}` };
+    this.#replayFrom = first.sequence;
+    this.forwardBell.ring();
+    return { ok: true, fromSequence: first.sequence };
+  }
+
+  /** What its owner may have to do with. */
+  owned(journal: Pick<Journal, 'pending'>, refuse: Refuse): OwnedDevice {
+    return {
+      name: this.config.name,
+      id: this.id,
+      newestSec: () => this.newestSec(),
+      refuse,
+      replay: (fromSequence) => this.#replay(journal, fromSequence),
+    };
   }
 
   newestSec(): number | undefined {

@@ -16,6 +16,7 @@ import type { Journal } from './journal.ts';
 import type { Link, LinkSession } from './link.ts';
 import type { Log } from './log-line.ts';
 import { asError, describeError, OperatingError } from './operating-error.ts';
+import type { OwnerPort } from './owner-desk.ts';
 import type { Refuse } from './refusal.ts';
 
 export type ForwardDeps = {
@@ -32,6 +33,10 @@ export type ForwardDeps = {
   /** `why` there is no connection; undefined when there is one. */
   readonly onConnected: (isConnected: boolean, why?: string) => void;
   readonly onReceipt: (receipt: Receipt) => void;
+  /** Undefined where nobody may set anything from afar. */
+  readonly owner?: OwnerPort | undefined;
+  /** Asked before each sending: from where on to send again, once. */
+  readonly takeReplay?: () => number | undefined;
 };
 
 export type ForwardTerms = {
@@ -87,6 +92,7 @@ class Session {
   #next = 0;
   /** Of the last receipt, or of the first sending into an empty window. */
   #progressMs = 0;
+  #detach: () => void = () => undefined;
   #isClosed = false;
   #failure: Error | undefined;
 
@@ -111,6 +117,7 @@ class Session {
     try {
       await this.#introduce(session, signal);
       onUp();
+      this.#listen(session);
       while (!signal.aborted && !this.#isClosed) {
         this.#send(session);
         await this.#deps.bell.heard(signal, this.#resendInMs());
@@ -119,8 +126,20 @@ class Session {
       if (this.#isClosed) throw new OperatingError('link-failed', 'connection closed', { retry: 'later' });
       await this.#leave(session);
     } finally {
+      this.#detach();
       session.abandon();
     }
+  }
+
+  /** The owner's topics. An oracle that does not grant them is an oracle all the same. */
+  #listen(session: LinkSession): void {
+    const { owner, log } = this.#deps;
+    if (owner === undefined) return;
+    const lost = (why: unknown) => log('warn', 'owner-unheard', { device: this.#terms.name, why: describeError(why) });
+    for (const topic of owner.topics) session.subscribe(topic).catch(lost);
+    this.#detach = owner.attach((topic, payload, options) => {
+      session.publish(topic, payload, options).catch(lost);
+    });
   }
 
   /** Receipts first, then the birth. A broker that takes the connection and then says nothing gets `setUpMsMax`. */
@@ -159,6 +178,11 @@ class Session {
       this.#next = 0;
       this.#inFlight.clear();
     }
+    const replayFrom = this.#deps.takeReplay?.();
+    if (replayFrom !== undefined) {
+      this.#next = Math.min(this.#next, replayFrom);
+      this.#inFlight.clear();
+    }
     const room = windowBatches - this.#inFlight.size;
     if (room <= 0) return;
     for (const { sequence, bytes } of journal.pending(device, this.#next, room)) {
@@ -170,9 +194,10 @@ class Session {
   }
 
   #receive(topic: string, payload: Uint8Array): void {
-    if (topic !== this.#receiptTopic || this.#isClosed) return;
+    if (this.#isClosed) return;
     try {
-      this.#settle(payload);
+      if (topic === this.#receiptTopic) this.#settle(payload);
+      else if (this.#deps.owner?.topics.includes(topic) === true) this.#deps.owner.take(topic, payload);
     } catch (error) {
       // The journal's failure must end the run, not vanish in the callback of a socket.
       this.#end(error);

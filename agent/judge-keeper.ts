@@ -76,6 +76,16 @@ export class JudgeKeeper {
   }
 }
 
+/** Undefined for a device without terms. */
+export function judgeOf(
+  { name, terms, ...sealTerms }: SealTerms & { readonly name: string; readonly terms?: OrderUnderWatch | undefined },
+  id: Uint8Array,
+  { journal, log }: { readonly journal: Pick<Journal, 'pending' | 'head'>; readonly log: Log },
+  stateDir: string,
+): JudgeKeeper | undefined {
+  return terms && new JudgeKeeper({ name, id, order: terms, sealTerms }, journal, stateDir, log);
+}
+
 /** Oldest first, a page at a time: after a month offline there are many. */
 function* pendingFrom(journal: Pick<Journal, 'pending'>, device: Uint8Array, sequence: number) {
   for (let from = sequence; ;) {

@@ -41,6 +41,10 @@ export type RefusalReason =
   | 'poll-exception'
   /** The serial line was away at the time of a poll. */
   | 'poll-line-down'
+  /** Not the owner's word, or not newer than what the device has. */
+  | 'config-refused'
+  /** Not the owner's word, expired, or not to be done now. */
+  | 'command-refused'
   /** A receipt that wire's verifyReceipt refuses. */
   | 'receipt-invalid'
   /** A receipt of another device than the topic's. */

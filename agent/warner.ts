@@ -9,9 +9,10 @@ import type { Command, WarnConfig, WarningState } from './config-terms.ts';
 import { gravest, type OrderWarnings } from './judge.ts';
 import type { Log } from './log-line.ts';
 import { describeError } from './operating-error.ts';
+import type { DeviceStatus } from './status.ts';
 
 /** By name of the device; only those that have terms. */
-export type Warnings = ReadonlyMap<string, OrderWarnings>;
+type Warnings = ReadonlyMap<string, OrderWarnings>;
 
 export type WarnerStatus = {
   readonly ran: number;
@@ -28,7 +29,7 @@ const lookMs = 1_000;
 
 export class Warner {
   readonly #config: WarnConfig | undefined;
-  readonly #warnings: () => Warnings;
+  readonly #devices: () => readonly DeviceStatus[];
   readonly #log: Log;
   readonly #run: RunCommand;
   readonly #bell = new Bell();
@@ -38,9 +39,14 @@ export class Warner {
   /** What the command was last run for. A start in good order runs nothing. */
   #signalled: WarningState = 'ok';
 
-  constructor(config: WarnConfig | undefined, warnings: () => Warnings, log: Log, run: RunCommand = runBounded) {
+  constructor(
+    config: WarnConfig | undefined,
+    devices: () => readonly DeviceStatus[],
+    log: Log,
+    run: RunCommand = runBounded,
+  ) {
     this.#config = config;
-    this.#warnings = warnings;
+    this.#devices = devices;
     this.#log = log;
     this.#run = run;
   }
@@ -56,7 +62,7 @@ export class Warner {
   /** Until `signal` is aborted. `onChange` is called after each look that found another state. */
   async run(signal: AbortSignal, onChange: () => void): Promise<void> {
     while (!signal.aborted) {
-      const warnings = this.#warnings();
+      const warnings: Warnings = new Map(this.#devices().flatMap(({ name, terms }) => (terms ? [[name, terms]] : [])));
       if (this.#tell(warnings)) onChange();
       this.#signal(warnings, onChange);
       await this.#bell.heard(signal, lookMs);
