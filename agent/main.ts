@@ -20,7 +20,7 @@ import { fetchPage, readQueue, verifyState } from './inspect.ts';
 import { createKeyFile, openKeyFile } from './key-store.ts';
 import { jsonLog } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
-import { keyPath, runAgent } from './run.ts';
+import { keyPath, runAgent, type ConfigSource } from './run.ts';
 import { readPassphrase } from './secret.ts';
 
 const usage = `usage: main.js --config FILE [--check-config]
@@ -48,17 +48,22 @@ function readOptions(args: readonly string[]) {
   });
 }
 
-function loadConfig(path: string | undefined): AgentConfig {
+function configSource(path: string | undefined): ConfigSource {
   if (path === undefined) throw invalid(`--config: expected a file, got nothing\n${usage}`);
-  let yaml: string;
-  try {
-    yaml = readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw invalid(`--config: ${describeError(cause)}`);
-  }
-  const config = parseConfig(yaml);
-  if (!config.ok) throw invalid(`${path}:\n${config.detail}`);
-  return config.value;
+  return {
+    read() {
+      try {
+        return readFileSync(path, 'utf8');
+      } catch (cause) {
+        throw invalid(`--config: ${describeError(cause)}`);
+      }
+    },
+    check(yaml, amend) {
+      const config = parseConfig(yaml, amend);
+      if (!config.ok) throw invalid(`${path}:\n${config.detail}`);
+      return config.value;
+    },
+  };
 }
 
 function invalid(message: string): OperatingError {
@@ -163,9 +168,10 @@ async function main(args: readonly string[]): Promise<void> {
     answer(configSchema());
     return;
   }
-  const config = loadConfig(values.config);
+  const source = configSource(values.config);
+  const config = source.check(source.read());
   if (values['check-config']) answer({ config: 'ok', devices: config.devices.length });
-  else if (command === 'run') await runAgent(() => loadConfig(values.config));
+  else if (command === 'run') await runAgent(source);
   else await commands[command]!(config, values);
 }
 

@@ -67,13 +67,27 @@ export class OwnerDesk {
   /** Replies that no session was there for. */
   readonly #untold = new Map<string, Reply[]>();
   readonly #ids = new Map<string, Uint8Array>();
+  /** Newer configurations that came while one was tried. */
+  readonly #deferred = new Map<string, () => void>();
   #state: RemoteState;
 
-  /** Throws `state-unavailable` for a file that is damaged: to go on without what was set would be another truck. */
   constructor(stateDir: string, deps: OwnerDeskDeps) {
     this.#deps = deps;
     this.#path = join(stateDir, 'remote.json');
-    this.#state = (readStateFile(this.#path) as RemoteState | undefined) ?? remote.nothingRemote;
+    this.#state = this.#load();
+  }
+
+  /** A damaged file is told and left behind: readings are taken all the same, by the gateway's own file. */
+  #load(): RemoteState {
+    try {
+      const state = readStateFile(this.#path) as RemoteState | undefined;
+      if (state === undefined || state.version === 1) return state ?? remote.nothingRemote;
+      this.#deps.log('error', 'remote-state-lost', { why: `${this.#path}: expected version 1` });
+    } catch (error) {
+      if (!(error instanceof OperatingError)) throw error;
+      this.#deps.log('error', 'remote-state-lost', { why: error.message });
+    }
+    return remote.nothingRemote;
   }
 
   /** What to start with. A trial that was begun before and came to no end is rolled back here. */
@@ -112,6 +126,11 @@ export class OwnerDesk {
     }
   }
 
+  /** What counts, to be put over a file. */
+  amend(): Amend {
+    return amendWith(remote.overlaysOf(this.#state, false));
+  }
+
   /** What was set aside goes together with the file again. */
   #takeUp(): void {
     for (const [name, { report, good }] of Object.entries(this.#state.devices)) {
@@ -125,9 +144,14 @@ export class OwnerDesk {
     const { trial } = this.#state;
     this.#write(remote.commit(this.#state, this.#at()), 'committed');
     if (trial !== null) this.#tellTrial(trial);
+    const deferred = [...this.#deferred.values()];
+    this.#deferred.clear();
+    for (const again of deferred) again();
   }
 
   rollBack(why: string): void {
+    // The agent that starts now has them again: they are retained.
+    this.#deferred.clear();
     const { trial } = this.#state;
     this.#write(remote.rollBack(this.#state, why, this.#at()), 'rolled-back');
     if (trial !== null) this.#tellTrial(trial, why);
@@ -163,7 +187,8 @@ export class OwnerDesk {
     };
   }
 
-  #takeConfig({ name, id, refuse }: OwnedDevice, publicKey: Uint8Array, payload: Uint8Array): void {
+  #takeConfig(device: OwnedDevice, publicKey: Uint8Array, payload: Uint8Array): void {
+    const { name, id, refuse } = device;
     const verdict = verifyOwnerConfig(payload, publicKey, id);
     if (!verdict.ok) return refuse('config-refused', `${verdict.reason}: ${verdict.detail}`);
     const { number, settings } = verdict.value;
@@ -172,8 +197,10 @@ export class OwnerDesk {
     const digest = createHash('sha256').update(`${number}:${settings}`).digest('hex');
     if (number === seen && digest === seenDigest) return this.#tellReport(name);
     if (number <= seen) return refuse('config-refused', `number: expected > ${seen}, got ${number}`);
-    // Retained: it comes again with the next session.
-    if (this.#state.trial !== null) return undefined;
+    if (this.#state.trial !== null) {
+      this.#deferred.set(name, () => this.#takeConfig(device, publicKey, payload));
+      return undefined;
+    }
     const overlay = { number, settings };
     const problems = this.#problemsWith(name, overlay);
     const at = this.#at();
