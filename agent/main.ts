@@ -9,6 +9,9 @@
  *   main.js verify --config FILE          checks all that a stopped agent's journal holds, exit 1 when it is not sound
  *   main.js keygen --config FILE [--device NAME]
  *   main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset CSQU3054383
+ *   main.js owner-keygen --key FILE       the key whose word the gateways take; passphrase in COLDPROOF_OWNER_PASSPHRASE
+ *   main.js sign-config --key FILE --device HEX --number N --settings FILE --out FILE [--config FILE --name NAME]
+ *   main.js sign-command --key FILE --device HEX --command NAME --argument N --out FILE [--expires-sec N] [--id HEX]
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -20,6 +23,7 @@ import { fetchPage, readQueue, verifyState } from './inspect.ts';
 import { createKeyFile, openKeyFile } from './key-store.ts';
 import { jsonLog } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
+import { ownerCommands, ownerOptions } from './owner-command.ts';
 import { keyPath, runAgent, type ConfigSource } from './run.ts';
 import { readPassphrase } from './secret.ts';
 
@@ -28,6 +32,9 @@ const usage = `usage: main.js --config FILE [--check-config]
        main.js schema
        main.js keygen --config FILE [--device NAME]
        main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER
+       main.js owner-keygen --key FILE
+       main.js sign-config --key FILE --device HEX --number N --settings FILE --out FILE [--config FILE --name NAME]
+       main.js sign-command --key FILE --device HEX --command NAME --argument N --out FILE [--expires-sec N] [--id HEX]
 `;
 
 type Options = ReturnType<typeof readOptions>['values'];
@@ -44,6 +51,7 @@ function readOptions(args: readonly string[]) {
       registry: { type: 'string' },
       owner: { type: 'string' },
       asset: { type: 'string' },
+      ...ownerOptions,
     },
   });
 }
@@ -160,12 +168,16 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const { values, positionals } = parsed;
   const [command = 'run', ...rest] = positionals;
-  if (rest.length > 0 || !(['run', 'schema'].includes(command) || Object.hasOwn(commands, command))) {
-    const known = ['schema', ...Object.keys(commands)].join(', ');
-    throw invalid(`expected ${known} or nothing, got "${positionals.join(' ')}"\n${usage}`);
+  const known = ['schema', ...Object.keys(commands), ...Object.keys(ownerCommands)];
+  if (rest.length > 0 || !['run', ...known].includes(command)) {
+    throw invalid(`expected ${known.join(', ')} or nothing, got "${positionals.join(' ')}"\n${usage}`);
   }
   if (command === 'schema') {
     answer(configSchema());
+    return;
+  }
+  if (Object.hasOwn(ownerCommands, command)) {
+    answer(await ownerCommands[command]!(values, process.env, Math.floor(Date.now() / 1_000)));
     return;
   }
   const source = configSource(values.config);
