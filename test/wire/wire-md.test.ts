@@ -50,6 +50,18 @@ const enrolment = wire.encodeEnrolment({
   asset: 'CSQU3054383',
 });
 
+const ownerConfig = { device, number: 1, settings: '{"sealSamplesMax":30}' };
+const configBody = wire.encodeOwnerConfig(ownerConfig);
+const configSignature = ed25519.sign(wire.ownerPreimage('config', logKey, configBody), logSecret);
+const config = wire.encodeOwnerMessage(configBody, logKey, configSignature);
+const ownerCommand = {
+  ...{ device, id: new Uint8Array(16).fill(0x33), expiresSec: 1_767_312_000 },
+  ...{ name: 'set-sampling-period' as const, argument: 30 },
+};
+const commandBody = wire.encodeOwnerCommand(ownerCommand);
+const commandSignature = p256.sign(wire.ownerPreimage('command', publicKey, commandBody), deviceSecret);
+const command = wire.encodeOwnerMessage(commandBody, publicKey, commandSignature);
+
 function samples(values: readonly number[]): wire.Sample[] {
   return values.map((value, i) => ({ timeSec: 1_767_225_600 + 60 * i, value }));
 }
@@ -64,6 +76,8 @@ t.test('the page shows each message as the code makes it', (t) => {
     envelope: wire.encodeEnvelope(envelope),
     receipt: signedReceipt,
     enrolment,
+    config,
+    command,
   };
   for (const [name, bytes] of Object.entries(made)) {
     const shown = (examples.get(name) ?? '').replaceAll(/;.*$/gm, '').replaceAll(/\s/g, '');
@@ -90,6 +104,8 @@ t.test('what is shown is also accepted', (t) => {
   const decoded = wire.decodeEnvelope(wire.encodeEnvelope(envelope));
   t.ok(decoded.ok && wire.openEnvelope(decoded.value).ok && wire.verifyEnvelope(decoded.value, publicKey).ok);
   t.same(wire.verifyReceipt(signedReceipt, logKey), wire.accept(receipt));
+  t.same(wire.verifyOwnerConfig(config, logKey, device), wire.accept(ownerConfig));
+  t.same(wire.verifyOwnerCommand(command, publicKey, device), wire.accept(ownerCommand));
   t.same(wire.verifyCheckpoint(note, checkpoint.origin, logKey), wire.accept(checkpoint));
   t.end();
 });
