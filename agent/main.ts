@@ -9,7 +9,7 @@
  *   main.js verify --config FILE          checks all that a stopped agent's journal holds, exit 1 when it is not sound
  *   main.js keygen --config FILE [--device NAME]
  *   main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset CSQU3054383
- *   main.js owner-keygen --key FILE       the key whose word the gateways take; passphrase in COLDPROOF_OWNER_PASSPHRASE
+ *   main.js owner-keygen --key FILE       an owner's key; passphrase in COLDPROOF_OWNER_PASSPHRASE
  *   main.js sign-config --key FILE --device HEX --number N --settings FILE --out FILE [--config FILE --name NAME]
  *   main.js sign-command --key FILE --device HEX --command NAME --argument N --out FILE [--expires-sec N] [--id HEX]
  */

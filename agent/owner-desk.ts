@@ -80,8 +80,9 @@ export class OwnerDesk {
   /** A damaged file is told and left behind: readings are taken all the same, by the gateway's own file. */
   #load(): RemoteState {
     try {
-      const state = readStateFile(this.#path) as RemoteState | undefined;
-      if (state === undefined || state.version === 1) return state ?? remote.nothingRemote;
+      const state = readStateFile(this.#path) as RemoteState | { readonly version: number } | undefined;
+      if (state === undefined) return remote.nothingRemote;
+      if ('devices' in state && state.version === remote.nothingRemote.version) return state;
       this.#deps.log('error', 'remote-state-lost', { why: `${this.#path}: expected version 1` });
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
@@ -106,7 +107,7 @@ export class OwnerDesk {
     return { config: this.current(), isTrial: false };
   }
 
-  /** The file with what counts. The file may have changed so that the two no longer go together: then it stands alone. */
+  /** The file with what counts; alone, when it has changed so that the two no longer go together. */
   current(): AgentConfig {
     const overlays = remote.overlaysOf(this.#state, false);
     if (overlays.size === 0) return this.#deps.check();
@@ -190,13 +191,13 @@ export class OwnerDesk {
   #takeConfig(device: OwnedDevice, publicKey: Uint8Array, payload: Uint8Array): void {
     const { name, id, refuse } = device;
     const verdict = verifyOwnerConfig(payload, publicKey, id);
-    if (!verdict.ok) return refuse('config-refused', `${verdict.reason}: ${verdict.detail}`);
+    if (!verdict.ok) { refuse('config-refused', `${verdict.reason}: ${verdict.detail}`); return; }
     const { number, settings } = verdict.value;
     const { seen, digest: seenDigest, good } = this.#of(name);
     // Of what was said, not of the signature, which may be another each time.
     const digest = createHash('sha256').update(`${number}:${settings}`).digest('hex');
-    if (number === seen && digest === seenDigest) return this.#tellReport(name);
-    if (number <= seen) return refuse('config-refused', `number: expected > ${seen}, got ${number}`);
+    if (number === seen && digest === seenDigest) { this.#tellReport(name); return; }
+    if (number <= seen) { refuse('config-refused', `number: expected > ${seen}, got ${number}`); return; }
     if (this.#state.trial !== null) {
       this.#deferred.set(name, () => this.#takeConfig(device, publicKey, payload));
       return undefined;
@@ -208,30 +209,30 @@ export class OwnerDesk {
     if (problems !== undefined) {
       const report = remote.reportOf(number, 'refused', good, { at, detail: problems });
       this.#write(remote.withDevice(this.#state, name, { seen: number, digest, report }), 'config-refused');
-      return this.#tellReport(name);
+      this.#tellReport(name); return;
     }
     const report = remote.reportOf(number, 'trying', good, { at });
     const trial = { name, overlay, command: null };
     this.#write(remote.take(this.#state, trial, { seen: number, digest, report }), 'taken');
     this.#tellReport(name);
-    return this.#deps.onRestart();
+    this.#deps.onRestart();
   }
 
   #takeCommand(device: OwnedDevice, publicKey: Uint8Array, payload: Uint8Array): void {
     const verdict = verifyOwnerCommand(payload, publicKey, device.id);
-    if (!verdict.ok) return device.refuse('command-refused', `${verdict.reason}: ${verdict.detail}`);
+    if (!verdict.ok) { device.refuse('command-refused', `${verdict.reason}: ${verdict.detail}`); return; }
     const { name } = device;
     const command = verdict.value;
     const id = bytesToHex(command.id);
     const known = this.#of(name).answered.find(({ reply }) => reply.id === id);
-    if (known !== undefined) return this.#tell(name, known.reply);
+    if (known !== undefined) { this.#tell(name, known.reply); return; }
     const refusal = this.#whyNot(device, command);
     if (refusal !== undefined) {
       device.refuse('command-refused', `${refusal}: ${command.name}`);
-      return this.#tell(name, remote.replyOf(id, 'refused', { at: this.#at(), reason: refusal }));
+      this.#tell(name, remote.replyOf(id, 'refused', { at: this.#at(), reason: refusal })); return;
     }
     this.#deps.log('info', 'command-taken', { device: name, command: command.name, argument: command.argument, id });
-    return command.name === 'request-replay' ? this.#replay(device, command, id) : this.#period(name, command, id);
+    command.name === 'request-replay' ? this.#replay(device, command, id) : this.#period(name, command, id);
   }
 
   /** What is not remembered, since it can be said again: the same command may be done later, or never. */
@@ -266,11 +267,11 @@ export class OwnerDesk {
     const answered = this.#answered(name, expiresSec, reply);
     if (problems !== undefined) {
       this.#write(answered, 'answered');
-      return this.#tell(name, reply);
+      this.#tell(name, reply); return;
     }
     this.#write(remote.take(answered, { name, overlay, command: id }, {}), 'taken');
     this.#tell(name, reply);
-    return this.#deps.onRestart();
+    this.#deps.onRestart();
   }
 
   #answered(name: string, expiresSec: number, reply: Reply): RemoteState {
@@ -316,7 +317,7 @@ export class OwnerDesk {
     const event = why === undefined ? 'config-applied' : 'config-rolled-back';
     const fields = { device: name, number: overlay.number, periodSec: overlay.periodSec, why };
     this.#deps.log(why === undefined ? 'info' : 'error', event, fields);
-    if (command === null) return this.#tellReport(name);
+    if (command === null) { this.#tellReport(name); return; }
     const answer = this.#of(name).answered.find(({ reply }) => reply.id === command);
     if (answer !== undefined) this.#tell(name, answer.reply);
     return undefined;

@@ -1,4 +1,7 @@
-/** MQTT topics between agent and oracle: coldproof/v1/{device}/{batch|receipt|status}, and between owner and agent: {config|command|config-report|reply}. */
+/**
+ * MQTT topics, coldproof/v1/{device}/KIND: between agent and oracle batch, receipt and status; between owner and agent
+ * config, command, config-report and reply.
+ */
 import { bytesToHex, parseHex } from './bytes.ts';
 
 const prefix = 'coldproof/v1';

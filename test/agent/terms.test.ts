@@ -3,7 +3,9 @@ import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectAsync, type MqttClient } from 'mqtt';
 import t, { type Test } from 'tap';
+import { parse } from 'yaml';
 import { parseConfig } from '@coldproof/agent/config';
+import { amendWith } from '@coldproof/agent/config-remote';
 import { formatCabPage } from '@coldproof/agent/cab-page';
 import type { AgentStatus } from '@coldproof/agent/status';
 import { runBounded } from '@coldproof/agent/warner';
@@ -44,6 +46,24 @@ t.test('the file: what terms cannot be is said with key, value and bound', (t) =
     const checked = parseConfig(yaml.replace(from, to));
     t.ok(!checked.ok && checked.detail.includes(problem), checked.ok ? to : checked.detail);
   }
+  t.end();
+});
+
+t.test('agent/TERMS.md: its examples are accepted as they stand', (t) => {
+  const page = readFileSync(new URL('../../../agent/TERMS.md', import.meta.url), 'utf8');
+  const blocks = (name: string) =>
+    [...page.matchAll(new RegExp(`^\`\`\`yaml ${name}\\n([^]*?)^\`\`\``, 'gm'))].map(([, body]) => body!);
+  const device = blocks('device')
+    .join('')
+    .replaceAll(/^(?=.)/gm, '    ');
+  const line = 'lines: [{ name: unit, path: /dev/ttyUSB0, unitId: 1, pollSec: 60 }]\n';
+  const unit = '      - { channel: supply-air, modbus: { line: unit, function: 4, register: 1, type: int16 } }\n';
+  const yaml = truckYaml('/s', { oraclePort: 1, logPublicKey: makeLogKey().publicKey })
+    .replace('    sensors:\n', `${device}    sensors:\n${unit}`)
+    .replace('sensorBroker:', `${line}${blocks('agent').join('')}sensorBroker:`);
+  const settings = JSON.stringify(parse(blocks('settings').join('')));
+  const checked = parseConfig(yaml, amendWith(new Map([['TRUCK-7', { number: 5, settings }]])));
+  t.ok(checked.ok, checked.ok ? 'in order' : checked.detail);
   t.end();
 });
 
