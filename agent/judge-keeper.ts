@@ -5,9 +5,17 @@
  * that the file does not know, and `open` walks those.
  */
 import { join } from 'node:path';
-import { decodeEnvelope, openEnvelope, type JudgedBatch, type OrderUnderWatch } from '@coldproof/wire';
+import { decodeEnvelope, openEnvelope, type OrderUnderWatch } from '@coldproof/wire';
 import type { Journal } from './journal.ts';
-import { judgeBatch, judgeUnsealed, startJudging, warningsOf, type JudgeState, type OrderWarnings } from './judge.ts';
+import {
+  judgeBatch,
+  judgeUnsealed,
+  startJudging,
+  warningsOf,
+  type JudgeState,
+  type Judged,
+  type OrderWarnings,
+} from './judge.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
 import type { SamplerState } from './sample.ts';
@@ -27,30 +35,35 @@ const pageRows = 256;
 export class JudgeKeeper {
   readonly #device: JudgedDevice;
   readonly #path: string;
+  readonly #log: Log;
   #sealed: JudgeState;
   /** With the readings that no batch has. */
-  #current: JudgeState;
+  #current: Judged;
 
   constructor(device: JudgedDevice, journal: Pick<Journal, 'pending' | 'head'>, stateDir: string, log: Log) {
     this.#device = device;
+    this.#log = log;
     this.#path = join(stateDir, 'terms', `${device.name}.json`);
-    this.#sealed = this.#load(log) ?? startJudging(device.order, 0);
-    for (const { sequence, bytes } of pendingFrom(journal, device.id, this.#sealed.nextSequence)) {
-      const decoded = decodeEnvelope(bytes);
-      const opened = decoded.ok ? openEnvelope(decoded.value) : decoded;
-      if (opened.ok) this.#sealed = judgeBatch(device.order, this.#sealed, opened.value);
-      else log('error', 'batch-not-judged', { device: device.name, sequence, why: opened.detail });
-    }
+    this.#sealed = this.#load() ?? startJudging(device.order, 0);
+    for (const { bytes } of pendingFrom(journal, device.id, this.#sealed.nextSequence)) this.#walk(bytes);
     // Batches that have their receipt, and came before these terms, are no longer here.
     const { sequence } = journal.head(device.id);
     this.#sealed = { ...this.#sealed, nextSequence: sequence };
-    this.#current = this.#sealed;
+    this.#current = { state: this.#sealed, waiting: [] };
   }
 
-  /** A batch that the journal has just been given. */
-  sealed(batch: JudgedBatch): void {
-    this.#sealed = judgeBatch(this.#device.order, this.#sealed, batch);
+  /** An envelope that the journal has just been given. */
+  sealed(envelope: Uint8Array): void {
+    this.#walk(envelope);
     writeStateFile(this.#path, { version: fileVersion, ...this.#sealed });
+  }
+
+  /** Opened as the oracle opens it. Our own bytes, so that only a journal that has rotted does not open. */
+  #walk(envelope: Uint8Array): void {
+    const decoded = decodeEnvelope(envelope);
+    const opened = decoded.ok ? openEnvelope(decoded.value) : decoded;
+    if (opened.ok) this.#sealed = judgeBatch(this.#device.order, this.#sealed, opened.value);
+    else this.#log('error', 'batch-not-judged', { device: this.#device.name, why: opened.detail });
   }
 
   /** Readings have come, or have gone into a batch. */
@@ -58,11 +71,11 @@ export class JudgeKeeper {
     this.#current = judgeUnsealed(this.#device.order, this.#sealed, unsealed, this.#device.sealTerms);
   }
 
-  warnings(sampled: ReadonlyMap<number, SamplerState>, unsealed: Unsealed, nowSec: number): OrderWarnings {
-    return warningsOf(this.#device.order, this.#current, { sampled, unsealed }, nowSec);
+  warnings(sampled: ReadonlyMap<number, SamplerState>, nowSec: number): OrderWarnings {
+    return warningsOf(this.#device.order, this.#current, sampled, nowSec);
   }
 
-  #load(log: Log): JudgeState | undefined {
+  #load(): JudgeState | undefined {
     try {
       const state = readStateFile(this.#path) as (JudgeState & { readonly version: number }) | undefined;
       const isOurs = state?.version === fileVersion && state.order === JSON.stringify(this.#device.order);
@@ -70,7 +83,7 @@ export class JudgeKeeper {
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
       // To warn from now on is better than not to run: the evidence is in the batches, and the oracle has those.
-      log('error', 'terms-state-lost', { device: this.#device.name, why: error.message });
+      this.#log('error', 'terms-state-lost', { device: this.#device.name, why: error.message });
       return undefined;
     }
   }

@@ -65,29 +65,38 @@ export function judgeBatch(order: OrderUnderWatch, state: JudgeState, batch: Jud
   return { ...state, nextSequence: batch.batch.sequence + 1, evaluation, found: foundAfter(state.found, findings) };
 }
 
-/** The sealed part with the readings that wait behind it. What is due is cut as the sealing will cut it. */
+/** What is judged of a device now, and the newest readings in it that may still change. */
+export type Judged = { readonly state: JudgeState; readonly waiting: readonly Reading[] };
+
+/** The sealed part with the readings that wait behind it, cut as the sealing would cut them if nothing more came. */
 export function judgeUnsealed(
   order: OrderUnderWatch,
   sealed: JudgeState,
   unsealed: Unsealed,
   terms: SealTerms,
-): JudgeState {
+): Judged {
   let state = sealed;
-  let rest = unsealed;
-  for (let due = cutReadings(rest, terms); due !== undefined; due = cutReadings(rest, terms)) {
-    state = judgeBatch(order, state, batchOf(due, state.nextSequence));
-    const sealedSec = Math.max(...due.map(({ timeSec }) => timeSec));
+  let waiting: readonly Reading[] = [];
+  for (let rest = unsealed; ;) {
+    const due = cutReadings(rest, terms);
+    const readings = due ?? cutReadings(rest, terms, { isLast: true });
+    if (readings === undefined) return { state, waiting };
+    state = due === undefined ? judgeHeard(order, state, readings) : judgeBatch(order, state, batchOf(readings, state));
+    waiting = readings;
+    const sealedSec = Math.max(...readings.map(({ timeSec }) => timeSec));
     rest = new Map([...rest].map(([channel, all]) => [channel, all.filter(({ timeSec }) => timeSec > sealedSec)]));
   }
-  const readings = [...rest.values()].flat();
-  if (readings.length === 0) return state;
-  // A batch without a channel breaks its run, but of a batch that is not full yet nobody knows what it will be without.
-  const isHeard = ({ channel }: { readonly channel: number }) => (rest.get(channel)?.length ?? 0) > 0;
+}
+
+/** A batch without a channel breaks its run, but of a batch that is not full yet nobody knows what it will be without. */
+function judgeHeard(order: OrderUnderWatch, state: JudgeState, readings: readonly Reading[]): JudgeState {
+  const isHeard = ({ channel }: { readonly channel: number }) => readings.some((each) => each.channel === channel);
   const before = state.evaluation;
-  const walked = evaluate(order, before, batchOf(readings, state.nextSequence));
+  const walked = evaluate(order, before, batchOf(readings, state));
   const { excursions, cumulatives, gaps, sensorFault } = walked.state;
   return {
     ...state,
+    nextSequence: state.nextSequence + 1,
     evaluation: {
       excursions: order.limits.map((limit, i) => (isHeard(limit) ? excursions : before.excursions)[i]!),
       cumulatives: order.limits.map((limit, i) => (isHeard(limit) ? cumulatives : before.cumulatives)[i]!),
@@ -98,17 +107,17 @@ export function judgeUnsealed(
   };
 }
 
-/** What people are told. `sampled` and `unsealed` are the channels' newest readings and those that no batch has. */
+/** What people are told. `sampled` has the channels' newest readings. */
 export function warningsOf(
   order: OrderUnderWatch,
-  { evaluation, found }: JudgeState,
-  { sampled, unsealed }: { readonly sampled: ReadonlyMap<number, SamplerState>; readonly unsealed: Unsealed },
+  { state: { evaluation, found }, waiting }: Judged,
+  sampled: ReadonlyMap<number, SamplerState>,
   nowSec: number,
 ): OrderWarnings {
   const channels = order.limits.map((limit, i): readonly [string, ChannelWarning] => {
-    const { channel, sampleGapSecMax, excursionSecMin, cumulativeSecMin } = limit;
+    const { channel, excursionSecMin, cumulativeSecMin } = limit;
     const newest = sampled.get(channel);
-    const why = whyNoData(newest, unsealed.get(channel) ?? [], sampleGapSecMax, nowSec);
+    const why = whyNoData(newest, waiting, limit, nowSec);
     const [excursion, cumulative] = [evaluation.excursions[i]!, evaluation.cumulatives[i]!];
     const broken = found.filter((each) => each.channel === channel);
     const { run } = excursion;
@@ -147,15 +156,15 @@ export function gravest(states: readonly WarningState[]): WarningState {
 /** Why the channel's newest reading is not one that counts; undefined when it counts. */
 function whyNoData(
   newest: SamplerState | undefined,
-  unsealed: readonly Reading[],
-  sampleGapSecMax: number,
+  waiting: readonly Reading[],
+  { channel, sampleGapSecMax }: OrderUnderWatch['limits'][number],
   nowSec: number,
 ): string | undefined {
   if (newest === undefined) return 'never';
   if (newest.marks !== 0) return markNames(newest.marks)[0];
   if (nowSec - newest.newestSec > sampleGapSecMax) return 'gap';
-  if (unsealed.some(({ marks }) => marks !== 0)) return 'marked';
-  return unsealed.some(({ isClockTrusted }) => !isClockTrusted) ? 'clock' : undefined;
+  if (waiting.some((each) => each.channel === channel && each.marks !== 0)) return 'marked';
+  return waiting.some(({ isClockTrusted }) => !isClockTrusted) ? 'clock' : undefined;
 }
 
 function valueOf(channel: number, newest: SamplerState | undefined): number | null {
@@ -164,10 +173,11 @@ function valueOf(channel: number, newest: SamplerState | undefined): number | nu
   return fromChannelInteger(channel, newest.lastValid.value).value;
 }
 
-function batchOf(readings: readonly Reading[], sequence: number): JudgedBatch {
+function batchOf(readings: readonly Reading[], { nextSequence: sequence }: JudgeState): JudgedBatch {
+  const isClockTrusted = readings.every((reading) => reading.isClockTrusted);
   const times = readings.map(({ timeSec }) => timeSec);
   const [firstSec, lastSec] = [Math.min(...times), Math.max(...times)];
-  return { batch: { sequence, flags: flagsOf(readings), firstSec, lastSec }, series: gatherSeries(readings) };
+  return { batch: { sequence, flags: flagsOf(isClockTrusted), firstSec, lastSec }, series: gatherSeries(readings) };
 }
 
 /** The first of each rule and channel; it grows while it goes on. */

@@ -30,7 +30,7 @@ export type OwnerPublish = (topic: string, payload: string, options: { readonly 
 /** What an uplink session needs: what to listen to, whom to give it to, and who speaks while the session lasts. */
 export type OwnerPort = {
   readonly topics: readonly string[];
-  /** Must not throw what an outsider can cause. */
+  /** Throws `state-unavailable` of the disk, and nothing that an outsider can cause. */
   take(topic: string, payload: Uint8Array): void;
   /** Gives the way to end it. */
   attach(publish: OwnerPublish): () => void;
@@ -191,13 +191,22 @@ export class OwnerDesk {
   #takeConfig(device: OwnedDevice, publicKey: Uint8Array, payload: Uint8Array): void {
     const { name, id, refuse } = device;
     const verdict = verifyOwnerConfig(payload, publicKey, id);
-    if (!verdict.ok) { refuse('config-refused', `${verdict.reason}: ${verdict.detail}`); return; }
+    if (!verdict.ok) {
+      refuse('config-refused', `${verdict.reason}: ${verdict.detail}`);
+      return;
+    }
     const { number, settings } = verdict.value;
     const { seen, digest: seenDigest, good } = this.#of(name);
     // Of what was said, not of the signature, which may be another each time.
     const digest = createHash('sha256').update(`${number}:${settings}`).digest('hex');
-    if (number === seen && digest === seenDigest) { this.#tellReport(name); return; }
-    if (number <= seen) { refuse('config-refused', `number: expected > ${seen}, got ${number}`); return; }
+    if (number === seen && digest === seenDigest) {
+      this.#tellReport(name);
+      return;
+    }
+    if (number <= seen) {
+      refuse('config-refused', `number: expected > ${seen}, got ${number}`);
+      return;
+    }
     if (this.#state.trial !== null) {
       this.#deferred.set(name, () => this.#takeConfig(device, publicKey, payload));
       return undefined;
@@ -209,7 +218,8 @@ export class OwnerDesk {
     if (problems !== undefined) {
       const report = remote.reportOf(number, 'refused', good, { at, detail: problems });
       this.#write(remote.withDevice(this.#state, name, { seen: number, digest, report }), 'config-refused');
-      this.#tellReport(name); return;
+      this.#tellReport(name);
+      return;
     }
     const report = remote.reportOf(number, 'trying', good, { at });
     const trial = { name, overlay, command: null };
@@ -220,16 +230,23 @@ export class OwnerDesk {
 
   #takeCommand(device: OwnedDevice, publicKey: Uint8Array, payload: Uint8Array): void {
     const verdict = verifyOwnerCommand(payload, publicKey, device.id);
-    if (!verdict.ok) { device.refuse('command-refused', `${verdict.reason}: ${verdict.detail}`); return; }
+    if (!verdict.ok) {
+      device.refuse('command-refused', `${verdict.reason}: ${verdict.detail}`);
+      return;
+    }
     const { name } = device;
     const command = verdict.value;
     const id = bytesToHex(command.id);
     const known = this.#of(name).answered.find(({ reply }) => reply.id === id);
-    if (known !== undefined) { this.#tell(name, known.reply); return; }
+    if (known !== undefined) {
+      this.#tell(name, known.reply);
+      return;
+    }
     const refusal = this.#whyNot(device, command);
     if (refusal !== undefined) {
       device.refuse('command-refused', `${refusal}: ${command.name}`);
-      this.#tell(name, remote.replyOf(id, 'refused', { at: this.#at(), reason: refusal })); return;
+      this.#tell(name, remote.replyOf(id, 'refused', { at: this.#at(), reason: refusal }));
+      return;
     }
     this.#deps.log('info', 'command-taken', { device: name, command: command.name, argument: command.argument, id });
     command.name === 'request-replay' ? this.#replay(device, command, id) : this.#period(name, command, id);
@@ -267,7 +284,8 @@ export class OwnerDesk {
     const answered = this.#answered(name, expiresSec, reply);
     if (problems !== undefined) {
       this.#write(answered, 'answered');
-      this.#tell(name, reply); return;
+      this.#tell(name, reply);
+      return;
     }
     this.#write(remote.take(answered, { name, overlay, command: id }, {}), 'taken');
     this.#tell(name, reply);
@@ -317,7 +335,10 @@ export class OwnerDesk {
     const event = why === undefined ? 'config-applied' : 'config-rolled-back';
     const fields = { device: name, number: overlay.number, periodSec: overlay.periodSec, why };
     this.#deps.log(why === undefined ? 'info' : 'error', event, fields);
-    if (command === null) { this.#tellReport(name); return; }
+    if (command === null) {
+      this.#tellReport(name);
+      return;
+    }
     const answer = this.#of(name).answered.find(({ reply }) => reply.id === command);
     if (answer !== undefined) this.#tell(name, answer.reply);
     return undefined;

@@ -7,6 +7,7 @@ import type { Batch } from './batch.ts';
 import { channelName } from './channel.ts';
 import type { ExcursionTerms } from './evidence.ts';
 import { nothingCumulated, walkCumulative, type CumulativeState } from './rule-cumulative.ts';
+import { findDropped } from './rule-dropped.ts';
 import { noExcursion, walkExcursion, type ExcursionState } from './rule-excursion.ts';
 import { walkGap, type GapState } from './rule-gap.ts';
 import { walkSensorFault, type SensorFaultState } from './rule-sensor-fault.ts';
@@ -41,7 +42,7 @@ export type RunLocation = {
 };
 
 export type Finding = {
-  readonly rule: 'excursion' | 'cumulative' | 'sensor-fault' | 'gap';
+  readonly rule: 'excursion' | 'cumulative' | 'sensor-fault' | 'gap' | 'readings-dropped';
   readonly channel: number;
   readonly openedAtSec: number;
   /** Absent while it goes on. */
@@ -97,6 +98,9 @@ export function evaluate(
       gaps: gaps.map((each) => each.state),
       sensorFault: sensorFault.state,
     },
-    findings: [...excursions, ...cumulatives, sensorFault, ...gaps].flatMap((each) => each.findings),
+    findings: [
+      ...[...excursions, ...cumulatives, sensorFault, ...gaps].flatMap((each) => each.findings),
+      ...findDropped(order, batch),
+    ],
   };
 }

@@ -1,12 +1,15 @@
 /**
- * MQTT topics, coldproof/v1/{device}/KIND: between agent and oracle batch, receipt and status; between owner and agent
- * config, command, config-report and reply.
+ * MQTT topics, coldproof/v1/{device}/KIND: between agent and oracle batch, live, receipt and status; between owner and
+ * agent config, command, config-report and reply.
  */
 import { bytesToHex, parseHex } from './bytes.ts';
 
 const prefix = 'coldproof/v1';
 
-export const topicKinds = ['batch', 'receipt', 'status', 'config', 'command', 'config-report', 'reply'] as const;
+export const topicKinds = [
+  ...(['batch', 'live', 'receipt', 'status'] as const),
+  ...(['config', 'command', 'config-report', 'reply'] as const),
+] as const;
 export type TopicKind = (typeof topicKinds)[number];
 
 export function formatTopic(device: Uint8Array, kind: TopicKind): string {

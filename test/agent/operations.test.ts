@@ -39,7 +39,7 @@ async function send(port: number, channel: string, from: number, count: number):
   const login = { username: 'TRUCK-7', password: sensorPassword, reconnectPeriod: 0 };
   const sensor = await connectAsync(`mqtt://127.0.0.1:${port}`, login);
   for (let i = from; i < from + count; i++) {
-    const pack = JSON.stringify([{ n: `TRUCK-7/${channel}`, t: startSec + 60 * i, v: i % 7 }]);
+    const pack = JSON.stringify([{ n: `TRUCK-7/${channel}`, t: startSec + 60 * i, v: i % 5 }]);
     await sensor.publishAsync('sensors/TRUCK-7', pack, { qos: 1 });
   }
   await sensor.endAsync();
@@ -92,6 +92,8 @@ t.test('metrics: what a label may not hold is escaped', (t) => {
       refused: { 'a"b\\c\nd': 1 },
       link: { connected: true },
       warn: { ran: 0, failed: 0, failure: undefined },
+      journal: { usedBytes: 1, usedBytesMax: 2, onFull: 'refuse-new', state: 'open' },
+      clock: { source: 'none', synchronised: undefined, why: 'not asked', steps: 0 },
     },
     { residentBytes: 1, cpuSec: 0.5, startSec: 2 },
   );

@@ -174,7 +174,17 @@ t.test('the page: hostile names and reasons are text', (t) => {
     {
       devices: [
         {
-          ...{ name: evil, device: '', unsealed: 0, queued: 0, sealed: 0, receipts: 0, lastReadingAt: undefined },
+          ...{
+            name: evil,
+            device: '',
+            unsealed: 0,
+            queued: 0,
+            sealed: 0,
+            receipts: 0,
+            lastReadingAt: undefined,
+            links: [],
+            dropped: 0,
+          },
           link: { connected: false, why: evil },
           faults: { [evil]: evil },
           terms: {
@@ -187,6 +197,8 @@ t.test('the page: hostile names and reasons are text', (t) => {
       refused: {},
       link: { connected: false },
       warn: { ran: 1, failed: 1, failure: evil },
+      journal: { usedBytes: 1, usedBytesMax: 2, onFull: 'refuse-new', state: 'open' },
+      clock: { source: 'none', synchronised: undefined, why: 'not asked', steps: 0 },
     },
     0,
   );
