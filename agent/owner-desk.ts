@@ -82,7 +82,8 @@ export class OwnerDesk {
     try {
       const state = readStateFile(this.#path) as RemoteState | { readonly version: number } | undefined;
       if (state === undefined) return remote.nothingRemote;
-      if ('devices' in state && state.version === remote.nothingRemote.version) return state;
+      const version: number = state.version;
+      if (version === 1 && 'devices' in state) return state;
       this.#deps.log('error', 'remote-state-lost', { why: `${this.#path}: expected version 1` });
     } catch (error) {
       if (!(error instanceof OperatingError)) throw error;
@@ -249,7 +250,8 @@ export class OwnerDesk {
       return;
     }
     this.#deps.log('info', 'command-taken', { device: name, command: command.name, argument: command.argument, id });
-    command.name === 'request-replay' ? this.#replay(device, command, id) : this.#period(name, command, id);
+    if (command.name === 'request-replay') this.#replay(device, command, id);
+    else this.#period(name, command, id);
   }
 
   /** What is not remembered, since it can be said again: the same command may be done later, or never. */
