@@ -8,18 +8,12 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { randomBytes, randomUUID, scryptSync, timingSafeEqual } from 'node:crypto';
 import { Aedes, type AedesOptions, type Client, type PublishPacket, type Subscription } from 'aedes';
-import {
-  bytesToHex,
-  envelopeBytesMax,
-  ownerCommandBytesMax,
-  ownerConfigBytesMax,
-  parseTopic,
-  topicFilter,
-  type TopicKind,
-} from '@coldproof/wire';
+import { bytesToHex, parseTopic, topicFilter } from '@coldproof/wire';
+import { bytesMaxOf, heardByDevice, heardByOwner, saidByDevice, saidByOwner } from './broker-kinds.ts';
 import type { BrokerCredential, BrokerTls, EmbeddedBroker } from './config-broker.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
+import { Framing } from './packet-framing.ts';
 
 export type Broker = {
   /** The port it listens on, also when 0 was asked for. */
@@ -53,17 +47,6 @@ export type BrokerReason =
   /** A retained batch would be given to later subscribers as if it were new. */
   | 'retain-forbidden';
 
-/** An envelope, its topic, and MQTT's own header. */
-const packetBytesMax = envelopeBytesMax + 1_024;
-/** A status is a few words, and so is an answer to the owner. */
-const statusBytesMax = 1_024;
-const answerBytesMax = 4_096;
-
-/** Who says what of a device. A kind that is not here is the oracle's own. */
-const saidByDevice = new Set(['batch', 'live', 'status', 'config-report', 'reply']);
-const saidByOwner = new Set(['config', 'command']);
-const heardByDevice = new Set(['receipt', 'config', 'command']);
-const heardByOwner = new Set(['status', 'config', 'command', 'config-report', 'reply']);
 /** aedes closes a client that does not read for this long, so that it does not hold up the others. */
 const drainMsMax = 10_000;
 const connectionsMax = 10_000;
@@ -272,12 +255,6 @@ type Secret = {
   readonly owns: ReadonlySet<string>;
 };
 
-function bytesMaxOf(kind: TopicKind): number {
-  if (kind === 'config') return ownerConfigBytesMax;
-  if (kind === 'command') return ownerCommandBytesMax;
-  return kind === 'status' ? statusBytesMax : answerBytesMax;
-}
-
 /** Who may do what. */
 class Gate {
   readonly #secrets = new Map<string, Secret>();
@@ -394,41 +371,6 @@ function limitPackets(socket: Socket, onExcess: () => Error): void {
     socket.destroy(onExcess());
     return null;
   };
-}
-
-/** Follows MQTT's fixed headers (3.1.1 §2.2): a byte of type, then the length in up to four bytes of 7 bits each. */
-class Framing {
-  #state: 'type' | 'length' | 'body' = 'type';
-  #left = 0;
-  #shift = 0;
-
-  admit(chunk: Uint8Array): boolean {
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.#state === 'body') {
-        const taken = Math.min(this.#left, chunk.length - at);
-        at += taken;
-        this.#left -= taken;
-        if (this.#left === 0) this.#state = 'type';
-      } else if (this.#state === 'type') {
-        at += 1;
-        this.#left = 0;
-        this.#shift = 0;
-        this.#state = 'length';
-      } else if (!this.#lengthByte(chunk[at++]!)) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  #lengthByte(byte: number): boolean {
-    this.#left += (byte & 0x7f) << this.#shift;
-    this.#shift += 7;
-    if (this.#left > packetBytesMax || this.#shift > 28) return false;
-    if (byte < 0x80) this.#state = this.#left === 0 ? 'type' : 'body';
-    return true;
-  }
 }
 
 function listen(server: Server, host: string, port: number): Promise<number> {

@@ -15,7 +15,7 @@ const logins = {
 type Role = keyof typeof logins;
 
 const mayPublish: { readonly [role in Role]: readonly TopicKind[] } = {
-  gateway: ['batch', 'status', 'config-report', 'reply'],
+  gateway: ['batch', 'live', 'status', 'config-report', 'reply'],
   owner: ['config', 'command'],
   stranger: [],
 };
