@@ -71,8 +71,8 @@ export class Section {
     return least;
   }
 
-  texts(key: string): string[] {
-    const value = this.#value(key);
+  texts(key: string, fallback?: string[]): string[] {
+    const value = this.#value(key) ?? fallback;
     if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value;
     this.problem(key, value, 'a list of texts');
     return [];

@@ -1,5 +1,5 @@
 /** SQL of what the chain said, as far as it is known now: events by block; orders and devices as their views were. */
-import type { Limit } from './evaluate.ts';
+import type { Limit } from '@coldproof/wire';
 import type { Database } from './store-database.ts';
 
 /** States of Shipments.sol. */

@@ -24,6 +24,10 @@ export const domainTags = {
   receipt: 'coldproof v1 receipt',
   /** What the oracles of a consortium tell one another. EdDSA, by the log key. */
   peer: 'coldproof v1 peer',
+  /** What the owner sets on a device from afar. ES256 or EdDSA, as the owner's key is. */
+  config: 'coldproof v1 config',
+  /** What the owner asks of a device once. */
+  command: 'coldproof v1 command',
   /** A publisher's signature over a cryptlet's digest, and what that digest itself begins with. secp256k1. */
   cryptlet: 'coldproof v1 cryptlet',
 } as const;
@@ -38,6 +42,14 @@ const heads = {
   receipt: headOf(protectedEdDsa, domainTags.receipt),
   peer: headOf(protectedEdDsa, domainTags.peer),
 };
+
+export type OwnerMessage = 'config' | 'command';
+
+/** `publicKey` says which of the two headers is signed: x ‖ y for ES256, 32 bytes for EdDSA. */
+export function ownerPreimage(kind: OwnerMessage, publicKey: Uint8Array, body: Uint8Array): Uint8Array {
+  const header = publicKey.length === 64 ? protectedEs256 : protectedEdDsa;
+  return preimageOf(headOf(header, domainTags[kind]), body);
+}
 
 export function envelopePreimage(batch: Uint8Array): Uint8Array {
   return preimageOf(heads.envelope, batch);

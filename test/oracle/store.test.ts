@@ -1,7 +1,7 @@
 /** The statements of the store's families, the same on SQLite and on PostgreSQL. For the log see rfc9162-log.test. */
 import t from 'tap';
 import { bytesToHex } from '@coldproof/wire';
-import type { Finding } from '@coldproof/oracle/evaluate';
+import type { Finding } from '@coldproof/wire';
 import { OperatingError } from '@coldproof/oracle/operating-error';
 import { Store } from '@coldproof/oracle/store';
 import type { Device, Order, StoredEvent } from '@coldproof/oracle/store-chain';
