@@ -3,6 +3,7 @@
  * path, its value and what was expected. Secrets never stand in the file, only the names of the variables with them.
  */
 import { statSync } from 'node:fs';
+import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { checkBroker, type EmbeddedBroker, type ExternalBroker } from './config-broker.ts';
 import { checkAttestationKey, checkQuorum, type QuorumConfig } from './config-quorum.ts';
@@ -19,10 +20,19 @@ export type KeyConfig = {
   readonly attestationKeyFile: string | undefined;
 };
 
+export type OracleWorker = {
+  /** Of its own for each process. */
+  readonly name: string;
+  /** Another takes over from one that is silent for so long. */
+  readonly leaseMs: number;
+};
+
 export type Config = KeyConfig & {
   readonly broker: EmbeddedBroker | ExternalBroker;
   /** A file, or the URL of a PostgreSQL database, which may hold a password. */
   readonly database: string;
+  /** Present when this process is one of several on one database. */
+  readonly worker?: OracleWorker | undefined;
   readonly verify: { readonly workers: number; readonly queueMax: number };
   readonly origin: string;
   readonly chain: {
@@ -49,7 +59,9 @@ export function readConfig(path: string, environment: NodeJS.ProcessEnv): Config
   return readSections(path, environment, (root) => {
     const keys = checkKeys(root);
     const database = checkDatabase(root, keys.stateDir, environment);
-    return { ...keys, database, ...checkRest(root), quorum: checkQuorum(root, keys) };
+    const rest = checkRest(root);
+    const worker = checkWorker(root, { database, broker: rest.broker });
+    return { ...keys, database, worker, ...rest, quorum: checkQuorum(root, keys) };
   });
 }
 
@@ -82,7 +94,19 @@ function checkDatabase(root: Section, stateDir: string, environment: NodeJS.Proc
   return url;
 }
 
-function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database' | 'quorum'> {
+/** Any number of processes are one oracle over one PostgreSQL database and one broker of others. */
+function checkWorker(root: Section, { database, broker }: Pick<Config, 'database' | 'broker'>): Config['worker'] {
+  if (!root.has('worker')) return undefined;
+  const worker = root.section('worker');
+  if (!isServerUrl(database)) root.problem('worker', 'a file as database', 'database.urlEnv with a postgres:// URL');
+  if (!('url' in broker)) root.problem('worker', 'the embedded broker', 'broker.url, which the workers share');
+  if (root.has('quorum')) root.problem('worker', 'a consortium', 'no quorum: a node of a consortium is one process');
+  const name = worker.text('name', `${hostname()}-${process.pid}`);
+  if (!/^[A-Za-z0-9._-]{1,80}$/.test(name)) worker.problem('name', name, 'up to 80 letters, digits, dots or dashes');
+  return { name, leaseMs: worker.integer('leaseSec', { least: 1, most: 600, fallback: 10 }) * 1_000 };
+}
+
+function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database' | 'worker' | 'quorum'> {
   const broker = root.section('broker');
   const verify = root.section('verify');
   const log = root.section('log');

@@ -6,6 +6,7 @@
  *   node oracle/dist/main.js check --config FILE    reads the configuration and says what is wrong with it
  */
 import { existsSync, mkdirSync } from 'node:fs';
+import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bytesToHex } from '@coldproof/wire';
 import { makeAttestationKey, readAttestationAddress } from './attestation-key.ts';
@@ -13,6 +14,7 @@ import { openChain } from './chain.ts';
 import { makeTransmitterKey, readTransmitter } from './chain-account.ts';
 import { realClock, voyageClock } from './clock.ts';
 import { readConfig, readKeyConfig, type Config } from './config.ts';
+import { followCandidates } from './cryptlet/follow.ts';
 import { openHttp } from './http.ts';
 import { makeLogKey, openLogKey, readLogPublicKey } from './log-key.ts';
 import { logToStderr } from './log-line.ts';
@@ -53,13 +55,14 @@ async function run(config: Config): Promise<void> {
   const keyText = readSecretFile(config.transmitterKeyFile);
   const transmitter = await readTransmitter(config.transmitterKeyFile, keyText, config.passphrase);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
-  const store = new Store(config.database);
+  const store = new Store(config.database, config.worker === undefined ? 'exclusive' : 'shared');
   const contracts = { ...config.chain.contracts, ...config.quorum?.contracts };
   const chain = openChain({ ...config.chain, contracts });
-  const { broker, verify, origin } = config;
+  const { broker, verify, worker, origin } = config;
   const { fromBlock, pollMs } = config.chain;
-  const settings = { broker, verify, origin, fromBlock, pollMs, transmit: config.chain };
+  const settings = { broker, verify, worker, origin, fromBlock, pollMs, transmit: config.chain };
   const deps = { clock, pace: realClock, log, store, chain, transmitter, logKey, crashPoint: () => undefined };
+  const cryptlets = await followCandidates(deps, join(config.stateDir, 'cryptlets'), pollMs);
   let joined: Joined | undefined;
   const oracle = await Oracle.open({ ...deps, onLogged: () => joined?.network.wake() }, settings);
   if (config.quorum !== undefined) joined = await joinNetwork({ ...deps, oracle }, config.quorum, config.passphrase);
@@ -67,7 +70,9 @@ async function run(config: Config): Promise<void> {
   if (stop.signal.aborted) oracle.close();
   let balanceWei: bigint | undefined;
   const links = () => ({ ...oracle.links, balanceWei });
-  const sources = { store, log: oracle.log, chain: config.chain, transmitter: transmitter.address, links };
+  const { address } = transmitter;
+  const candidates = cryptlets.list;
+  const sources = { store, log: oracle.log, chain: config.chain, transmitter: address, links, candidates };
   const isReady = () => oracle.links.isReceiving && oracle.links.chainError === undefined;
   const http = await openHttp(
     {
@@ -98,12 +103,14 @@ async function run(config: Config): Promise<void> {
       await realClock.wait(balanceMs, stop.signal);
     }
   };
+  const following = cryptlets.run(stop.signal);
   try {
     // Nobody waits for a balance: it never throws, and ends with the next look at the signal.
     void watchBalance();
     await runTogether(oracle, joined, stop);
   } finally {
     stop.abort();
+    await following;
     await http.close();
     chain.close();
     store.close();

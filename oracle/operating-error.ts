@@ -8,6 +8,8 @@ export type OperatingCode =
   | 'store-failed'
   /** Another oracle holds the same state directory. */
   | 'store-locked'
+  /** Another worker is the one that acts on the chain now; this one is not to. */
+  | 'lease-lost'
   /** A port cannot be listened on. */
   | 'listen-failed'
   /** The chain's RPC does not answer, or answers nonsense. */

@@ -24,10 +24,13 @@
 import { bytesToHex, hexToBytes, logOf } from '@coldproof/wire';
 import { openBroker, type Broker } from './broker.ts';
 import type { Chain } from './chain.ts';
+import type { OracleWorker } from './config.ts';
 import type { EmbeddedBroker, ExternalBroker } from './config-broker.ts';
 import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
+import { EarlyBatches } from './early-batches.ts';
 import { Findings } from './findings.ts';
+import { Lease, noFence } from './lease.ts';
 import { Live } from './live.ts';
 import { Log as TransparencyLog, type Loggable } from './log.ts';
 import type { LogKey } from './log-key.ts';
@@ -64,10 +67,18 @@ export type OracleSettings = {
   readonly fromBlock: number;
   readonly pollMs: number;
   readonly transmit: TransmitPolicy;
+  /** This process is one of several workers on one store: it has a name of its own, and acts on the chain by lease. */
+  readonly worker?: OracleWorker | undefined;
 };
 
 /** Messages in one commit at most: bounds what one fsync is shared by, and how long the thread is busy with it. */
 const groupMessagesMax = 512;
+/** Batches that came early are offered to the log again after this, or with the next group. */
+const earlyRetryMs = 20;
+/** One worker may be so far behind another: a commit, a collection of garbage. What comes later, comes again. */
+const earlyMsMax = 5_000;
+/** Workers look at one another's news in the store so often. */
+const newsMs = 200;
 /** What follows on a fault of the chain: not at once, and not much later. */
 const chainRetryMs = 1_000;
 
@@ -83,6 +94,8 @@ export class Oracle {
   readonly #findings: Findings;
   readonly #transmit: Transmit;
   readonly #devices: DeviceCache;
+  readonly #early: EarlyBatches;
+  readonly #lease: Lease | undefined;
   readonly #live: Live;
   readonly #stop = new AbortController();
   #wakeChain: AbortController | undefined;
@@ -99,11 +112,15 @@ export class Oracle {
     this.#receiver = parts.receiver;
     this.#pool = parts.pool;
     this.#devices = parts.devices;
+    this.#early = new EarlyBatches(settings.worker === undefined ? 0 : earlyMsMax);
     this.#live = parts.live;
     this.log = new TransparencyLog({ store: deps.store, key: deps.logKey, origin: settings.origin });
-    this.#watch = new Watch({ ...deps, fromBlock: settings.fromBlock });
+    const { worker } = settings;
+    this.#lease = worker === undefined ? undefined : new Lease(deps, { ...worker, holder: worker.name });
+    const fence = this.#lease ?? noFence;
+    this.#watch = new Watch({ ...deps, fence, fromBlock: settings.fromBlock });
     this.#findings = new Findings({ ...deps, crypto: opensslCrypto() });
-    this.#transmit = new Transmit(deps, settings.transmit);
+    this.#transmit = new Transmit({ ...deps, fence }, settings.transmit);
   }
 
   static async open(deps: OracleDeps, settings: OracleSettings): Promise<Oracle> {
@@ -128,7 +145,14 @@ export class Oracle {
       const clientId = `coldproof-oracle-${bytesToHex(logOf(deps.logKey.publicKey)).slice(0, 32)}`;
       const receiver =
         broker === undefined
-          ? await openReceiver({ ...external!, clientId, isExternal: true, queueMax, onLive, log: deps.log })
+          ? await openReceiver({
+              ...external!,
+              ...named(clientId, settings.worker),
+              isExternal: true,
+              queueMax,
+              onLive,
+              log: deps.log,
+            })
           : receiveEmbedded(broker, { queueMax, onLive });
       return new Oracle(deps, settings, { broker, receiver, devices, live, pool });
     } catch (error) {
@@ -176,7 +200,8 @@ export class Oracle {
       }
     };
     // Both are awaited whatever happens, so that no loop writes to a store that its caller has closed.
-    const ends = await Promise.allSettled([stopOnError(this.#intake(signal)), stopOnError(this.#followChain(signal))]);
+    const loops = [this.#intake(signal), this.#followChain(signal), this.#followWorkers(signal)];
+    const ends = await Promise.allSettled(loops.map(stopOnError));
     await this.#receiver.close();
     await this.#broker?.close();
     await this.#pool.close();
@@ -190,15 +215,30 @@ export class Oracle {
 
   async #intake(signal: AbortSignal): Promise<void> {
     let ahead: Group | undefined;
-    for (;;) {
-      const group: Group = ahead ?? this.#begin(await this.#receiver.take(groupMessagesMax, signal));
-      if (group.messages.length === 0) return;
-      const verdicts = await group.verdicts;
-      // The threads work on the next group while this one is written.
-      const hasMore = this.#receiver.queued > 0 && !signal.aborted;
-      ahead = hasMore ? this.#begin(await this.#receiver.take(groupMessagesMax, signal)) : undefined;
-      this.#commit(group.messages, verdicts);
+    let told: Promise<void> = Promise.resolve();
+    try {
+      for (;;) {
+        const group: Group = ahead ?? this.#begin(await this.#take(signal));
+        if (signal.aborted && group.messages.length === 0) return;
+        const verdicts = await group.verdicts;
+        // The threads work on the next group while this one is written.
+        const hasMore = this.#receiver.queued > 0 && !signal.aborted;
+        ahead = hasMore ? this.#begin(await this.#take(signal)) : undefined;
+        const logged = this.#commit(group.messages, verdicts);
+        // The receipts of one group are signed while the next is on its way, and no more than that.
+        await told;
+        told = this.#tell(logged);
+        // Awaited later, as above.
+        told.catch(() => undefined);
+      }
+    } finally {
+      await told;
     }
+  }
+
+  /** Nothing, while batches are held that came early, means that it is time to offer them again. */
+  #take(signal: AbortSignal): Promise<Incoming[]> {
+    return this.#receiver.take(groupMessagesMax, signal, this.#early.size === 0 ? undefined : earlyRetryMs);
   }
 
   #begin(messages: readonly Incoming[]): Group {
@@ -208,33 +248,44 @@ export class Oracle {
     return { messages, verdicts };
   }
 
-  #commit(messages: readonly Incoming[], verdicts: Awaited<Group['verdicts']>): void {
+  /** Gives what is in the log now and was asked for, with its index. */
+  #commit(messages: readonly Incoming[], verdicts: Awaited<Group['verdicts']>): Map<Loggable, number> {
+    const nowMs = this.#deps.pace.nowMs();
     const refused = new Refusals();
-    const batches: Loggable[] = [];
+    const batches = this.#early.take();
     verdicts.forEach((verdict, i) => {
       const { device, bytes } = messages[i]!;
-      if (verdict.ok) batches.push({ ...verdict.value, device, envelope: bytes });
+      if (verdict.ok) batches.set({ ...verdict.value, device, envelope: bytes }, nowMs);
       else refused.add(verdict.reason, verdict.detail);
     });
-    const answers = this.log.append(batches, this.#deps.clock.nowMs(), refused.counts());
+    const offered = [...batches.keys()];
+    const isEarly = (batch: Loggable) => this.#early.hold(batch, batches.get(batch)!, nowMs);
+    const answers = this.log.append(offered, this.#deps.clock.nowMs(), refused.counts(), isEarly);
     this.#deps.crashPoint('log-committed');
     const touched = new Set<string>();
-    const receipts: { device: Uint8Array; receipt: Uint8Array }[] = [];
+    const logged = new Map<Loggable, number>();
     answers.forEach((answer, i) => {
-      const batch = batches[i]!;
+      const batch = offered[i]!;
+      if (answer === 'early') return;
       if (!answer.ok) {
         refused.add(answer.reason, answer.detail);
         return;
       }
-      receipts.push({ device: batch.device, receipt: this.log.receipt(batch, answer.value.index) });
+      logged.set(batch, answer.value.index);
       if (!answer.value.isRepeat) touched.add(bytesToHex(batch.device));
-      return undefined;
     });
-    this.#receiver.publishReceipts(receipts);
     refused.say(this.#deps.log);
     if (touched.size > 0) this.#deps.onLogged?.();
     this.#deps.log('debug', 'group-logged', { messages: messages.length, size: this.log.size });
     if (this.#findings.run(touched)) this.#wakeChain?.abort();
+    return logged;
+  }
+
+  async #tell(logged: ReadonlyMap<Loggable, number>): Promise<void> {
+    const receipts = [...logged].map(async ([batch, index]) => {
+      return { device: batch.device, receipt: await this.log.receipt(batch, index) };
+    });
+    this.#receiver.publishReceipts(await Promise.all(receipts));
   }
 
   async #followChain(signal: AbortSignal): Promise<void> {
@@ -245,6 +296,7 @@ export class Oracle {
       this.#wakeChain = wake;
       let waitMs = this.#settings.pollMs;
       try {
+        this.#lease?.mustHold();
         if (!hasChecked) await this.#deps.chain.checkChainId();
         // At start, too: orders that were in transit when the oracle stopped.
         const hasChanged = (await this.#watch.round()) || !hasChecked;
@@ -255,6 +307,12 @@ export class Oracle {
         this.#chainError = undefined;
       } catch (error) {
         if (!(error instanceof OperatingError) || error.retry !== 'later') throw error;
+        if (error.code === 'lease-lost') {
+          // Its time as holder may have come by the next look.
+          await this.#deps.pace.wait(newsMs, signal);
+          hasChecked = false;
+          continue;
+        }
         this.#chainError = describeError(error);
         this.#deps.log('warn', 'chain-fault', { error: this.#chainError });
         // What answers after an outage may be another node, of another chain.
@@ -264,6 +322,36 @@ export class Oracle {
       await this.#deps.pace.wait(waitMs, wake.signal);
     }
   }
+
+  /** What one worker must know of the others: who acts on the chain, and what they have found there or for it. */
+  async #followWorkers(signal: AbortSignal): Promise<void> {
+    const lease = this.#lease;
+    if (lease === undefined) return;
+    const { store, pace, log } = this.#deps;
+    let wasHeld = false;
+    let knownHash = store.chain.head()?.hash;
+    while (!signal.aborted) {
+      const isHeld = lease.renew();
+      if (isHeld !== wasHeld) log('info', isHeld ? 'lease-taken' : 'lease-lost');
+      wasHeld = isHeld;
+      if (isHeld) {
+        if (store.outbox.hasNew(pace.nowMs())) this.#wakeChain?.abort();
+      } else {
+        const hash = store.chain.head()?.hash;
+        if (hash !== knownHash) this.#devices.clear();
+        if (hash !== knownHash) this.#findings.refresh();
+        knownHash = hash;
+        this.#chainError = undefined;
+      }
+      await pace.wait(Math.min(newsMs, lease.leaseMs / 5), signal);
+    }
+    lease.release();
+  }
+}
+
+/** A shared subscription for the workers of one oracle, each of them a client of its own. */
+function named(clientId: string, worker: OracleSettings['worker']): { clientId: string; share?: string } {
+  return worker === undefined ? { clientId } : { clientId: `${clientId}-${worker.name}`, share: 'oracle' };
 }
 
 type Group = { readonly messages: readonly Incoming[]; readonly verdicts: ReturnType<VerifyPool['verify']> };

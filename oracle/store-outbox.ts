@@ -119,6 +119,14 @@ export class OutboxStore {
     return done.changes === 1;
   }
 
+  /** Whether something waits that the transmitter has not begun. */
+  hasNew(nowMs: number): boolean {
+    const row = this.#database
+      .prepare<[number], { id: string }>("SELECT id FROM action WHERE state = 'unstarted' AND due_ms <= ? LIMIT 1")
+      .get(nowMs);
+    return row !== undefined;
+  }
+
   /** Oldest first: all that the transmitter still has to look at. */
   open(): Action[] {
     return this.#actions("WHERE state NOT IN ('finalized', 'fatal') ORDER BY created_ms, id");

@@ -1,13 +1,14 @@
 /**
  * The oracle's durable state: one SQLite file, or one PostgreSQL database. The statements stand in families:
  * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions),
- * store-chain.ts (what the chain said) and store-quorum.ts (what nodes of a consortium said). A family's methods run
- * inside the caller's transaction, or alone as their own. Their SQL is what SQLite and PostgreSQL share
- * (store-database.ts).
+ * store-chain.ts (what the chain said), store-quorum.ts (what nodes of a consortium said) and store-lease.ts (which
+ * worker acts on the chain). A family's methods run inside the caller's transaction, or alone as their own. Their SQL is
+ * what SQLite and PostgreSQL share (store-database.ts).
  */
 import { ChainStore } from './store-chain.ts';
 import { isServerUrl, type Database, type Sharing } from './store-database.ts';
 import { EvaluationStore } from './store-evaluation.ts';
+import { LeaseStore } from './store-lease.ts';
 import { LogStore } from './store-log.ts';
 import { OutboxStore } from './store-outbox.ts';
 import { openPostgresql } from './store-postgresql.ts';
@@ -37,6 +38,9 @@ CREATE TABLE equivocation (
   envelope BLOB NOT NULL, PRIMARY KEY (device, sequence)
 ) STRICT;
 CREATE TABLE counter (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE lease (
+  name TEXT PRIMARY KEY, holder TEXT NOT NULL, fence INTEGER NOT NULL, expires_ms INTEGER NOT NULL
+) STRICT;
 CREATE TABLE evaluation (
   order_id TEXT PRIMARY KEY, dispatch TEXT NOT NULL, next_sequence INTEGER NOT NULL, state TEXT NOT NULL
 ) STRICT;
@@ -80,6 +84,7 @@ export class Store {
   readonly evaluation: EvaluationStore;
   readonly outbox: OutboxStore;
   readonly chain: ChainStore;
+  readonly lease: LeaseStore;
   readonly quorum: QuorumStore;
   readonly #database: Database;
 
@@ -95,6 +100,7 @@ export class Store {
       this.evaluation = new EvaluationStore(this.#database);
       this.outbox = new OutboxStore(this.#database);
       this.chain = new ChainStore(this.#database);
+      this.lease = new LeaseStore(this.#database);
       this.quorum = new QuorumStore(this.#database);
     } catch (error) {
       this.#database.close();

@@ -14,6 +14,7 @@ import type { Call, Chain, ChainReceipt } from './chain.ts';
 import type { Revert } from './chain-abi.ts';
 import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
+import { noFence, type Fence } from './lease.ts';
 import type { Log } from './log-line.ts';
 import type { Action, ActionRecord, Attempt, QuorumRecord } from './store-outbox.ts';
 import { orderStates, type OrderState } from './store-chain.ts';
@@ -61,14 +62,18 @@ export type TransmitDeps = {
   readonly pace: Clock;
   readonly log: Log;
   readonly crashPoint: CrashPoint;
+  readonly fence?: Fence;
 };
 
 export class Transmit {
   readonly #deps: TransmitDeps;
   readonly #policy: TransmitPolicy;
+  readonly #fence: Fence;
+
   constructor(deps: TransmitDeps, policy: TransmitPolicy) {
     this.#deps = deps;
     this.#policy = policy;
+    this.#fence = deps.fence ?? noFence;
     if (deps.chain.contracts['Shipments'] === undefined) {
       throw new RangeError('contracts: expected an address of Shipments');
     }
@@ -109,6 +114,7 @@ export class Transmit {
     const { raw, hash } = await transmitter.sign({ to, calldata, nonce, gasMax, ...fees }, chain.chainId);
     crashPoint('transmit-signed');
     store.transaction(() => {
+      this.#fence.confirm();
       store.outbox.insertAttempt({ hash, actionId: action.id, nonce, raw, gasMax, ...fees, signedMs: pace.nowMs() });
       store.outbox.setState(action.id, 'in-progress');
     });
@@ -124,6 +130,7 @@ export class Transmit {
       store.outbox.setState(action.id, 'unstarted');
       return;
     }
+    this.#fence.mustHold();
     const outcome = await chain.send(attempt.raw);
     crashPoint('transmit-sent');
     const { hash, nonce } = attempt;
@@ -178,6 +185,7 @@ export class Transmit {
     const { nonce, gasMax } = last;
     const { raw, hash } = await transmitter.sign({ to, calldata, nonce, gasMax, ...fees }, chain.chainId);
     store.transaction(() => {
+      this.#fence.confirm();
       store.outbox.insertAttempt({ hash, actionId: action.id, nonce, raw, gasMax, ...fees, signedMs: pace.nowMs() });
       store.outbox.setState(action.id, 'in-progress');
     });

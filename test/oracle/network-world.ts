@@ -221,7 +221,8 @@ export class World {
       const publicKey = ed25519.getPublicKey(secret);
       const key = createPrivateKey({ key: Buffer.concat([pkcs8Prefix, secret]), format: 'der', type: 'pkcs8' });
       const sign = (message: Uint8Array) => Uint8Array.from(signWith(null, message, key));
-      return { logKey: { publicKey, log: logOf(publicKey), sign }, attestationSecret: random.bytes(32) };
+      const signAside = (message: Uint8Array) => Promise.resolve(sign(message));
+      return { logKey: { publicKey, log: logOf(publicKey), sign, signAside }, attestationSecret: random.bytes(32) };
     });
     this.settings = this.keys.map(({ logKey, attestationSecret }, i) => ({
       name: `node-${i}`,
