@@ -84,7 +84,7 @@ export function openPeerLink({ url, username, password, tls, node, log }: PeerLi
     if (count >= queueMax) return refuse('peer-queue-full');
     waiting.set(from, count + 1);
     packets.push({ ...parsed, bytes: Uint8Array.from(payload) });
-    return wake();
+    wake();
   });
   client.on('error', (error) => log('warn', 'peer-link', { error: error.message }));
   client.on('offline', () => log('warn', 'peer-link-offline'));

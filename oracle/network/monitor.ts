@@ -80,7 +80,10 @@ export class Monitor {
     const { store, api } = this.#deps;
     const note = await api.checkpoint(this.peer);
     const head = verifyCheckpoint(note, this.peer.origin, this.peer.logPublicKey, opensslEd25519);
-    if (!head.ok) return this.#become('head-invalid', head.detail);
+    if (!head.ok) {
+      this.#become('head-invalid', head.detail);
+      return undefined;
+    }
     const known = store.quorum.followed(this.peer.id);
     const { size, root } = head.value;
     // An answer that was overtaken on its way; a log that was really cut shows it at its next larger head.
@@ -88,10 +91,12 @@ export class Monitor {
     if (known !== undefined && size === known.size) {
       if (bytesEqual(root, known.root)) return known;
       this.#accuseLog(known.note, note);
-      return this.#become('forked', `two heads of ${size} leaves`);
+      this.#become('forked', `two heads of ${size} leaves`);
+      return undefined;
     }
     if (known !== undefined && known.size > 0 && !(await this.#isGrown(known, head.value))) {
-      return this.#become('inconsistent', `no proof from ${known.size} leaves to ${size}`);
+      this.#become('inconsistent', `no proof from ${known.size} leaves to ${size}`);
+      return undefined;
     }
     const next = { size, root, note, leafCount: known?.leafCount ?? 0, edge: known?.edge ?? new Uint8Array() };
     store.transaction(() => store.quorum.saveFollowed(this.peer.id, next));
@@ -142,7 +147,10 @@ export class Monitor {
         continue;
       }
       const bytes = await api.envelope(this.peer, index);
-      if (!isEnvelopeOf(bytes, leaf)) return this.#become('leaves-differ', `envelope ${index} is not that of its leaf`);
+      if (!isEnvelopeOf(bytes, leaf)) {
+        this.#become('leaves-differ', `envelope ${index} is not that of its leaf`);
+        return undefined;
+      }
       if (!offer({ device: leaf.device, bytes })) return undefined;
       this.#offers.set(index, offers + 1);
       isComplete = false;
@@ -160,7 +168,7 @@ export class Monitor {
     return false;
   }
 
-  #become(state: MonitorState, detail?: string): undefined {
+  #become(state: MonitorState, detail?: string): void {
     if (state !== this.state) {
       const { name } = this.peer;
       const isGood = state === 'followed' || state === 'not-asked';
@@ -171,7 +179,6 @@ export class Monitor {
       });
     }
     this.state = state;
-    return undefined;
   }
 }
 

@@ -216,21 +216,26 @@ export class Network {
   /** One packet from the broker, whoever put it there. */
   hear({ node, kind, bytes }: PeerPacket): void {
     const message = verifyPeerMessage(bytes, (id) => this.peers.byId(bytesToHex(id))?.logPublicKey, opensslEd25519);
-    if (!message.ok) return this.#refuse(bytesToHex(node).slice(0, 8), message.reason, message.detail);
+    if (!message.ok) {
+      this.#refuse(bytesToHex(node).slice(0, 8), message.reason, message.detail);
+      return;
+    }
     const from = this.peers.byId(bytesToHex(message.value.node))!;
     const { content, config } = message.value;
     if (!bytesEqual(node, from.node) || kind !== content.kind) {
-      return this.#refuse(from.name, 'peer-topic-differs', `topic of ${bytesToHex(node)}, ${kind}`);
+      this.#refuse(from.name, 'peer-topic-differs', `topic of ${bytesToHex(node)}, ${kind}`);
+      return;
     }
     this.heardMs.set(from.id, this.#deps.pace.nowMs());
     const { config: own } = this.standing;
     if (own === undefined) return undefined;
     if (!bytesEqual(config, own.domain.config)) {
-      return this.#refuse(from.name, 'peer-of-another-config', `config: got ${bytesToHex(config)}`);
+      this.#refuse(from.name, 'peer-of-another-config', `config: got ${bytesToHex(config)}`);
+      return;
     }
     const contradiction = this.#accuse.compare(from, content, bytes);
     if (contradiction !== undefined) this.#say([contradiction]);
-    return this.#answer(from, content, own.domain);
+    this.#answer(from, content, own.domain);
   }
 
   /** One look at everything that time alone can bring up. */
@@ -257,8 +262,11 @@ export class Network {
 
   #answer(from: Peer, content: PeerContent, domain: QuorumDomain): void {
     const heard = this.#receive(from, content, domain);
-    if (!heard.ok) return this.#refuse(from.name, heard.reason, heard.detail);
-    return this.#say(heard.value);
+    if (!heard.ok) {
+      this.#refuse(from.name, heard.reason, heard.detail);
+      return;
+    }
+    this.#say(heard.value);
   }
 
   #receive(from: Peer, content: PeerContent, domain: QuorumDomain): Heard {

@@ -39,7 +39,7 @@ function warmer(reckoner: Reckoner): Reckoner {
 }
 
 /** Makes each of its proposals twice, with another result, and votes for both. */
-function equivocating(link: PeerLink, { publicKey, sign }: LogKey): PeerLink {
+function equivocating(link: PeerLink, key: LogKey): PeerLink {
   const twin = (content: PeerContent): PeerContent | undefined => {
     if (content.kind === 'proposal') return { ...content, report: { ...content.report, payload: new Uint8Array(32) } };
     return content.kind === 'attestation' ? { ...content, digest: new Uint8Array(32).fill(1) } : undefined;
@@ -48,11 +48,11 @@ function equivocating(link: PeerLink, { publicKey, sign }: LogKey): PeerLink {
     ...link,
     publish(kind, bytes) {
       link.publish(kind, bytes);
-      const message = verifyPeerMessage(bytes, () => publicKey);
+      const message = verifyPeerMessage(bytes, () => key.publicKey);
       const other = message.ok ? twin(message.value.content) : undefined;
       if (!message.ok || other === undefined) return;
       const body = encodePeerBody({ ...message.value, content: other });
-      link.publish(kind, encodePeerMessage(body, sign(peerPreimage(body))));
+      link.publish(kind, encodePeerMessage(body, key.sign(peerPreimage(body))));
     },
   };
 }

@@ -186,7 +186,7 @@ export class Stage {
     const [buyer, supplier, , carrier] = [1, 2, 3, 4].map((index) => chain.account(index));
     const agreementId = await agreeAttested(this.world, this.#contracts.Disputes.address);
     const placed = await chain.sendAs(buyer!, contracts.Shipments, 'place', [agreementId]);
-    const orderId = String(placed.events.find(({ name }) => name === 'OrderPlaced')!.args['orderId']);
+    const orderId = (placed.events.find(({ name }) => name === 'OrderPlaced')!.args['orderId'] as bigint).toString();
     await chain.sendAs(supplier!, contracts.Shipments, 'accept', [orderId]);
     const truck = `0x${Buffer.from(`TRUCK-${seed}`).toString('hex').padEnd(64, '0')}`;
     await chain.sendAs(carrier!, contracts.Fleet, 'registerTruck', [truck, 1_000]);
