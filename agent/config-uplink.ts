@@ -37,6 +37,8 @@ export type UplinkConfig = {
   /** Ed25519, 32 bytes each: the only keys whose receipts count. Several oracles may share a broker. */
   readonly logPublicKeys: readonly Uint8Array[];
   readonly order: 'in-order' | 'live-first';
+  /** Deflate envelopes on the road; its oracles must know the form. */
+  readonly compress: boolean;
   /** Batches on their way to a log without a receipt. */
   readonly windowBatches: number;
   readonly resendSec: number;
@@ -55,6 +57,10 @@ const logPublicKey: Field<Uint8Array> = described(
 
 const mqttVersion: Field<UplinkConfig['mqtt']> = oneOf<'3.1.1' | 5>('3.1.1', 5);
 const order: Field<UplinkConfig['order']> = oneOf<'in-order' | 'live-first'>('in-order', 'live-first');
+
+const flag: Field<boolean> = described({ type: 'boolean' }, (value, place) =>
+  typeof value === 'boolean' ? value : place.problem(value, 'true or false'),
+);
 
 const tls: Field<TlsConfig> = record(
   {
@@ -83,12 +89,13 @@ export const uplink: Field<UplinkConfig> = record(
     logPublicKey: optional(logPublicKey),
     logPublicKeys: optional(list(logPublicKey, 1, logsMax)),
     order: optional(order, 'in-order'),
+    compress: optional(flag, false),
     windowBatches: optional(integer(1, 1_024), 16),
     resendSec: optional(integer(1, 3_600), 10),
     reconnectSecMax: optional(integer(1, 3_600), 30),
   },
   (formed, place) => {
-    const { username, passwordEnv, passwordFile, name: given, url, mqtt, tls, order } = formed;
+    const { username, passwordEnv, passwordFile, name: given, url, mqtt, tls, order, compress } = formed;
     const { windowBatches, resendSec, reconnectSecMax } = formed;
     // A client certificate may stand for the password.
     const isNamed = passwordEnv !== undefined || passwordFile !== undefined || (username && !tls?.certFile);
@@ -96,11 +103,11 @@ export const uplink: Field<UplinkConfig> = record(
     const logPublicKeys = keysOf(formed, place);
     if (tls && url?.startsWith('mqtt:')) return place.key('url').problem(url, 'mqtts://host:port, since there is tls');
     if (given === null || url === null || mqtt === null || username === null || password === null) return null;
-    if (tls === null || logPublicKeys === null || order === null) return null;
+    if (tls === null || logPublicKeys === null || order === null || compress === null) return null;
     if (windowBatches === null || resendSec === null || reconnectSecMax === null) return null;
     const name = given ?? url.replace(/^mqtts?:\/\/|\/$/g, '');
     const timing = { windowBatches, resendSec, reconnectSecMax };
-    return { name, url, mqtt, username, password, tls, logPublicKeys, order, ...timing };
+    return { name, url, mqtt, username, password, tls, logPublicKeys, order, compress, ...timing };
   },
 );
 
@@ -131,19 +138,25 @@ export function uplinksOf(
   const uplinks = several ?? [one!];
   const names = new Set<string>();
   const keys = new Set<string>();
-  let isSound = true;
+  let problems = 0;
   uplinks.forEach(({ name, logPublicKeys }, i) => {
     const at = several === undefined ? place.key('uplink') : place.key('uplinks').key(i);
-    if (names.has(name)) isSound = at.key('name').problem(name, 'a name that no other uplink has') !== null;
+    if (names.has(name)) {
+      problems += 1;
+      at.key('name').problem(name, 'a name that no other uplink has');
+    }
     names.add(name);
     for (const key of logPublicKeys.map(bytesToHex)) {
       // One log by two ways would be one promise counted twice.
-      if (keys.has(key)) isSound = at.key('logPublicKeys').problem(key, 'a key that is nowhere else') !== null;
+      if (keys.has(key)) {
+        problems += 1;
+        at.key('logPublicKeys').problem(key, 'a key that is nowhere else');
+      }
       keys.add(key);
     }
   });
   if (receiptsMin !== undefined && receiptsMin > keys.size) {
     return place.key('receiptsMin').problem(receiptsMin, `at most the number of logs, ${keys.size}`);
   }
-  return isSound ? { uplinks, receiptsMin: receiptsMin ?? keys.size } : null;
+  return problems === 0 ? { uplinks, receiptsMin: receiptsMin ?? keys.size } : null;
 }

@@ -14,6 +14,7 @@
 import { bytesEqual, bytesToHex, formatTopic, shortHex, type Receipt } from '@coldproof/wire';
 import type { Bell } from './bell.ts';
 import type { Clock } from './clock.ts';
+import { deflateEnvelope } from './deflate.ts';
 import type { JournalReceipts, PendingEnvelope, Settlement } from './journal-receipts.ts';
 import type { Link, LinkSession } from './link.ts';
 import type { LogKeys } from './log-key.ts';
@@ -21,6 +22,7 @@ import type { Log } from './log-line.ts';
 import { LogWindow } from './log-window.ts';
 import { asError, describeError, OperatingError } from './operating-error.ts';
 import type { Refuse } from './refusal.ts';
+import type { Replay } from './replay.ts';
 
 export type ForwardDeps = {
   readonly journal: Pick<JournalReceipts, 'pending' | 'settle'>;
@@ -41,6 +43,8 @@ export type ForwardDeps = {
   readonly onReceipts: (receipts: readonly Receipt[], released: number) => void;
   /** The windows of a new connection, to be looked at for as long as it lasts. */
   readonly onWindows: (windows: readonly LogWindow[]) => void;
+  /** What somebody has asked for once more; undefined where nobody can. */
+  readonly replay?: Replay | undefined;
 };
 
 export type ForwardTerms = {
@@ -49,6 +53,7 @@ export type ForwardTerms = {
   readonly uplink: string;
   readonly logKeys: LogKeys;
   readonly order: 'in-order' | 'live-first';
+  readonly compress: boolean;
   readonly windowBatches: number;
   readonly resendMs: number;
   readonly reconnectMsMax: number;
@@ -150,6 +155,7 @@ class Session {
       while (!signal.aborted && !this.#isClosed) {
         this.#send(session);
         this.#sendLive(session);
+        this.#replay(session);
         this.#tellStatus(session);
         await bell.heard(signal, this.#wakeInMs(timer.nowMs()));
       }
@@ -218,6 +224,14 @@ class Session {
     }
     for (const { sequence, bytes } of [...fresh.values()].sort((one, other) => one.sequence - other.sequence)) {
       for (const window of this.#windows) window.overhear(sequence);
+      this.#publish(session, 'batch', this.#pack(bytes), {});
+    }
+  }
+
+  /** Behind all that waits for its first receipt. */
+  #replay(session: LinkSession): void {
+    if (this.#windows.some(({ inFlight }) => inFlight > 0)) return;
+    for (const { bytes } of this.#deps.replay?.take(this.#deps.timer.nowMs()) ?? []) {
       this.#publish(session, 'batch', bytes, {});
     }
   }
@@ -232,7 +246,11 @@ class Session {
     this.#liveSequence = standing().nextSequence - 1;
     if (envelope === undefined) return;
     this.#liveAtMs = timer.nowMs();
-    this.#publish(session, 'live', envelope.bytes, { expirySec: liveExpirySec });
+    this.#publish(session, 'live', this.#pack(envelope.bytes), { expirySec: liveExpirySec });
+  }
+
+  #pack(envelope: Uint8Array): Uint8Array {
+    return this.#terms.compress ? deflateEnvelope(envelope) : envelope;
   }
 
   #liveDue(): number | undefined {
@@ -335,6 +353,12 @@ class Session {
       log('info', 'receipt', { device: name, uplink, log: from, sequence, index });
       return true;
     }
+    // The journal may have lost the receipt by now; whoever has asked for the replay gets it again.
+    const isReplayed = this.#deps.replay?.answered(sequence) === true;
+    if (isReplayed && ['repeated', 'not-awaited'].includes(settlement)) {
+      log('info', 'replay-answered', { device: name, uplink, log: from, sequence, index });
+      return false;
+    }
     if (settlement === 'not-awaited') {
       refuse('receipt-not-awaited', `sequence ${sequence}: no envelope waits for it`);
     } else if (settlement === 'contradicted') {
@@ -350,6 +374,7 @@ class Session {
   #wakeInMs(nowMs: number): number {
     const dues = [this.#statusAtMs + statusMs - nowMs, ...this.#windows.map((each) => each.resendInMs(nowMs))];
     if (this.#unacknowledged > 0) dues.push(this.#acknowledgedMs + ackMsMax - nowMs);
+    if (this.#windows.every(({ inFlight }) => inFlight === 0)) dues.push(this.#deps.replay?.wakeInMs(nowMs));
     if (this.#liveDue() !== undefined) dues.push(this.#liveAtMs + liveMs - nowMs);
     return Math.max(0, Math.min(...dues.filter((due) => due !== undefined)));
   }

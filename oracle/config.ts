@@ -5,6 +5,7 @@
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkBroker, type EmbeddedBroker, type ExternalBroker } from './config-broker.ts';
+import { checkAttestationKey, checkQuorum, type QuorumConfig } from './config-quorum.ts';
 import { readSections, type Section } from './config-section.ts';
 import { isServerUrl } from './store-database.ts';
 import { defaultWorkers } from './verify-pool.ts';
@@ -14,6 +15,8 @@ export type KeyConfig = {
   readonly passphrase: string;
   readonly logKeyFile: string;
   readonly transmitterKeyFile: string;
+  /** Only in a consortium, and only when the account that pays does not attest, too. */
+  readonly attestationKeyFile: string | undefined;
 };
 
 export type Config = KeyConfig & {
@@ -34,6 +37,8 @@ export type Config = KeyConfig & {
     readonly retryMs: number;
   };
   readonly http: { readonly host: string; readonly port: number };
+  /** Undefined for an oracle that stands alone. */
+  readonly quorum: QuorumConfig | undefined;
 };
 
 const loopback = '127.0.0.1';
@@ -43,7 +48,8 @@ const portMax = 65_535;
 export function readConfig(path: string, environment: NodeJS.ProcessEnv): Config {
   return readSections(path, environment, (root) => {
     const keys = checkKeys(root);
-    return { ...keys, database: checkDatabase(root, keys.stateDir, environment), ...checkRest(root) };
+    const database = checkDatabase(root, keys.stateDir, environment);
+    return { ...keys, database, ...checkRest(root), quorum: checkQuorum(root, keys) };
   });
 }
 
@@ -61,7 +67,8 @@ function checkKeys(root: Section): KeyConfig {
   const passphrase = root.section('chain').secret('passphraseEnv', 'COLDPROOF_PASSPHRASE');
   const logKeyFile = root.section('log').text('keyFile', join(stateDir, 'log-key.json'));
   const transmitterKeyFile = root.section('chain').text('transmitterKeyFile', join(stateDir, 'transmitter-key.json'));
-  return { stateDir, passphrase, logKeyFile, transmitterKeyFile };
+  const attestationKeyFile = checkAttestationKey(root, stateDir);
+  return { stateDir, passphrase, logKeyFile, transmitterKeyFile, attestationKeyFile };
 }
 
 /** `database.urlEnv` names the variable; DATABASE_URL counts also without it. Else it is a file in the state folder. */
@@ -75,7 +82,7 @@ function checkDatabase(root: Section, stateDir: string, environment: NodeJS.Proc
   return url;
 }
 
-function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database'> {
+function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database' | 'quorum'> {
   const broker = root.section('broker');
   const verify = root.section('verify');
   const log = root.section('log');

@@ -14,6 +14,8 @@ export type HttpSources = {
   /** Whether batches are received and the chain answers. */
   readonly isReady: () => boolean;
   readonly say: LogLine;
+  /** Routes of others. */
+  readonly extend?: (app: FastifyInstance) => void;
 };
 
 export type HttpServer = { readonly port: number; close(): Promise<void> };
@@ -37,6 +39,7 @@ export async function openHttp(
   });
   app.setNotFoundHandler((request, reply) => reply.code(404).send({ error: `no ${request.method} on this path` }));
   addRoutes(app, sources);
+  sources.extend?.(app);
   try {
     await app.listen({ host, port });
   } catch (cause) {

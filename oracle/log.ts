@@ -49,6 +49,8 @@ export type LogReason =
 /** Where a batch stands in the log. A repeat is a batch that stood there already. */
 export type Position = { readonly index: number; readonly isRepeat: boolean };
 
+export type Answer = Verdict<Position, LogReason>;
+
 export class Log {
   readonly origin: string;
   readonly #store: Store;
@@ -73,20 +75,32 @@ export class Log {
 
   /**
    * Answers in the order of `group`. `counts` are added to the counters in the same transaction; what this method
-   * itself refuses, repeats and accepts is counted here.
+   * itself refuses, repeats and accepts is counted here, but for what `isEarly` claims of the batches whose predecessor
+   * has not come: those are neither refused nor stored, and the caller offers them again.
    */
+  append(group: readonly Loggable[], nowMs: number, counts?: ReadonlyMap<string, number>): Answer[];
+  append(
+    group: readonly Loggable[],
+    nowMs: number,
+    counts: ReadonlyMap<string, number>,
+    isEarly: (batch: Loggable) => boolean,
+  ): (Answer | 'early')[];
   append(
     group: readonly Loggable[],
     nowMs: number,
     counts: ReadonlyMap<string, number> = new Map(),
-  ): Verdict<Position, LogReason>[] {
+    isEarly: (batch: Loggable) => boolean = () => false,
+  ): (Answer | 'early')[] {
     const { log } = this.#store;
     const { answers, draft } = this.#store.transaction(() => {
       log.lock();
       // Another worker may have gone on since.
       if (log.size() !== this.#size) this.#load();
       const draft = this.#draft(group);
-      const answers = group.map((batch) => this.#appendOne(batch, draft, nowMs));
+      const answers = group.map((batch) => {
+        const answer = this.#appendOne(batch, draft, nowMs);
+        return !answer.ok && answer.reason === 'sequence-not-next' && isEarly(batch) ? 'early' : answer;
+      });
       log.insertLeaves(draft.leaves);
       log.insertSubtrees(draft.subtrees);
       log.setHeads(draft.moved);
@@ -99,11 +113,11 @@ export class Log {
   }
 
   /** The signed promise that this batch is stored. Call it after `append` has returned, never before. */
-  receipt(batch: Pick<Loggable, 'device' | 'sequence' | 'digest'>, index: number): Uint8Array {
+  async receipt(batch: Pick<Loggable, 'device' | 'sequence' | 'digest'>, index: number): Promise<Uint8Array> {
     assert(index < this.#size, `a receipt for leaf ${index} needs a log of more than ${this.#size}`);
     const { device, sequence, digest } = batch;
     const body = encodeReceiptBody({ log: this.#key.log, index, device, sequence, digest });
-    return encodeReceipt(body, this.#key.sign(receiptPreimage(body)));
+    return encodeReceipt(body, await this.#key.signAside(receiptPreimage(body)));
   }
 
   /** RFC 9162 tree hash of the first `size` leaves. */
@@ -141,7 +155,7 @@ export class Log {
     return new Draft(this.#size, this.#edge, heads, log.storedAll(repeats));
   }
 
-  #appendOne(batch: Loggable, draft: Draft, nowMs: number): Verdict<Position, LogReason> {
+  #appendOne(batch: Loggable, draft: Draft, nowMs: number): Answer {
     const { device, sequence, previous } = batch;
     const head = draft.head(device);
     if (sequence < head.nextSequence) return this.#compare(batch, draft, nowMs);
@@ -155,7 +169,7 @@ export class Log {
     return accept({ index: draft.append({ ...batch, loggedMs: nowMs }), isRepeat: false });
   }
 
-  #compare(batch: Loggable, draft: Draft, nowMs: number): Verdict<Position, LogReason> {
+  #compare(batch: Loggable, draft: Draft, nowMs: number): Answer {
     const { device, sequence, digest } = batch;
     const stored = draft.stored(batch);
     if (bytesEqual(stored.digest, digest)) return accept({ index: stored.index, isRepeat: true });
@@ -196,9 +210,10 @@ export class Log {
   }
 }
 
-function tally(answers: readonly Verdict<Position, LogReason>[], counts: ReadonlyMap<string, number>) {
+function tally(answers: readonly (Answer | 'early')[], counts: ReadonlyMap<string, number>) {
   const sums = new Map(counts);
   for (const answer of answers) {
+    if (answer === 'early') continue;
     const name = answer.ok ? (answer.value.isRepeat ? 'repeated' : 'verified') : `rejected:${answer.reason}`;
     sums.set(name, (sums.get(name) ?? 0) + 1);
   }

@@ -2,13 +2,14 @@
  * The oracle as a process.
  *
  *   node oracle/dist/main.js --config FILE          runs until SIGTERM or SIGINT
- *   node oracle/dist/main.js init --config FILE     makes the keys that are absent, prints {logPublicKey, transmitter}
+ *   node oracle/dist/main.js init --config FILE     makes the keys that are absent, prints their public parts
  *   node oracle/dist/main.js check --config FILE    reads the configuration and says what is wrong with it
  */
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bytesToHex } from '@coldproof/wire';
+import { makeAttestationKey, readAttestationAddress } from './attestation-key.ts';
 import { openChain } from './chain.ts';
 import { makeTransmitterKey, readTransmitter } from './chain-account.ts';
 import { realClock, voyageClock } from './clock.ts';
@@ -17,6 +18,7 @@ import { followCandidates } from './cryptlet/follow.ts';
 import { openHttp } from './http.ts';
 import { makeLogKey, openLogKey, readLogPublicKey } from './log-key.ts';
 import { logToStderr } from './log-line.ts';
+import { joinNetwork, runTogether, type Joined } from './network/join.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 import { Oracle } from './oracle.ts';
 import { readSecretFile, writeSecretFile } from './secret-file.ts';
@@ -27,14 +29,21 @@ import { Store } from './store.ts';
 const balanceMs = 15_000;
 
 async function init(path: string): Promise<void> {
-  const { passphrase, logKeyFile, transmitterKeyFile } = readKeyConfig(path, process.env);
+  const { passphrase, logKeyFile, transmitterKeyFile, attestationKeyFile } = readKeyConfig(path, process.env);
   const logPublicKey = existsSync(logKeyFile) ? readLogPublicKey(logKeyFile) : makeLogKey(logKeyFile, passphrase);
   if (!existsSync(transmitterKeyFile)) {
     const { json } = await makeTransmitterKey(passphrase);
     writeSecretFile(transmitterKeyFile, `${json}\n`);
   }
   const { address } = await readTransmitter(transmitterKeyFile, readSecretFile(transmitterKeyFile), passphrase);
-  process.stdout.write(`${JSON.stringify({ logPublicKey: bytesToHex(logPublicKey), transmitter: address })}\n`);
+  const attestation = attestationKeyFile === undefined ? {} : initAttestation(attestationKeyFile, passphrase);
+  const made = { logPublicKey: bytesToHex(logPublicKey), transmitter: address, ...attestation };
+  process.stdout.write(`${JSON.stringify(made)}\n`);
+}
+
+function initAttestation(path: string, passphrase: string) {
+  const address = existsSync(path) ? readAttestationAddress(path) : makeAttestationKey(path, passphrase);
+  return { signer: `0x${bytesToHex(address)}` };
 }
 
 async function run(config: Config): Promise<void> {
@@ -47,23 +56,32 @@ async function run(config: Config): Promise<void> {
   const transmitter = await readTransmitter(config.transmitterKeyFile, keyText, config.passphrase);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   const store = new Store(config.database);
-  const chain = openChain(config.chain);
+  const contracts = { ...config.chain.contracts, ...config.quorum?.contracts };
+  const chain = openChain({ ...config.chain, contracts });
   const { broker, verify, origin } = config;
   const { fromBlock, pollMs } = config.chain;
   const settings = { broker, verify, origin, fromBlock, pollMs, transmit: config.chain };
   const deps = { clock, pace: realClock, log, store, chain, transmitter, logKey, crashPoint: () => undefined };
   const cryptlets = await followCandidates(deps, join(config.stateDir, 'cryptlets'), pollMs);
-  const oracle = await Oracle.open(deps, settings);
+  let joined: Joined | undefined;
+  const oracle = await Oracle.open({ ...deps, onLogged: () => joined?.network.wake() }, settings);
+  if (config.quorum !== undefined) joined = await joinNetwork({ ...deps, oracle }, config.quorum, config.passphrase);
   stop.signal.addEventListener('abort', () => oracle.close());
   if (stop.signal.aborted) oracle.close();
   let balanceWei: bigint | undefined;
   const links = () => ({ ...oracle.links, balanceWei });
-  const { address } = transmitter;
-  const candidates = cryptlets.list;
-  const sources = { store, log: oracle.log, chain: config.chain, transmitter: address, links, candidates };
+  const from = { transmitter: transmitter.address, links, candidates: cryptlets.list };
+  const sources = { store, log: oracle.log, chain: config.chain, ...from };
   const isReady = () => oracle.links.isReceiving && oracle.links.chainError === undefined;
   const http = await openHttp(
-    { store, log: oracle.log, status: () => readStatus(sources), isReady, say: log },
+    {
+      store,
+      log: oracle.log,
+      status: () => ({ ...readStatus(sources), ...joined?.status() }),
+      isReady,
+      say: log,
+      ...joined?.http,
+    },
     config.http,
   ).catch(async (error: unknown) => {
     // Ends at once, and closes what was opened.
@@ -88,7 +106,7 @@ async function run(config: Config): Promise<void> {
   try {
     // Nobody waits for a balance: it never throws, and ends with the next look at the signal.
     void watchBalance();
-    await oracle.run();
+    await runTogether(oracle, joined, stop);
   } finally {
     stop.abort();
     await following;

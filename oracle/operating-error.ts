@@ -21,7 +21,9 @@ export type OperatingCode =
   /** A verifying thread died. */
   | 'verify-failed'
   /** A thread that runs cryptlets died or hung. No verdict about the cryptlet, so nothing to sign. */
-  | 'cryptlet-failed';
+  | 'cryptlet-failed'
+  /** Another oracle's HTTP API does not answer, or answers nonsense. */
+  | 'peer-unreachable';
 
 export class OperatingError extends Error {
   readonly code: OperatingCode;

@@ -27,6 +27,7 @@ import type { Chain } from './chain.ts';
 import type { EmbeddedBroker, ExternalBroker } from './config-broker.ts';
 import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
+import { EarlyBatches } from './early-batches.ts';
 import { Findings } from './findings.ts';
 import { Live } from './live.ts';
 import { Log as TransparencyLog, type Loggable } from './log.ts';
@@ -53,11 +54,13 @@ export type OracleDeps = {
   readonly transmitter: Transmitter;
   readonly logKey: LogKey;
   readonly crashPoint: CrashPoint;
+  /** Batches were logged that were not there before. */
+  readonly onLogged?: () => void;
 };
 
 export type OracleSettings = {
   readonly broker: EmbeddedBroker | ExternalBroker;
-  readonly verify: { readonly workers: number; readonly queueMax: number };
+  readonly verify: { readonly workers: number; readonly queueMax: number; readonly earlyMs?: number };
   readonly origin: string;
   readonly fromBlock: number;
   readonly pollMs: number;
@@ -66,6 +69,8 @@ export type OracleSettings = {
 
 /** Messages in one commit at most: bounds what one fsync is shared by, and how long the thread is busy with it. */
 const groupMessagesMax = 512;
+/** Batches that came early are offered to the log again after this, or with the next group. */
+const earlyRetryMs = 20;
 /** What follows on a fault of the chain: not at once, and not much later. */
 const chainRetryMs = 1_000;
 
@@ -82,6 +87,7 @@ export class Oracle {
   readonly #transmit: Transmit;
   readonly #devices: DeviceCache;
   readonly #live: Live;
+  readonly #early: EarlyBatches;
   readonly #stop = new AbortController();
   #wakeChain: AbortController | undefined;
   #chainError: string | undefined = 'not asked yet';
@@ -98,6 +104,7 @@ export class Oracle {
     this.#pool = parts.pool;
     this.#devices = parts.devices;
     this.#live = parts.live;
+    this.#early = new EarlyBatches(settings.verify.earlyMs ?? 0);
     this.log = new TransparencyLog({ store: deps.store, key: deps.logKey, origin: settings.origin });
     this.#watch = new Watch({ ...deps, fromBlock: settings.fromBlock });
     this.#findings = new Findings({ ...deps, crypto: opensslCrypto() });
@@ -141,6 +148,16 @@ export class Oracle {
     return this.#broker?.port;
   }
 
+  /** A batch that another log has and this one may not have. False when the queue is full. */
+  offer(message: Incoming): boolean {
+    return this.#receiver.offer(message);
+  }
+
+  /** The outbox has a new action. */
+  wakeChain(): void {
+    this.#wakeChain?.abort();
+  }
+
   /** What a status page needs besides the store. */
   get links() {
     return {
@@ -178,15 +195,30 @@ export class Oracle {
 
   async #intake(signal: AbortSignal): Promise<void> {
     let ahead: Group | undefined;
-    for (;;) {
-      const group: Group = ahead ?? this.#begin(await this.#receiver.take(groupMessagesMax, signal));
-      if (group.messages.length === 0) return;
-      const verdicts = await group.verdicts;
-      // The threads work on the next group while this one is written.
-      const hasMore = this.#receiver.queued > 0 && !signal.aborted;
-      ahead = hasMore ? this.#begin(await this.#receiver.take(groupMessagesMax, signal)) : undefined;
-      this.#commit(group.messages, verdicts);
+    let told: Promise<void> = Promise.resolve();
+    try {
+      for (;;) {
+        const group: Group = ahead ?? this.#begin(await this.#take(signal));
+        if (signal.aborted && group.messages.length === 0) return;
+        const verdicts = await group.verdicts;
+        // The threads work on the next group while this one is written.
+        const hasMore = this.#receiver.queued > 0 && !signal.aborted;
+        ahead = hasMore ? this.#begin(await this.#take(signal)) : undefined;
+        const logged = this.#commit(group.messages, verdicts);
+        // The receipts of one group are signed while the next is on its way, and no more than that.
+        await told;
+        told = this.#tell(logged);
+        // Awaited later, as above.
+        told.catch(() => undefined);
+      }
+    } finally {
+      await told;
     }
+  }
+
+  /** Nothing, while batches are held that came early, means that it is time to offer them again. */
+  #take(signal: AbortSignal): Promise<Incoming[]> {
+    return this.#receiver.take(groupMessagesMax, signal, this.#early.size === 0 ? undefined : earlyRetryMs);
   }
 
   #begin(messages: readonly Incoming[]): Group {
@@ -196,32 +228,44 @@ export class Oracle {
     return { messages, verdicts };
   }
 
-  #commit(messages: readonly Incoming[], verdicts: Awaited<Group['verdicts']>): void {
+  /** Gives what is in the log now and was asked for, with its index. */
+  #commit(messages: readonly Incoming[], verdicts: Awaited<Group['verdicts']>): Map<Loggable, number> {
+    const nowMs = this.#deps.pace.nowMs();
     const refused = new Refusals();
-    const batches: Loggable[] = [];
+    const batches = this.#early.take();
     verdicts.forEach((verdict, i) => {
       const { device, bytes } = messages[i]!;
-      if (verdict.ok) batches.push({ ...verdict.value, device, envelope: bytes });
+      if (verdict.ok) batches.set({ ...verdict.value, device, envelope: bytes }, nowMs);
       else refused.add(verdict.reason, verdict.detail);
     });
-    const answers = this.log.append(batches, this.#deps.clock.nowMs(), refused.counts());
+    const offered = [...batches.keys()];
+    const isEarly = (batch: Loggable) => this.#early.hold(batch, batches.get(batch)!, nowMs);
+    const answers = this.log.append(offered, this.#deps.clock.nowMs(), refused.counts(), isEarly);
     this.#deps.crashPoint('log-committed');
     const touched = new Set<string>();
-    const receipts: { device: Uint8Array; receipt: Uint8Array }[] = [];
+    const logged = new Map<Loggable, number>();
     answers.forEach((answer, i) => {
-      const batch = batches[i]!;
+      const batch = offered[i]!;
+      if (answer === 'early') return;
       if (!answer.ok) {
         refused.add(answer.reason, answer.detail);
         return;
       }
-      receipts.push({ device: batch.device, receipt: this.log.receipt(batch, answer.value.index) });
+      logged.set(batch, answer.value.index);
       if (!answer.value.isRepeat) touched.add(bytesToHex(batch.device));
-      return undefined;
     });
-    this.#receiver.publishReceipts(receipts);
     refused.say(this.#deps.log);
+    if (touched.size > 0) this.#deps.onLogged?.();
     this.#deps.log('debug', 'group-logged', { messages: messages.length, size: this.log.size });
     if (this.#findings.run(touched)) this.#wakeChain?.abort();
+    return logged;
+  }
+
+  async #tell(logged: ReadonlyMap<Loggable, number>): Promise<void> {
+    const receipts = [...logged].map(async ([batch, index]) => {
+      return { device: batch.device, receipt: await this.log.receipt(batch, index) };
+    });
+    this.#receiver.publishReceipts(await Promise.all(receipts));
   }
 
   async #followChain(signal: AbortSignal): Promise<void> {

@@ -16,7 +16,8 @@ export function receiveEmbedded(
     else if (!queue.push({ device, bytes: payload })) refuse('queue-full');
   });
   return {
-    take: (countMax, signal) => queue.take(countMax, signal),
+    take: (countMax, signal, waitMs) => queue.take(countMax, signal, waitMs),
+    offer: (message) => queue.push(message),
     publishReceipts(receipts) {
       broker.publish(
         receipts.map(({ device, receipt }) => ({ topic: formatTopic(device, 'receipt'), payload: receipt })),

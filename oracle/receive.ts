@@ -1,25 +1,28 @@
 /**
- * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The only
- * file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its device
- * sends it again.
+ * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The
+ * only file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its
+ * device sends it again.
  */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
-import { envelopeBytesMax, formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
+import { formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
 import type { ClientTls } from './config-broker.ts';
+import { inflateEnvelope, type InflateReason } from './inflate.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 import type { Incoming } from './verify-pool.ts';
 
 export type ReceiveReason =
-  | 'envelope-too-large'
+  | InflateReason
   /** Not a topic of a device; only an external broker without our access rules lets one through. */
   | 'topic-malformed'
   /** The queue is full: the oracle is slower than its devices just now. */
   | 'queue-full';
 
 export type Receiver = {
-  /** Waits for messages, then takes up to `countMax`. An empty list means `signal` has aborted. */
-  take(countMax: number, signal: AbortSignal): Promise<Incoming[]>;
+  /** Waits for messages, then takes up to `countMax`. None when `signal` has aborted, or `waitMs` have passed. */
+  take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]>;
+  /** Puts a message before the intake that came another way than by MQTT. False when the queue is full. */
+  offer(message: Incoming): boolean;
   /** Never fails: a receipt that does not get through is made again when the device repeats its batch. */
   publishReceipts(receipts: readonly { readonly device: Uint8Array; readonly receipt: Uint8Array }[]): void;
   readonly queued: number;
@@ -58,9 +61,11 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
   client.on('message', (topic, payload) => {
     const parsed = parseTopic(topic);
     if (parsed?.kind !== 'batch' && parsed?.kind !== 'live') return refuse('topic-malformed');
-    if (payload.length > envelopeBytesMax) return refuse('envelope-too-large');
-    if (parsed.kind === 'live') return settings.onLive(parsed.device, payload);
-    if (!queue.push({ device: parsed.device, bytes: payload })) return refuse('queue-full');
+    const inflated = inflateEnvelope(payload);
+    if (!inflated.ok) return refuse(inflated.reason);
+    const message = { device: parsed.device, bytes: inflated.value };
+    if (parsed.kind === 'live') settings.onLive(message.device, message.bytes);
+    else if (!queue.push(message)) return refuse('queue-full');
     return undefined;
   });
   const subscription = new Subscription(client, log);
@@ -70,7 +75,8 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
     throw new OperatingError('listen-failed', `broker ${url}: ${describeError(cause)}`, { retry: 'later', cause });
   }
   return {
-    take: (countMax, signal) => queue.take(countMax, signal),
+    take: (countMax, signal, waitMs) => queue.take(countMax, signal, waitMs),
+    offer: (message) => queue.push(message),
     publishReceipts(receipts) {
       // Only while connected: mqtt.js would otherwise keep it in memory without bound.
       if (!client.connected) return;
@@ -181,14 +187,16 @@ export class BoundedQueue {
     return true;
   }
 
-  async take(countMax: number, signal: AbortSignal): Promise<Incoming[]> {
-    while (this.#messages.length === 0 && !signal.aborted) {
+  async take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]> {
+    if (this.#messages.length === 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const wake = () => {
+          clearTimeout(timer);
           signal.removeEventListener('abort', wake);
           this.#wake = undefined;
           resolve();
         };
+        const timer = waitMs === undefined ? undefined : setTimeout(wake, waitMs);
         this.#wake = wake;
         signal.addEventListener('abort', wake, { once: true });
       });

@@ -17,8 +17,9 @@ export type ActionState =
 export type Action = {
   /** Order, dispatch, evidence digest and skip: the same finding can never become a second action. */
   readonly id: string;
+  /** 'report:ORDER' and 'anchor' for what a quorum signed. */
   readonly orderId: string;
-  /** JSON of EvidenceRecord. */
+  /** JSON of ActionRecord. */
   readonly evidence: string;
   readonly state: ActionState;
   readonly reason?: string;
@@ -33,7 +34,27 @@ export type Action = {
   };
 };
 
-/** What an action's evidence column holds. */
+/** What an action's evidence column holds: what its device proves, or what a quorum of oracles signed. */
+export type ActionRecord = EvidenceRecord | QuorumRecord;
+
+export type QuorumRecord =
+  | {
+      readonly contract: 'Disputes';
+      readonly calldata: string;
+      /** digestReport, hex. */
+      readonly digest: string;
+      readonly orderId: string;
+      readonly cryptlet: string;
+      readonly sequence: number;
+    }
+  | {
+      readonly contract: 'AnchorLog';
+      readonly calldata: string;
+      /** Hex. */
+      readonly log: string;
+      readonly size: number;
+    };
+
 export type EvidenceRecord = {
   readonly digest: string;
   readonly calldata: string;

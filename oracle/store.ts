@@ -1,8 +1,9 @@
 /**
  * The oracle's durable state: one SQLite file, or one PostgreSQL database. The statements stand in families:
- * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions) and
- * store-chain.ts (what the chain said). A family's methods run inside the caller's transaction, or alone as their own.
- * Their SQL is what SQLite and PostgreSQL share (store-database.ts).
+ * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions),
+ * store-chain.ts (what the chain said) and store-quorum.ts (what nodes of a consortium said). A family's methods run
+ * inside the caller's transaction, or alone as their own. Their SQL is what SQLite and PostgreSQL share
+ * (store-database.ts).
  */
 import { ChainStore } from './store-chain.ts';
 import { isServerUrl, type Database, type Sharing } from './store-database.ts';
@@ -10,6 +11,7 @@ import { EvaluationStore } from './store-evaluation.ts';
 import { LogStore } from './store-log.ts';
 import { OutboxStore } from './store-outbox.ts';
 import { openPostgresql } from './store-postgresql.ts';
+import { QuorumStore, quorumSchema } from './store-quorum.ts';
 import { openSqlite } from './store-sqlite.ts';
 
 export type { Database } from './store-database.ts';
@@ -71,13 +73,14 @@ CREATE TABLE chain_order (
 CREATE TABLE chain_device (
   device TEXT PRIMARY KEY, block_number INTEGER NOT NULL, view TEXT NOT NULL
 ) STRICT;
-`;
+${quorumSchema}`;
 
 export class Store {
   readonly log: LogStore;
   readonly evaluation: EvaluationStore;
   readonly outbox: OutboxStore;
   readonly chain: ChainStore;
+  readonly quorum: QuorumStore;
   readonly #database: Database;
 
   /**
@@ -92,6 +95,7 @@ export class Store {
       this.evaluation = new EvaluationStore(this.#database);
       this.outbox = new OutboxStore(this.#database);
       this.chain = new ChainStore(this.#database);
+      this.quorum = new QuorumStore(this.#database);
     } catch (error) {
       this.#database.close();
       throw error;

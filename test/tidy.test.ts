@@ -127,11 +127,11 @@ t.test('one door for each heavy dependency', (t) => {
     'sparkplug-payload/lib/sparkplugPayloadProto.js': /^agent\/sensors\/sparkplug-payload\.ts$/,
     'sparkplug-payload': /^firmware-sim\/sparkplug\.ts$/,
     'nmea-simple': /^agent\/sensors\/nmea\.ts$/,
-    mqtt: /^(agent\/(link|node-red\/connection)|oracle\/receive|firmware-sim\/device-mqtt)\.c?ts$/,
+    mqtt: /^(agent\/(link|node-red\/connection)|oracle\/(receive|peer-link)|firmware-sim\/device-mqtt)\.c?ts$/,
     solc: /^contracts\/compiler\.ts$/,
     'quickjs-emscripten-core': /^oracle\/cryptlet\/sandbox\.ts$/,
     '@jitl/quickjs-wasmfile-release-sync': /^oracle\/cryptlet\/sandbox\.ts$/,
-    fastify: /^oracle\/(http|demonstration\/door)\.ts$/,
+    fastify: /^oracle\/(http(-[a-z]+)?|demonstration\/door)\.ts$/,
   };
   for (const file of source) {
     for (const specifier of importsOf(file)) {

@@ -1,10 +1,12 @@
 /** The only public door of @coldproof/wire. */
+export * from './attestation.ts';
 export * from './base64.ts';
 export * from './batch.ts';
 export * from './bytes.ts';
 export * from './cbor.ts';
 export * from './channel.ts';
 export * from './checkpoint.ts';
+export * from './cosignature.ts';
 export * from './crypto.ts';
 export * from './cumulative.ts';
 export * from './demonstration-clock.ts';
@@ -15,8 +17,10 @@ export * from './evidence.ts';
 export * from './heartbeat.ts';
 export * from './limits.ts';
 export * from './merkle.ts';
+export * from './peer-message.ts';
 export * from './preimage.ts';
 export * from './receipt.ts';
+export * from './report.ts';
 export * from './series.ts';
 export * from './sign1.ts';
 export * from './topic.ts';

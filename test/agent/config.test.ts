@@ -219,6 +219,18 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ],
   ['sealAgeSecMax: 900', 'heartbeatSec: 5', 'devices[0].heartbeatSec: expected an integer, 10 <= n <= 86400, got 5'],
   ['channel: ambient', 'channel: readings-dropped', 'sensors[1].channel: expected a channel'],
+  ['url: mqtt:', 'mqtt: 4\n  url: mqtt:', 'uplink.mqtt: expected one of 3.1.1, 5, got 4'],
+  ['url: mqtt:', 'order: newest\n  url: mqtt:', 'uplink.order: expected one of in-order, live-first, got "newest"'],
+  ['url: mqtt:', 'tls: {}\n  url: mqtt:', 'uplink.url: expected mqtts://host:port, since there is tls'],
+  [
+    'url: mqtt:',
+    'tls: { certFile: /a }\n  url: mqtts:',
+    'uplink.tls.keyFile: expected certFile and keyFile, or neither',
+  ],
+  ['url: mqtt:', 'compress: yes please\n  url: mqtt:', 'uplink.compress: expected true or false, got "yes please"'],
+  ['uplink:\n', 'receiptsMin: 2\nuplink:\n', 'receiptsMin: expected at most the number of logs, 1, got 2'],
+  ['uplink:\n', 'uplinks: []\nuplink:\n', 'uplinks: expected a list of 1 to 16'],
+  ['logPublicKey:', 'logPublicKeys: []\n  logPublicKey:', 'uplink.logPublicKeys: expected a list of 1 to 64'],
   ['http: {', 'htpp: {', 'htpp: expected one of stateDir'],
   ['stateDir: /var', 'stateDir: /a\nstateDir: /var', 'DUPLICATE_KEY'],
   ['devices:', 'devices: [', 'line '],
@@ -300,5 +312,22 @@ t.test('secrets: all that is missing in one answer, none in a message', (t) => {
   const secrets = readSecrets(config, { SENSOR_PASSWORD: 'a', UPLINK_PASSWORD: 'b', COLDPROOF_PASSPHRASE: 'c' });
   const uplinkPasswords = new Map([['oracle.example:1883', 'b']]);
   t.same(secrets, { passphrase: 'c', uplinkPasswords, sensorPasswords: new Map([['TRUCK-7', 'a']]) });
+  t.end();
+});
+
+t.test('uplinks: each log once, each name once, and not both forms', (t) => {
+  const one = { url: 'mqtt://o:1', logPublicKey: key };
+  const other = { url: 'mqtt://p:1', logPublicKeys: ['cd'.repeat(32)] };
+  const base = whole.slice(0, whole.indexOf('uplink:\n'));
+  const answer = (uplinks: readonly object[], rest = '') => {
+    const parsed = parseConfig(`${base}\nuplinks: ${JSON.stringify(uplinks)}\n${rest}`);
+    return parsed.ok ? parsed.value : parsed.detail;
+  };
+  t.match(answer([one, other]), { receiptsMin: 2, uplinks: [{ name: 'o:1' }, { name: 'p:1' }] });
+  t.match(answer([one, other], 'receiptsMin: 1'), { receiptsMin: 1 });
+  t.match(answer([one, { ...one, name: 'twin' }]), /uplinks\[1\]\.logPublicKeys: expected a key that is nowhere else/);
+  t.match(answer([one, { ...other, name: 'o:1' }]), /uplinks\[1\]\.name: expected 1 to 64 of/);
+  t.match(answer([one, { ...other, url: one.url }]), /uplinks\[1\]\.name: expected a name that no other uplink has/);
+  t.match(answer([one], `uplink: ${JSON.stringify(one)}`), /uplink: expected one of uplink and uplinks, and not both/);
   t.end();
 });

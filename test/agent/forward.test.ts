@@ -2,7 +2,7 @@
 import t from 'tap';
 import { formatTopic } from '@coldproof/wire';
 import { Bell } from '@coldproof/agent/bell';
-import { runForward, type ForwardDeps } from '@coldproof/agent/forward';
+import { runForward, type ForwardDeps, type ForwardTerms } from '@coldproof/agent/forward';
 import type { PendingEnvelope, ReceiptEntry, Settlement } from '@coldproof/agent/journal-receipts';
 import type { Link, LinkOptions, LinkSession } from '@coldproof/agent/link';
 import { LogKeys } from '@coldproof/agent/log-key';
@@ -36,6 +36,11 @@ class MemoryJournal {
 
 class HandLink implements Link {
   readonly published: number[] = [];
+  readonly live: number[] = [];
+  inFlightMax = 65_535;
+  /** False: no publish is ever acknowledged, as on a half-open connection. */
+  isAcknowledging = true;
+  readonly #unacknowledged: (() => void)[] = [];
   opened = 0;
   isRefusing = false;
   #options: LinkOptions | undefined;
@@ -45,10 +50,13 @@ class HandLink implements Link {
     if (this.isRefusing) return Promise.reject(new OperatingError('link-failed', 'refused', { retry: 'later' }));
     this.#options = options;
     return Promise.resolve({
-      inFlightMax: 65_535,
+      inFlightMax: this.inFlightMax,
       publish: (topic, payload) => {
-        if (topic === formatTopic(device, 'batch') && typeof payload !== 'string') this.published.push(payload[0]!);
-        return Promise.resolve();
+        if (typeof payload === 'string') return Promise.resolve();
+        if (topic === formatTopic(device, 'batch')) this.published.push(payload[0]!);
+        if (topic === formatTopic(device, 'live')) this.live.push(payload[0]!);
+        if (this.isAcknowledging) return Promise.resolve();
+        return new Promise((resolve) => this.#unacknowledged.push(resolve));
       },
       subscribe: () => Promise.resolve(),
       close: () => Promise.resolve(),
@@ -65,12 +73,21 @@ class HandLink implements Link {
     this.#options?.onMessage(topic, payload);
   }
 
+  acknowledge(): void {
+    for (const resolve of this.#unacknowledged.splice(0)) resolve();
+  }
+
   drop(): void {
     this.#options?.onClosed();
   }
 }
 
-function setUp(count: number, deps: Partial<ForwardDeps> = {}, link = new HandLink()) {
+function setUp(
+  count: number,
+  deps: Partial<ForwardDeps> = {},
+  link = new HandLink(),
+  terms: Partial<ForwardTerms> = {},
+) {
   const journal = new MemoryJournal(count);
   const timer = { ms: 0, waits: [] as number[] };
   const bell = new Bell();
@@ -106,10 +123,12 @@ function setUp(count: number, deps: Partial<ForwardDeps> = {}, link = new HandLi
       uplink: 'oracle',
       logKeys: new LogKeys([logKey.publicKey]),
       order: 'in-order',
+      compress: false,
       version: '0',
       windowBatches: 4,
       resendMs: 10_000,
       reconnectMsMax: 30_000,
+      ...terms,
     },
     stopping.signal,
   );
@@ -219,5 +238,93 @@ t.test('a receipt of one device on the topic of another is not taken', async (t)
   await until(() => refused.length > 0, 'refused');
   t.same(refused, ['receipt-of-another-device']);
   t.equal(journal.envelopes.size, 1);
+  await stop();
+});
+
+t.test('half-open: no PUBACK for 20 s ends the connection, and a new one sends from the oldest', async (t) => {
+  const link = new HandLink();
+  link.isAcknowledging = false;
+  const down: (string | undefined)[] = [];
+  const onConnected = (isConnected: boolean, why?: string) => {
+    if (!isConnected) down.push(why);
+  };
+  const { timer, bell, stop } = setUp(3, { onConnected }, link, { resendMs: 60_000 });
+  await until(() => link.published.length === 3, 'sent');
+  timer.ms = 19_999;
+  bell.ring();
+  await new Promise(setImmediate);
+  t.same(down, []);
+  link.isAcknowledging = true;
+  timer.ms = 20_000;
+  bell.ring();
+  await until(() => link.published.length === 6, 'sent again');
+  t.same(down, ['no PUBACK for 20 s']);
+  t.equal(link.opened, 2);
+  await stop();
+});
+
+t.test("the broker's Receive Maximum is kept, whatever the window", async (t) => {
+  const link = new HandLink();
+  link.isAcknowledging = false;
+  link.inFlightMax = 2;
+  const { stop } = setUp(4, {}, link);
+  await until(() => link.published.length === 2, 'two');
+  link.receipt(0);
+  link.receipt(1);
+  await new Promise(setImmediate);
+  await new Promise(setImmediate);
+  t.equal(link.published.length, 2, 'receipts make no room for packets');
+  link.acknowledge();
+  await until(() => link.published.length === 4, 'PUBACKs do');
+  link.acknowledge();
+  await stop();
+});
+
+t.test('a dead log is asked less and less, by one envelope', async (t) => {
+  const { link, timer, bell, stop } = setUp(9);
+  await until(() => link.published.length === 4, 'a full window');
+  const sentAt = async (ms: number) => {
+    const before = link.published.length;
+    timer.ms = ms;
+    bell.ring();
+    await new Promise(setImmediate);
+    await new Promise(setImmediate);
+    return link.published.slice(before);
+  };
+  t.same(await sentAt(10_000), [0, 1, 2, 3], 'perhaps they were lost');
+  t.same(await sentAt(29_999), []);
+  t.same(await sentAt(30_000), [0], 'after twice the time, one');
+  t.same(await sentAt(69_999), []);
+  t.same(await sentAt(70_000), [0]);
+  t.same(await sentAt(130_000), [0], 'never more than a minute apart');
+  link.receipt(0);
+  await until(() => link.published.at(-1) === 4, 'it is back: the whole window');
+  t.same(link.published.slice(-4), [1, 2, 3, 4]);
+  await stop();
+});
+
+t.test('live: the newest of a backlog at once, and no more than one in five seconds', async (t) => {
+  const standing = { nextSequence: 9, queued: 9 };
+  const { link, journal, timer, bell, stop } = setUp(9, { standing: () => standing }, new HandLink(), {
+    order: 'live-first',
+  });
+  await until(() => link.live.length === 1, 'told');
+  t.same(link.live, [8]);
+  const add = () => {
+    const sequence = standing.nextSequence++;
+    const digest = new Uint8Array(32).fill(sequence);
+    journal.envelopes.set(sequence, { sequence, digest, bytes: Uint8Array.of(sequence) });
+    bell.ring();
+  };
+  add();
+  await new Promise(setImmediate);
+  add();
+  await new Promise(setImmediate);
+  t.same(link.live, [8]);
+  timer.ms = 5_000;
+  bell.ring();
+  await until(() => link.live.length === 2, 'the newest then');
+  t.same(link.live, [8, 10]);
+  t.same(link.published, [0, 1, 2, 3], 'and the window is as it was');
   await stop();
 });

@@ -23,9 +23,9 @@ for (;;) {
     return { device, sequence, previous, digest, firstSec: 0, lastSec: 0, envelope: digest };
   });
   const answers = log.append(group, 0);
-  const lines = answers.map((answer, i) => {
+  const lines = answers.map(async (answer, i) => {
     if (!answer.ok) throw new Error(`${answer.reason}: ${answer.detail}`);
-    return `${bytesToHex(log.receipt(group[i]!, answer.value.index))}\n`;
+    return `${bytesToHex(await log.receipt(group[i]!, answer.value.index))}\n`;
   });
-  if (!process.stdout.write(lines.join(''))) await once(process.stdout, 'drain');
+  if (!process.stdout.write((await Promise.all(lines)).join(''))) await once(process.stdout, 'drain');
 }
