@@ -70,9 +70,8 @@ async function run(config: Config): Promise<void> {
   if (stop.signal.aborted) oracle.close();
   let balanceWei: bigint | undefined;
   const links = () => ({ ...oracle.links, balanceWei });
-  const { address } = transmitter;
-  const candidates = cryptlets.list;
-  const sources = { store, log: oracle.log, chain: config.chain, transmitter: address, links, candidates };
+  const from = { transmitter: transmitter.address, links, candidates: cryptlets.list };
+  const sources = { store, log: oracle.log, chain: config.chain, ...from };
   const isReady = () => oracle.links.isReceiving && oracle.links.chainError === undefined;
   const http = await openHttp(
     {

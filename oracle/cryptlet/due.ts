@@ -1,6 +1,6 @@
 /**
- * From an order's terms and the log to what is due: which cryptlets are to be run now, and on what. Pure: whoever has the
- * chain and the log comes to the same runs and the same inputs.
+ * From an order's terms and the log to what is due: which cryptlets are to be run now, and on what. Pure: whoever has
+ * the chain and the log comes to the same runs and the same inputs.
  */
 import { assert, bytesToHex, faultValue, type OpenEnvelope, type OrderUnderWatch } from '@coldproof/wire';
 import type { Cryptlet } from './cryptlet.ts';
