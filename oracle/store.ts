@@ -17,8 +17,8 @@ import { openSqlite } from './store-sqlite.ts';
 
 export type { Database } from './store-database.ts';
 
-/** 3: attempts are numbered; names that PostgreSQL allows. 4: the work in a consortium; an order names its cryptlets. */
-const schemaVersion = 4;
+/** 4: the work in a consortium; an order names its cryptlets. 5: leases of workers. */
+const schemaVersion = 5;
 
 /** In SQLite's words; store-postgresql.ts translates the types. */
 const schema = `

@@ -1,4 +1,4 @@
-/** Several processes are one oracle: PostgreSQL, mosquitto with a shared subscription, kill -9 of the lease's holder. */
+/** Several processes are one oracle: PostgreSQL, mosquitto with a shared subscription, kill -9 of the holder. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
