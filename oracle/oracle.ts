@@ -200,7 +200,8 @@ export class Oracle {
       }
     };
     // Both are awaited whatever happens, so that no loop writes to a store that its caller has closed.
-    const loops = [this.#intake(signal), this.#followChain(signal), this.#followWorkers(signal)];
+    const loops = [this.#intake(signal), this.#followChain(signal)];
+    if (this.#lease !== undefined) loops.push(this.#followWorkers(signal, this.#lease));
     const ends = await Promise.allSettled(loops.map(stopOnError));
     await this.#receiver.close();
     await this.#broker?.close();
@@ -324,9 +325,7 @@ export class Oracle {
   }
 
   /** What one worker must know of the others: who acts on the chain, and what they have found there or for it. */
-  async #followWorkers(signal: AbortSignal): Promise<void> {
-    const lease = this.#lease;
-    if (lease === undefined) return;
+  async #followWorkers(signal: AbortSignal, lease: Lease): Promise<void> {
     const { store, pace, log } = this.#deps;
     let wasHeld = false;
     let knownHash = store.chain.head()?.hash;

@@ -119,7 +119,7 @@ t.test('wire is pure: no Node, no clock, no randomness, no await', (t) => {
 t.test('one door for each heavy dependency', (t) => {
   const doors: Record<string, RegExp> = {
     ethers: /^oracle\/chain(-[a-z]+)?\.ts$/,
-    aedes: /^(oracle\/broker|agent\/sensors\/mqtt)\.ts$/,
+    aedes: /^(oracle\/broker(-readers)?|agent\/sensors\/mqtt)\.ts$/,
     'better-sqlite3': /^(oracle\/store(-[a-z]+)?|agent\/journal(-[a-z]+)?)\.ts$/,
     pg: /^oracle\/store-postgresql-worker\.ts$/,
     serialport: /^(agent\/sensors\/serial-port|firmware-sim\/serial-line)\.ts$/,

@@ -1,7 +1,7 @@
 /**
  * An oracle of the throughput benchmark as a process of its own, with the load's devices in its registry and a chain
- * that does not answer: batches are received, verified, logged and receipted all the same. With 'bare' for a place it is
- * a broker that answers each batch with a message, and nothing else.
+ * that does not answer: batches are received, verified, logged and receipted all the same. With 'bare' for a place it
+ * is a broker that answers each batch with a message, and nothing else.
  *
  *   node throughput-oracle.js LOAD_FILE FOLDER PLACE BROKER_URL WORKER_NAME      ends with the first line on stdin
  */
