@@ -1,4 +1,5 @@
 /** SQL of what the chain said, as far as it is known now: events by block; orders and devices as their views were. */
+import type { Terms } from '@coldproof/wire';
 import type { Limit } from './evaluate.ts';
 import type { Database } from './store.ts';
 
@@ -45,6 +46,8 @@ export type Order = {
   readonly price: string;
   /** One for each channel that the terms limit. */
   readonly limits: readonly Limit[];
+  /** Everything that the parties signed. */
+  readonly terms: Terms;
 };
 
 export type Device = {
@@ -57,6 +60,9 @@ export type Device = {
   readonly validFromSec: number;
   /** Undefined while the device is not revoked. */
   readonly revokedFromSec?: number;
+  /** SHA-256 of the calibration certificate, bare hex, and the end of its validity. */
+  readonly calibrationDigest: string;
+  readonly calibrationUntilSec: number;
 };
 
 export type ChainHead = {

@@ -1,20 +1,25 @@
 /**
  * The oracle's durable state: one SQLite file, and this the only file that opens it. The statements stand in families:
  * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions) and
- * store-chain.ts (what the chain said). A family's methods run inside the caller's transaction, or alone as their own.
+ * store-chain.ts (what the chain said); store-event.ts, store-audit.ts and store-webhook.ts are what the API tells by
+ * itself, store-page.ts reads of all of them. A family's methods run inside the caller's transaction, or alone as their own.
  */
 import type BetterSqlite from 'better-sqlite3';
 import { OperatingError, describeError } from './operating-error.ts';
+import { AuditStore, auditSchema } from './store-audit.ts';
 import { ChainStore } from './store-chain.ts';
 import { EvaluationStore } from './store-evaluation.ts';
+import { EventStore, eventSchema } from './store-event.ts';
 import { LogStore } from './store-log.ts';
 import { OutboxStore } from './store-outbox.ts';
+import { PageStore } from './store-page.ts';
 import { SqliteDatabase } from './store-sqlite.ts';
+import { WebhookStore, webhookSchema } from './store-webhook.ts';
 
 export type Database = BetterSqlite.Database;
 
-/** 2: an order has several limits, evidence several runs. */
-const schemaVersion = 2;
+/** 2: an order has several limits, evidence several runs. 4: events, audit, webhooks; orders have their terms. */
+const schemaVersion = 4;
 
 const schema = `
 CREATE TABLE leaf (
@@ -69,13 +74,17 @@ CREATE TABLE chain_order (
 CREATE TABLE chain_device (
   device TEXT PRIMARY KEY, block_number INTEGER NOT NULL, view TEXT NOT NULL
 ) STRICT;
-`;
+${eventSchema}${auditSchema}${webhookSchema}`;
 
 export class Store {
   readonly log: LogStore;
   readonly evaluation: EvaluationStore;
   readonly outbox: OutboxStore;
   readonly chain: ChainStore;
+  readonly events: EventStore;
+  readonly audit: AuditStore;
+  readonly webhooks: WebhookStore;
+  readonly pages: PageStore;
   readonly #database: Database;
 
   /** `path` may be ':memory:' for a test. Throws 'store-locked' when another process has it open. */
@@ -85,6 +94,10 @@ export class Store {
     this.evaluation = new EvaluationStore(this.#database);
     this.outbox = new OutboxStore(this.#database);
     this.chain = new ChainStore(this.#database);
+    this.events = new EventStore(this.#database);
+    this.audit = new AuditStore(this.#database);
+    this.webhooks = new WebhookStore(this.#database);
+    this.pages = new PageStore(this.#database);
   }
 
   /** All of `run` is on disk when this returns, or none of it. A failed write is not tried again: the oracle stops. */

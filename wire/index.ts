@@ -1,6 +1,8 @@
 /** The only public door of @coldproof/wire. */
 export * from './base64.ts';
 export * from './batch.ts';
+export * from './bundle.ts';
+export * from './bundle-format.ts';
 export * from './bytes.ts';
 export * from './cbor.ts';
 export * from './channel.ts';
@@ -12,11 +14,13 @@ export * from './enrolment.ts';
 export * from './envelope.ts';
 export * from './evidence.ts';
 export * from './heartbeat.ts';
+export * from './json.ts';
 export * from './limits.ts';
 export * from './merkle.ts';
 export * from './preimage.ts';
 export * from './receipt.ts';
 export * from './series.ts';
 export * from './sign1.ts';
+export * from './terms.ts';
 export * from './topic.ts';
 export * from './verdict.ts';

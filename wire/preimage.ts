@@ -18,6 +18,8 @@ export const domainTags = {
   enrolment: 'coldproof v1 enrolment',
   /** An oracle's promise that a batch is stored. EdDSA. */
   receipt: 'coldproof v1 receipt',
+  /** An oracle's word for what a bundle states and nobody else can prove. EdDSA. */
+  bundle: 'coldproof v1 bundle',
 } as const;
 
 /** Protected headers are fixed bytes, never negotiated: {1: -7} ES256, {1: -8} EdDSA (RFC 9053 §2). */
@@ -28,6 +30,7 @@ const heads = {
   envelope: headOf(protectedEs256, domainTags.envelope),
   enrolment: headOf(protectedEs256, domainTags.enrolment),
   receipt: headOf(protectedEdDsa, domainTags.receipt),
+  bundle: headOf(protectedEdDsa, domainTags.bundle),
 };
 
 export function envelopePreimage(batch: Uint8Array): Uint8Array {
@@ -40,6 +43,11 @@ export function enrolmentPreimage(enrolment: Uint8Array): Uint8Array {
 
 export function receiptPreimage(receipt: Uint8Array): Uint8Array {
   return preimageOf(heads.receipt, receipt);
+}
+
+/** `digest` is the SHA-256 of the bundle's text without its seal. */
+export function bundlePreimage(digest: Uint8Array): Uint8Array {
+  return preimageOf(heads.bundle, digest);
 }
 
 /** The note text: everything before the blank line, with its last newline. */
