@@ -3,6 +3,7 @@ import { bytesToHex, formatJson, utf8ToBytes } from '@coldproof/wire';
 import { opensslSha256 as sha256 } from './openssl-crypto.ts';
 import type { AuditEntry } from './store-audit.ts';
 import type { Store } from './store.ts';
+import type { Token } from './token-file.ts';
 
 export type Deed = Pick<AuditEntry, 'who' | 'what' | 'subject' | 'detail'>;
 
@@ -22,6 +23,23 @@ export function recordDeed(store: Store, nowMs: number, deed: Deed): AuditEntry 
     const entry = { ...open, digest: digestAuditEntry(open) };
     store.audit.insert(entry);
     return entry;
+  });
+}
+
+/** Tokens are made and revoked by hand, in a file: the trail has them from when the oracle saw the file. */
+export function recordTokens(store: Store, nowMs: number, tokens: readonly Token[]): void {
+  store.transaction(() => {
+    const known = new Set(store.events.subjects('token'));
+    for (const { id, label, scopes, party, orders, channels } of tokens) {
+      if (known.delete(id)) continue;
+      const detail = JSON.stringify({ label, scopes, party, orders, channels });
+      recordDeed(store, nowMs, { who: 'oracle', what: 'token-created', subject: id, detail });
+      store.events.setAnnounced('token', { subject: id, print: detail, version: 0, isSettled: true });
+    }
+    for (const id of known) {
+      recordDeed(store, nowMs, { who: 'oracle', what: 'token-revoked', subject: id, detail: '' });
+      store.events.deleteAnnounced('token', id);
+    }
   });
 }
 

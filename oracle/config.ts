@@ -6,13 +6,17 @@ import { statSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseHex } from '@coldproof/wire';
 import { readSections, type Section } from './config-section.ts';
+import { checkWebhooks } from './config-webhook.ts';
 import { defaultWorkers } from './verify-pool.ts';
+import type { WebhookSettings } from './webhook.ts';
 
 export type KeyConfig = {
   readonly stateDir: string;
   readonly passphrase: string;
   readonly logKeyFile: string;
   readonly transmitterKeyFile: string;
+  /** Of API tokens, absent while there are none. */
+  readonly tokenFile: string;
 };
 
 export type Config = KeyConfig & {
@@ -38,7 +42,8 @@ export type Config = KeyConfig & {
     readonly bumpMs: number;
     readonly retryMs: number;
   };
-  readonly http: { readonly host: string; readonly port: number };
+  readonly http: { readonly host: string; readonly port: number; readonly requestsPerMinMax: number };
+  readonly webhooks: readonly WebhookSettings[];
 };
 
 const loopback = '127.0.0.1';
@@ -57,13 +62,22 @@ export function readKeyConfig(path: string, environment: NodeJS.ProcessEnv): Key
   });
 }
 
+/** Only where the tokens stand: whoever makes one needs no passphrase. */
+export function readTokenPath(path: string): string {
+  return readSections(path, {}, (root) => {
+    root.ignoreUnread();
+    return root.section('http').text('tokenFile', join(root.text('stateDir'), 'tokens.json'));
+  });
+}
+
 function checkKeys(root: Section): KeyConfig {
   const stateDir = root.text('stateDir');
   if (stateDir !== '' && !mayBeFolder(stateDir)) root.problem('stateDir', stateDir, 'a folder');
   const passphrase = root.section('chain').secret('passphraseEnv', 'COLDPROOF_PASSPHRASE');
   const logKeyFile = root.section('log').text('keyFile', join(stateDir, 'log-key.json'));
   const transmitterKeyFile = root.section('chain').text('transmitterKeyFile', join(stateDir, 'transmitter-key.json'));
-  return { stateDir, passphrase, logKeyFile, transmitterKeyFile };
+  const tokenFile = root.section('http').text('tokenFile', join(stateDir, 'tokens.json'));
+  return { stateDir, passphrase, logKeyFile, transmitterKeyFile, tokenFile };
 }
 
 function checkRest(root: Section): Omit<Config, keyof KeyConfig> {
@@ -89,7 +103,9 @@ function checkRest(root: Section): Omit<Config, keyof KeyConfig> {
     http: {
       host: http.text('host', loopback),
       port: http.integer('port', { least: 0, most: portMax, fallback: 8080 }),
+      requestsPerMinMax: http.integer('requestsPerMinMax', { least: 1, most: 1_000_000, fallback: 600 }),
     },
+    webhooks: checkWebhooks(root),
   };
 }
 

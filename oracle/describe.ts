@@ -10,9 +10,9 @@ export type Finality = 'provisional' | 'safe' | 'final';
 
 /** Without its actions, which have a life of their own. */
 export function describeShipment(store: Store, order: Order, head: ChainHead | undefined) {
-  const { action: _action, ...said } = describeOrder(store, order, head);
   const { carrier, consignee } = order.terms;
-  return { ...said, carrier, consignee, deliveredAt: order.deliveredAtSec === 0 ? null : order.deliveredAtSec };
+  const deliveredAt = order.deliveredAtSec === 0 ? null : order.deliveredAtSec;
+  return { ...describeOrder(store, order, head), action: undefined, carrier, consignee, deliveredAt };
 }
 
 /** What the oracle does on the chain about an order, and how far that has got. */

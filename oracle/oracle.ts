@@ -11,16 +11,18 @@
  *       |                                                v                |      |
  *       +------------------ receipts <--- committed --- evaluate (9) --> prove (10)
  *
- * Two loops run side by side. The intake loop takes a group from the queue, verifies it while the group before is being
+ * Three loops run side by side. The intake loop takes a group from the queue, verifies it while the group before is being
  * committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches, evaluates what
- * the chain's news concern, and works off the outbox; it runs at its own pace and is woken by a new action.
+ * the chain's news concern, and works off the outbox; it runs at its own pace and is woken by a new action. The third
+ * (announce.ts) holds what has changed against what was announced, and is woken by the other two.
  *
  * Shutdown needs no care for correctness, only for courtesy: everything that is promised (a receipt, a stored
- * transaction) is on disk before it is said, and everything else is made again. So `close` lets the two loops end the
+ * transaction) is on disk before it is said, and everything else is made again. So `close` lets the loops end the
  * step they are in, then closes links, threads and store, in this order, since each uses the ones after it. After a
  * kill the next start runs the same functions on the same store: there is no other recovery.
  */
 import { bytesToHex, hexToBytes } from '@coldproof/wire';
+import { Announcer } from './announce.ts';
 import { openBroker, type Broker } from './broker.ts';
 import type { Chain } from './chain.ts';
 import type { Transmitter } from './chain-account.ts';
@@ -68,6 +70,8 @@ const chainRetryMs = 1_000;
 
 export class Oracle {
   readonly log: TransparencyLog;
+  /** Says what has changed, to streams and webhooks. */
+  readonly announcer: Announcer;
   readonly #deps: OracleDeps;
   readonly #settings: OracleSettings;
   readonly #broker: Broker;
@@ -93,6 +97,7 @@ export class Oracle {
     this.#pool = parts.pool;
     this.#devices = parts.devices;
     this.log = new TransparencyLog({ store: deps.store, key: deps.logKey, origin: settings.origin });
+    this.announcer = new Announcer(deps);
     this.#watch = new Watch({ ...deps, fromBlock: settings.fromBlock });
     this.#findings = new Findings({ ...deps, crypto: opensslCrypto() });
     this.#transmit = new Transmit(deps, settings.transmit);
@@ -142,8 +147,12 @@ export class Oracle {
         this.close();
       }
     };
-    // Both are awaited whatever happens, so that no loop writes to a store that its caller has closed.
-    const ends = await Promise.allSettled([stopOnError(this.#intake(signal)), stopOnError(this.#followChain(signal))]);
+    // All are awaited whatever happens, so that no loop writes to a store that its caller has closed.
+    const ends = await Promise.allSettled([
+      stopOnError(this.#intake(signal)),
+      stopOnError(this.#followChain(signal)),
+      stopOnError(this.announcer.follow(this.#deps.pace, signal)),
+    ]);
     await this.#receiver.close();
     await this.#broker.close();
     await this.#pool.close();
@@ -199,6 +208,7 @@ export class Oracle {
     refused.say(this.#deps.log);
     this.#deps.log('debug', 'group-logged', { messages: messages.length, size: this.log.size });
     if (this.#findings.run(touched)) this.#wakeChain?.abort();
+    this.announcer.wake();
   }
 
   async #followChain(signal: AbortSignal): Promise<void> {
@@ -225,6 +235,7 @@ export class Oracle {
         hasChecked = false;
         waitMs = chainRetryMs;
       }
+      this.announcer.wake();
       await this.#deps.pace.wait(waitMs, wake.signal);
     }
   }

@@ -110,6 +110,13 @@ export class EventStore {
       .get(kind, subject)?.print;
   }
 
+  subjects(kind: AnnouncedKind): string[] {
+    return this.#database
+      .prepare<[string], { subject: string }>('SELECT subject FROM announced WHERE kind = ? ORDER BY subject')
+      .all(kind)
+      .map(({ subject }) => subject);
+  }
+
   setAnnounced(kind: AnnouncedKind, { subject, print, version, isSettled }: Announced): void {
     this.#database
       .prepare(

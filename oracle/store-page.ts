@@ -1,4 +1,5 @@
 /** SQL of what the API reads page by page: each list from a key on, so that a page costs the same however far it is. */
+import { channelName } from '@coldproof/wire';
 import type { Finding } from './evaluate.ts';
 import type { Device, Order } from './store-chain.ts';
 import type { StoredFinding } from './store-evaluation.ts';
@@ -152,6 +153,21 @@ export class PageStore {
       .all(device, fromSequence, toSec, countMax)
       .map((row) => {
         return { index: row.leaf_index, sequence: row.sequence, loggedMs: row.logged_ms, envelope: row.envelope };
+      });
+  }
+
+  /** Times without a sample in the orders that the device has. */
+  gapsOf(device: string): { readonly orderId: string; readonly channel: string; readonly startedAt: number }[] {
+    return this.#database
+      .prepare<[string], FindingRow>(
+        `SELECT f.order_id, f.rule, f.channel, f.opened_sec, f.closed_sec, f.detail FROM finding f
+         JOIN evaluation e ON e.order_id = f.order_id
+         WHERE f.rule = 'gap' AND e.dispatch LIKE ? ORDER BY f.opened_sec DESC LIMIT 1000`,
+      )
+      .all(`${device}@%`)
+      .map(findingOf)
+      .map(({ orderId, channel, openedAtSec, closedAtSec }) => {
+        return { orderId, channel: channelName(channel), startedAt: openedAtSec, endedAt: closedAtSec ?? null };
       });
   }
 

@@ -83,9 +83,12 @@ export class TokenFile {
   readonly #path: string;
   #stamp = 'never read';
   #tokens: readonly Token[] = [];
+  readonly #onChange: (tokens: readonly Token[]) => void;
 
-  constructor(path: string) {
+  /** `onChange` is told what is read, the first time and after each change. */
+  constructor(path: string, onChange: (tokens: readonly Token[]) => void = () => undefined) {
     this.#path = path;
+    this.#onChange = onChange;
   }
 
   /** Throws 'key-unusable' for a file that cannot be used: nobody is let in by mistake. */
@@ -95,6 +98,7 @@ export class TokenFile {
     if (stamp !== this.#stamp) {
       this.#tokens = readTokens(this.#path);
       this.#stamp = stamp;
+      this.#onChange(this.#tokens);
     }
     return this.#tokens;
   }

@@ -34,7 +34,6 @@ const windowQuery = { channel: schema.channelText, from: schema.unixSec, to: sch
 type WindowQuery = { channel: string; from?: number; to?: number };
 
 export function addReadings({ app, sources }: Api): void {
-  const { store } = sources;
   app.get<{ Params: { orderId: string }; Querystring: WindowQuery & { cursor?: string; limit: number } }>(
     '/api/v1/shipments/:orderId/readings',
     {

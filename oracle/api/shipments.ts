@@ -105,7 +105,6 @@ export function addShipments({ app, sources }: Api): void {
 }
 
 function addTimeline({ app, sources }: Api): void {
-  const { store } = sources;
   app.get<{ Params: { orderId: string } }>(
     '/api/v1/shipments/:orderId/timeline',
     {
@@ -119,10 +118,8 @@ function addTimeline({ app, sources }: Api): void {
     },
     (request) => {
       const { orderId } = visibleOrder(sources, request, request.params.orderId);
-      const moments = momentsOf(sources, orderId).filter(({ channel }) => {
-        return channel === undefined || canSeeChannel(request.principal, channel);
-      });
-      return { items: moments.map(({ channel: _channel, ...said }) => said) };
+      const canSee = (channel: number) => canSeeChannel(request.principal, channel);
+      return { items: momentsOf(sources, orderId, canSee) };
     },
   );
 }
@@ -130,7 +127,7 @@ function addTimeline({ app, sources }: Api): void {
 /** Sets aside or ends an order: what a fact does. */
 const factual: ReadonlySet<string> = new Set(['ExcursionProved', 'OrderCancelled', 'OrderQuarantined', 'OrderHeld']);
 
-function momentsOf({ store }: Api['sources'], orderId: string) {
+function momentsOf({ store }: Api['sources'], orderId: string, canSee: (channel: number) => boolean) {
   const head = store.chain.head();
   const chain = store.chain
     .eventsOf(`order:${orderId}`)
@@ -141,19 +138,20 @@ function momentsOf({ store }: Api['sources'], orderId: string) {
       return {
         ...{ time: content.blockTimeSec ?? null, kind: 'chain', name, fact, finality: finalityOf(blockNumber, head) },
         content: { ...content, blockNumber, transactionHash, logIndex },
-        channel: undefined,
       };
     });
-  const findings = store.pages.findingsOf(orderId).map((finding) => ({
-    ...{ time: finding.openedAtSec, kind: 'finding', name: finding.rule, fact: null, finality: null },
-    content: describeFinding(finding),
-    channel: finding.channel,
-  }));
+  const findings = store.pages
+    .findingsOf(orderId)
+    .filter((each) => canSee(each.channel))
+    .map((finding) => ({
+      ...{ time: finding.openedAtSec, kind: 'finding', name: finding.rule, fact: null, finality: null },
+      content: describeFinding(finding),
+    }));
   const actions = store.pages.actionsOf(orderId).map((action) => {
     const content = describeAction(action, head);
     const { finality } = content;
     const time = Math.floor(action.createdMs / 1_000);
-    return { time, kind: 'action', name: action.state, fact: null, finality, content, channel: undefined };
+    return { time, kind: 'action', name: action.state, fact: null, finality, content };
   });
   return [...chain, ...findings, ...actions].sort((a, b) => (a.time ?? 0) - (b.time ?? 0));
 }
