@@ -79,10 +79,11 @@ export type RouteParts = {
 
 /** A route's schema, as fastify and the OpenAPI document take it. */
 export function describeRoute({ summary, tag, params, query, answer, media, isPublic = false }: RouteParts) {
+  const inMedia = { schema: media?.endsWith('json') === true ? {} : text };
   const ok =
     media === undefined
       ? { description: 'as asked', ...answer }
-      : { description: 'as asked', content: { [media]: { schema: { type: 'string' } } } };
+      : { description: 'as asked', content: { [media]: inMedia } };
   return {
     summary,
     tags: [tag],
