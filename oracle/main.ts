@@ -117,8 +117,16 @@ const options = {
   ...{ channels: text, days: text, id: text, 'log-key': text, device: text },
 };
 
+function readArguments() {
+  try {
+    return parseArgs({ options, allowPositionals: true });
+  } catch (cause) {
+    throw new OperatingError('config-invalid', usage, { retry: 'never', cause });
+  }
+}
+
 async function main(): Promise<void> {
-  const { values, positionals } = parseArgs({ options, allowPositionals: true });
+  const { values, positionals } = readArguments();
   const [command, verb, file] = positionals;
   const { config, 'log-key': logPublicKey, device, ...tokenOptions } = values;
   if (command === 'verify' && verb === 'bundle' && file !== undefined && positionals.length === 3) {

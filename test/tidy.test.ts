@@ -128,7 +128,10 @@ t.test('one door for each heavy dependency', (t) => {
     'nmea-simple': /^agent\/sensors\/nmea\.ts$/,
     mqtt: /^(agent\/(link|node-red\/connection)|oracle\/receive|firmware-sim\/device-mqtt)\.c?ts$/,
     solc: /^contracts\/compiler\.ts$/,
-    fastify: /^oracle\/(http|demonstration\/door)\.ts$/,
+    fastify: /^oracle\/(http|api\/[a-z-]+|demonstration\/door)\.ts$/,
+    '@fastify/swagger': /^oracle\/http\.ts$/,
+    '@fastify/rate-limit': /^oracle\/http\.ts$/,
+    'prom-client': /^oracle\/api\/metrics\.ts$/,
   };
   for (const file of source) {
     for (const specifier of importsOf(file)) {

@@ -120,7 +120,11 @@ export const warmQuarters = [
 
 export type Desk = Awaited<ReturnType<typeof openDesk>>;
 
-export async function openDesk(t: Test, { requestsPerMinMax = 1_000_000, quarters = warmQuarters } = {}) {
+/** `t` closes it in the end: a test, or what has a campaign. */
+export async function openDesk(
+  t: Pick<Test, 'teardown'>,
+  { requestsPerMinMax = 1_000_000, quarters = warmQuarters } = {},
+) {
   const folder = makeFolder(t);
   const store = new Store(':memory:');
   const log = new Log({ store, key: logKey, origin });
