@@ -7,6 +7,8 @@
  *               |
  *            [arrivals]                all that came in one turn of the event loop: one fsync for them together
  *               |
+ *            room.make                 the journal's bounds: all of them, or none
+ *               |
  *         1  sample                    raw -> Reading with marks; refused ones are counted
  *               |
  *            journal.record ------------------------------------------------------ fsync
@@ -18,10 +20,10 @@
  *         4  journal.append ------------------------------------------------------ fsync
  *               |
  *            (bell)
- *               |            per device
- *         5  forward                   window of envelopes -> MQTT -> oracle; resend until the receipt
+ *               |            per device and uplink
+ *         5  forward                   a window for each log -> MQTT -> oracles; resend until the receipt
  *               ^
- *               '--receipt: journal.settle --------------------------------------- fsync
+ *               '--receipts of one turn: journal.receipts.settle ----------------- fsync
  *
  * At every point the journal holds all that matters, so recovery is the normal path: `startAgent` loads what the
  * journal has and the same functions go on. Memory is only a copy, taken after the commit.
@@ -31,36 +33,44 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { assert, channelName, shortHex } from '@coldproof/wire';
+import { assert, bytesToHex, channelName } from '@coldproof/wire';
 import { monotonicClock, type Clock } from './clock.ts';
+import { askSystemClock, ClockWatch, type ClockAnswer } from './clock-watch.ts';
 import type { AgentConfig } from './config.ts';
 import { Device } from './device.ts';
 import { runForward } from './forward.ts';
-import type { Journal, JournalEntry } from './journal.ts';
+import type { Journal } from './journal.ts';
 import type { KeyStore } from './key-store.ts';
 import type { Link } from './link.ts';
+import { LogKeys } from './log-key.ts';
 import { LocalFeed } from './local-feed.ts';
 import type { Log } from './log-line.ts';
 import { asError, OperatingError } from './operating-error.ts';
-import { Refusals, type RefusalReason } from './refusal.ts';
+import { recordSamples } from './record.ts';
+import { Refusals, type RefusalReason, type Refuse } from './refusal.ts';
 import { listQueue } from './queue.ts';
-import { isClockTrusted, sample, type SamplerState } from './sample.ts';
-import { cutReadings, sealReadings } from './seal.ts';
+import { Room } from './room.ts';
+import { runSealing } from './sealing.ts';
 import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
 import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
-import { signBatch } from './sign.ts';
-import { markNames, openStatusServer, type AgentStatus } from './status.ts';
+import { openStatusServer, type AgentStatus } from './status.ts';
+import { runUpkeep } from './upkeep.ts';
+import { UplinkState } from './uplink-state.ts';
+import { agentVersion } from './version.ts';
 
 export type AgentDeps = {
   readonly clock: Clock;
+  /** For `clock: { source: system }`. Undefined: this machine's. */
+  readonly askSystemClock?: () => Promise<ClockAnswer>;
   /** 0 <= x < 1, for jitter only: nothing secret comes of it. */
   readonly random: () => number;
   readonly log: Log;
   /** The agent closes it at the end, also when it cannot start. */
   readonly journal: Journal;
-  readonly link: Link;
+  /** By name of the uplink. */
+  readonly links: ReadonlyMap<string, Link>;
   /** By name of the configured device. */
   readonly keyStores: ReadonlyMap<string, KeyStore>;
   /** By username of the local broker. */
@@ -102,6 +112,8 @@ class Agent implements RunningAgent {
   readonly #config: AgentConfig;
   readonly #deps: AgentDeps;
   readonly #refusals: Refusals;
+  readonly #clock: ClockWatch;
+  readonly #room: Room;
   readonly #devices: ReadonlyMap<string, Device>;
   readonly #stopping = new AbortController();
   readonly #sources: SensorSource[] = [];
@@ -123,6 +135,8 @@ class Agent implements RunningAgent {
     this.#config = config;
     this.#deps = deps;
     this.#refusals = new Refusals(deps.log);
+    const askSystem = deps.askSystemClock ?? askSystemClock;
+    this.#clock = new ClockWatch(config.clock, { ...deps, timer: monotonicClock, askSystem });
     const ended = new Promise<void>((resolve) => {
       this.#finish = resolve;
     });
@@ -131,13 +145,20 @@ class Agent implements RunningAgent {
     });
     // Who is interested awaits `finished`; a failure while starting is told by startAgent itself.
     this.finished.catch(() => undefined);
+    const { receiptsMin, lagBatchesMax } = config;
+    const ways = config.uplinks.map((uplink) => ({ uplink, logKeys: new LogKeys(uplink.logPublicKeys) }));
     this.#devices = new Map(
       config.devices.map((device) => {
         const keyStore = deps.keyStores.get(device.name);
         assert(keyStore !== undefined, `device ${device.name} has a key store`);
-        return [device.name, new Device(device, keyStore, deps.journal)];
+        const now = [this.#clock.nowMs(), monotonicClock.nowMs()] as const;
+        const uplinks = ways.map(({ uplink, logKeys }) => new UplinkState(uplink, logKeys, ...now));
+        const links = { uplinks, terms: { receiptsMin, lagBatchesMax } };
+        return [device.name, new Device(device, keyStore, deps.journal, links, this.#nowSec())];
       }),
     );
+    this.#room = new Room(config.journal, { ...deps, devices: [...this.#devices.values()] });
+    for (const device of this.#devices.values()) this.#tellLogs(device);
   }
 
   async open(): Promise<void> {
@@ -149,13 +170,17 @@ class Agent implements RunningAgent {
     });
     this.#closeStatus = () => server.close();
     this.httpPort = server.port;
+    await this.#clock.ask();
+    this.#run(this.#clock.run(this.#stopping.signal));
+    this.#run(this.#runUpkeep());
     for (const device of this.#devices.values()) {
       this.#run(this.#runSealing(device));
-      this.#run(this.#runForwarding(device));
+      for (const uplink of device.uplinks) this.#run(this.#runForwarding(device, uplink));
     }
     const sensorDeps: SensorDeps = {
-      clock: this.#deps.clock,
+      clock: this.#clock,
       log: this.#deps.log,
+      noteTime: (line, timeSec) => this.#clock.noteTime(line, timeSec),
       refuse: (reason, detail) => this.#refuse(reason, detail),
       deliver: (samples) => this.#deliver(samples),
     };
@@ -218,6 +243,7 @@ class Agent implements RunningAgent {
     this.#arrivals = [];
     if (arrivals.length === 0) return;
     try {
+      if (!this.#hasRoom(arrivals)) return;
       this.#record(arrivals.flatMap(({ samples }) => samples));
       for (const { resolve } of arrivals) resolve();
     } catch (error) {
@@ -226,45 +252,31 @@ class Agent implements RunningAgent {
     }
   }
 
-  /** Stage 1 and its fsync. Memory changes after the journal, or not at all. */
+  /** Without room nothing of them is taken: a sensor that has no acknowledgement still has its samples. */
+  #hasRoom(arrivals: readonly Arrival[]): boolean {
+    const count = arrivals.reduce((sum, { samples }) => sum + samples.length, 0);
+    if (count === 0 || this.#room.make(count)) return true;
+    const full = new OperatingError('journal-full', 'the journal is full', { retry: 'later' });
+    for (const { samples, resolve, reject } of arrivals) {
+      for (const { device, channel } of samples) this.#refuse('journal-full', `${device} ${channelName(channel)}`);
+      if (samples.length === 0) resolve();
+      else reject(full);
+    }
+    return false;
+  }
+
+  #nowSec(): number {
+    return Math.floor(this.#clock.nowMs() / 1_000);
+  }
+
+  /** Stage 1 and its fsync. */
   #record(samples: readonly SensorSample[]): void {
-    const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
-    const accepted: { device: Device; entry: JournalEntry }[] = [];
-    /** States with this turn's readings in them. */
-    const states = new Map<Device, Map<number, SamplerState>>();
-    for (const { device: name, channel, raw } of samples) {
-      const device = this.#devices.get(name);
-      const sensor = device?.sensors.get(channel);
-      assert(device !== undefined && sensor !== undefined, `${name} has channel ${channel}`);
-      const fresh = states.get(device) ?? new Map<number, SamplerState>();
-      states.set(device, fresh);
-      const now = { sec: nowSec, isTrusted: isClockTrusted(nowSec, device.newestSec()) };
-      const sampled = sample(raw, sensor, fresh.get(channel) ?? device.states.get(channel), now);
-      if (!sampled.ok) {
-        this.#refuse(sampled.reason, `${name} ${channelName(channel)}: ${sampled.detail}`);
-        continue;
-      }
-      fresh.set(channel, sampled.value.state);
-      const { reading, state, gapSec } = sampled.value;
-      if (gapSec !== undefined) {
-        const end = { device: name, channel: channelName(channel), time: reading.timeSec };
-        this.#deps.log('warn', 'sensor-gap', { ...end, gapSec });
-      }
-      accepted.push({ device, entry: { device: device.id, reading, state } });
-    }
-    if (accepted.length === 0) return;
-    this.#deps.journal.record(accepted.map(({ entry }) => entry));
-    for (const { device, entry } of accepted) {
-      this.#tellMarks(device, entry);
-      device.states.set(entry.reading.channel, entry.state);
-      device.add(entry.reading);
-      device.sealBell.ring();
-    }
-    for (const device of states.keys()) {
-      const readings = accepted.filter((each) => each.device === device).map(({ entry }) => entry.reading);
-      this.#feed?.tellReadings(device.config.name, readings);
-    }
-    this.#feed?.changed();
+    const { journal, log } = this.#deps;
+    const now = { sec: this.#nowSec(), isSynchronised: this.#clock.isTrusted };
+    const refuse: Refuse = (reason, detail) => this.#refuse(reason, detail);
+    const recorded = recordSamples(samples, now, { journal, log, refuse, devices: this.#devices });
+    for (const [device, readings] of recorded) this.#feed?.tellReadings(device.config.name, readings);
+    if (recorded.size > 0) this.#feed?.changed();
   }
 
   #refuse(reason: RefusalReason, detail: string): void {
@@ -272,73 +284,74 @@ class Agent implements RunningAgent {
     this.#feed?.changed();
   }
 
-  #tellMarks({ config, states }: Device, { reading }: JournalEntry): void {
-    const before = states.get(reading.channel)?.marks ?? 0;
-    if (before === reading.marks) return;
-    const level = reading.marks === 0 ? 'info' : 'warn';
-    const channel = channelName(reading.channel);
-    const marked = markNames(reading.marks)[0] ?? 'none';
-    this.#deps.log(level, 'sensor-marks', { device: config.name, channel, time: reading.timeSec, marks: marked });
+  /** Stages 2, 3 and 4. */
+  #runSealing(device: Device): Promise<void> {
+    const { journal, log } = this.#deps;
+    const onSealed = () => this.#feed?.changed();
+    return runSealing(device, { journal, log, room: this.#room, clock: this.#clock, onSealed }, this.#stopping.signal);
   }
 
-  /** Stages 2, 3 and 4. */
-  async #runSealing(device: Device): Promise<void> {
-    const { journal, log } = this.#deps;
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      const readings = cutReadings(device.unsealed, device.config);
-      if (readings === undefined) {
-        await device.sealBell.heard(signal);
-        continue;
-      }
-      const { sequence, previous } = journal.head(device.id);
-      const sealed = sealReadings(readings, { device: device.id, sequence, previous });
-      const bytes = await signBatch(sealed, device.keyStore);
-      journal.append({ device: device.id, sequence, digest: sealed.digest, bytes, readings });
-      device.remove(readings);
-      device.sealed += 1;
-      device.queued += 1;
-      const count = readings.length;
-      log('info', 'sealed', { device: device.config.name, sequence, digest: shortHex(sealed.digest), readings: count });
-      device.forwardBell.ring();
-      this.#feed?.changed();
-    }
+  #runUpkeep(): Promise<void> {
+    const { journal } = this.#deps;
+    const { keepDays } = this.#config.journal;
+    const devices = [...this.#devices.values()];
+    const deps = { journal, keepDays, devices, room: this.#room, clock: this.#clock };
+    return runUpkeep(deps, this.#stopping.signal);
   }
 
   /** Stage 5. */
-  #runForwarding(device: Device): Promise<void> {
-    const { journal, link, random, log } = this.#deps;
-    const { logPublicKey, windowBatches, resendSec, reconnectSecMax } = this.#config.uplink;
+  #runForwarding(device: Device, uplink: UplinkState): Promise<void> {
+    const { journal, links, random, log, clock } = this.#deps;
+    const { name, order, compress, windowBatches, resendSec, reconnectSecMax } = uplink.config;
+    const link = links.get(name);
+    assert(link !== undefined, `uplink ${name} has a link`);
     return runForward(
       {
-        journal,
+        journal: journal.receipts,
         link,
         random,
         log,
         timer: monotonicClock,
         refuse: (reason, detail) => this.#refuse(reason, detail),
-        bell: device.forwardBell,
+        bell: uplink.bell,
+        standing: () => ({ nextSequence: device.sealed, queued: device.queued }),
         onConnected: (isConnected, why) => {
-          device.link = { connected: isConnected, why };
+          uplink.change(isConnected, why, clock.nowMs(), monotonicClock.nowMs());
           this.#feed?.changed();
         },
-        onReceipt: (receipt) => {
-          device.receipts += 1;
-          device.queued -= 1;
-          this.#feed?.tellReceipt(device.config.name, receipt);
+        onWindows: (windows) => uplink.watch(windows),
+        onReceipts: (receipts, released) => {
+          device.receipts += released;
+          device.queued -= released;
+          if (this.#room.isPaused) for (const each of this.#devices.values()) each.sealBell.ring();
+          for (const receipt of receipts) this.#feed?.tellReceipt(device.config.name, receipt);
           this.#feed?.changed();
         },
       },
       {
         name: device.config.name,
         device: device.id,
-        logPublicKey,
+        uplink: name,
+        logKeys: uplink.logKeys,
+        order,
+        compress,
         windowBatches,
         resendMs: resendSec * 1_000,
         reconnectMsMax: reconnectSecMax * 1_000,
+        version: agentVersion,
       },
       this.#stopping.signal,
     );
+  }
+
+  /** A log that is new to a device that has batches: what it gets from here, and what it does not. */
+  #tellLogs({ config, sealed, logChanges }: Device): void {
+    if (sealed === 0) return;
+    for (const { change, log, next, receipts, missed } of logChanges) {
+      const of = { device: config.name, log: bytesToHex(log), receipts };
+      if (change === 'log-removed') this.#deps.log('info', change, { ...of, leftAtSequence: next });
+      else this.#deps.log(missed > 0 ? 'warn' : 'info', change, { ...of, fromSequence: next, cannotGet: missed });
+    }
   }
 
   get isReady(): boolean {
@@ -346,12 +359,14 @@ class Agent implements RunningAgent {
   }
 
   status(): AgentStatus {
-    const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
+    const nowSec = this.#nowSec();
     const devices = [...this.#devices.values()].map((device) => device.status(nowSec));
     return {
       devices,
       refused: this.#refusals.counts(),
       link: { connected: devices.every(({ link }) => link.connected) },
+      journal: this.#room.status(),
+      clock: this.#clock.status(),
     };
   }
 }

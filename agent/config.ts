@@ -7,7 +7,6 @@ import { parseDocument } from 'yaml';
 import {
   accept,
   envelopeBytesMax,
-  parseHex,
   reject,
   sampleBytes,
   sampleDeltaSecMax,
@@ -15,8 +14,8 @@ import {
   seriesPerBatchMax,
   type Verdict,
 } from '@coldproof/wire';
+import { clock, type ClockConfig } from './config-clock.ts';
 import {
-  described,
   integer,
   list,
   name,
@@ -29,18 +28,22 @@ import {
   type JsonSchema,
   type Problem,
 } from './config-field.ts';
+import { journal, type JournalConfig } from './config-journal.ts';
 import { line, type LineConfig } from './config-line.ts';
 import { checkRelations } from './config-relations.ts';
 import { sensor, type SensorConfig } from './config-sensor.ts';
+import { environmentName, secretOf, type SecretSource } from './config-secret.ts';
 import { sparkplugId, topicFilter } from './config-source.ts';
+import { logsMax, uplink, uplinksMax, uplinksOf, type UplinkConfig } from './config-uplink.ts';
 
-/** Where a secret is found. */
-export type SecretSource = { readonly env: string } | { readonly file: string };
+export type { SecretSource } from './config-secret.ts';
 
 export type DeviceConfig = {
   readonly name: string;
   readonly sealSamplesMax: number;
   readonly sealAgeSecMax: number;
+  /** So long without a reading, and a batch without series says that the device lives. Undefined: never. */
+  readonly heartbeatSec: number | undefined;
   readonly sensors: readonly SensorConfig[];
 };
 
@@ -61,25 +64,20 @@ export type BrokerConfig = {
   readonly sparkplugHost: string;
 };
 
-export type UplinkConfig = {
-  readonly url: string;
-  readonly username: string | undefined;
-  readonly password: SecretSource | undefined;
-  /** Ed25519, 32 bytes: the only key whose receipts end the agent's duty. */
-  readonly logPublicKey: Uint8Array;
-  /** Batches on their way without a receipt. */
-  readonly windowBatches: number;
-  readonly resendSec: number;
-  readonly reconnectSecMax: number;
-};
-
 export type AgentConfig = {
   readonly stateDir: string;
   readonly passphrase: SecretSource;
   readonly devices: readonly DeviceConfig[];
   readonly lines: readonly LineConfig[];
   readonly sensorBroker: BrokerConfig | undefined;
-  readonly uplink: UplinkConfig;
+  /** Of one or more brokers, each with its logs. */
+  readonly uplinks: readonly UplinkConfig[];
+  /** Receipts of so many logs end the duty for a batch. */
+  readonly receiptsMin: number;
+  /** For how many batches one that has them is kept for the logs that lack it. */
+  readonly lagBatchesMax: number;
+  readonly journal: JournalConfig;
+  readonly clock: ClockConfig;
   readonly http: { readonly host: string; readonly port: number };
 };
 
@@ -90,22 +88,9 @@ const linesMax = 16;
 const batchOverheadBytes = 256;
 const seriesOverheadBytes = 12;
 
-const environmentName = text(/^[A-Z_][A-Z0-9_]{0,127}$/, 'the NAME_OF_A_VARIABLE');
 const host = optional(text(/^[A-Za-z0-9.:-]{1,253}$/, 'a host name or an address'), '127.0.0.1');
 const port = integer(0, 65_535);
 const sparkplugHost = optional(sparkplugId, 'coldproof');
-
-/** `passwordEnv` or `passwordFile` beside each other: exactly one. */
-function secretOf(
-  key: 'password' | 'passphrase',
-  { env, file }: { env: string | undefined | null; file: string | undefined | null },
-  place: Place,
-): SecretSource | null {
-  if (env === null || file === null) return null;
-  if (env !== undefined && file === undefined) return { env };
-  if (file !== undefined && env === undefined) return { file };
-  return place.key(`${key}Env`).problem(env, `one of ${key}Env and ${key}File, and not both`);
-}
 
 const device: Field<DeviceConfig> = record(
   {
@@ -113,15 +98,17 @@ const device: Field<DeviceConfig> = record(
     sealSamplesMax: optional(integer(1, samplesPerSeriesMax), 15),
     // Also what keeps every delta of a batch within its two bytes.
     sealAgeSecMax: optional(integer(1, sampleDeltaSecMax), 900),
+    heartbeatSec: optional(integer(10, 86_400)),
     sensors: list(sensor, 1, seriesPerBatchMax),
   },
-  ({ name, sealSamplesMax, sealAgeSecMax, sensors }, place) => {
+  ({ name, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors }, place) => {
     if (name === null || sealSamplesMax === null || sealAgeSecMax === null || sensors === null) return null;
+    if (heartbeatSec === null) return null;
     const bytes = sensors.reduce(
       (sum, { channel }) => sum + sealSamplesMax * sampleBytes(channel) + seriesOverheadBytes,
       batchOverheadBytes,
     );
-    if (bytes <= envelopeBytesMax) return { name, sealSamplesMax, sealAgeSecMax, sensors };
+    if (bytes <= envelopeBytesMax) return { name, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors };
     const bound = `a batch of <= ${envelopeBytesMax} bytes, not of ${bytes}`;
     return place.key('sealSamplesMax').problem(sealSamplesMax, bound);
   },
@@ -143,32 +130,6 @@ const credential: Field<CredentialConfig> = record(
   },
 );
 
-const uplink: Field<UplinkConfig> = record(
-  {
-    url: text(/^mqtts?:\/\/[A-Za-z0-9.:[\]-]{1,253}\/?$/, 'mqtt://host:port or mqtts://host:port, no password in it'),
-    username: optional(text(/^[^\0]{1,128}$/, '1 to 128 characters')),
-    passwordEnv: optional(environmentName),
-    passwordFile: optional(path),
-    logPublicKey: described(
-      { type: 'string', pattern: '^[0-9a-f]{64}$' },
-      (value, place) =>
-        (typeof value === 'string' ? parseHex(value, 32) : undefined) ??
-        place.problem(value, '64 lower-case hex digits, in quotes: the Ed25519 key of the log'),
-    ),
-    windowBatches: optional(integer(1, 1_024), 16),
-    resendSec: optional(integer(1, 3_600), 10),
-    reconnectSecMax: optional(integer(1, 3_600), 30),
-  },
-  ({ url, username, passwordEnv, passwordFile, logPublicKey, ...timing }, place) => {
-    const { windowBatches, resendSec, reconnectSecMax } = timing;
-    const isNamed = username !== undefined || passwordEnv !== undefined || passwordFile !== undefined;
-    const password = isNamed ? secretOf('password', { env: passwordEnv, file: passwordFile }, place) : undefined;
-    if (url === null || username === null || password === null || logPublicKey === null) return null;
-    if (windowBatches === null || resendSec === null || reconnectSecMax === null) return null;
-    return { url, username, password, logPublicKey, windowBatches, resendSec, reconnectSecMax };
-  },
-);
-
 const agent: Field<AgentConfig> = record(
   {
     stateDir: path,
@@ -177,14 +138,22 @@ const agent: Field<AgentConfig> = record(
     devices: list(device, 1, devicesMax),
     lines: optional(list(line, 0, linesMax), []),
     sensorBroker: optional(record({ host, port, credentials: list(credential, 1, 256), sparkplugHost })),
-    uplink,
+    uplink: optional(uplink),
+    uplinks: optional(list(uplink, 1, uplinksMax)),
+    receiptsMin: optional(integer(1, logsMax)),
+    lagBatchesMax: optional(integer(0, 1_000_000), 10_000),
+    journal,
+    clock,
     http: optional(record({ host, port }), { host: '127.0.0.1', port: 9464 }),
   },
-  ({ stateDir, passphraseEnv, passphraseFile, devices, lines, sensorBroker, uplink, http }, place) => {
+  ({ passphraseEnv, passphraseFile, ...formed }, place) => {
+    const ways = uplinksOf(formed, place);
     const passphrase = secretOf('passphrase', { env: passphraseEnv, file: passphraseFile }, place);
+    const { stateDir, devices, lines, sensorBroker, lagBatchesMax, journal, clock, http } = formed;
     if (stateDir === null || passphrase === null || devices === null || lines === null) return null;
-    if (sensorBroker === null || uplink === null || http === null) return null;
-    return { stateDir, passphrase, devices, lines, sensorBroker, uplink, http };
+    if (sensorBroker === null || ways === null || lagBatchesMax === null || http === null) return null;
+    if (journal === null || clock === null) return null;
+    return { stateDir, passphrase, devices, lines, sensorBroker, ...ways, lagBatchesMax, journal, clock, http };
   },
 );
 

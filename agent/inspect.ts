@@ -3,6 +3,7 @@ import { deviceOf } from '@coldproof/wire';
 import type { AgentConfig } from './config.ts';
 import { Journal } from './journal.ts';
 import { readPublicKey } from './key-store.ts';
+import { LogKeys } from './log-key.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import { listQueue } from './queue.ts';
 import { keyPath } from './run.ts';
@@ -44,10 +45,11 @@ export async function readQueue(config: AgentConfig): Promise<unknown> {
 
 /** Of an agent that does not run: it has the journal for itself. */
 export function verifyState(config: AgentConfig): DeviceVerification[] {
+  const keys = new LogKeys(config.uplinks.flatMap(({ logPublicKeys }) => logPublicKeys));
   return withJournal(config, (journal) =>
     config.devices.map(({ name }) => {
       const publicKey = readPublicKey(keyPath(config, name));
-      return verifyJournal(journal, { name, publicKey }, config.uplink.logPublicKey);
+      return verifyJournal(journal, { name, publicKey }, keys);
     }),
   );
 }

@@ -7,13 +7,17 @@ import { join } from 'node:path';
 import { startAgent, type RunningAgent } from './agent.ts';
 import { clockOf, type Clock } from './clock.ts';
 import type { AgentConfig } from './config.ts';
+import type { UplinkConfig } from './config-uplink.ts';
 import { Journal } from './journal.ts';
 import { openKeyFile, type KeyStore } from './key-store.ts';
-import { mqttLink } from './link.ts';
+import { mqttLink, type Link } from './link.ts';
+import { readLinkTls, type LinkTls } from './link-tls.ts';
 import { jsonLog, type Log } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import { readSecrets } from './secret.ts';
 import { systemdSupervisor } from './systemd.ts';
+
+const expiringMs = 14 * 86_400_000;
 
 export function keyPath({ stateDir }: AgentConfig, device: string): string {
   return join(stateDir, 'keys', `${device}.json`);
@@ -86,8 +90,9 @@ function acceptable(load: () => AgentConfig, current: AgentConfig, log: Log): Ag
       const bound = `stateDir: expected ${current.stateDir} as before, got ${next.stateDir}; that needs a restart`;
       throw new OperatingError('config-invalid', bound, { retry: 'never' });
     }
-    // Missing secrets, keys that are not there or do not open: all before anything is given up.
+    // Missing secrets, keys that are not there or do not open, certificates: all before anything is given up.
     openKeys(next, readSecrets(next, process.env).passphrase);
+    readCertificates(next);
     return next;
   } catch (error) {
     if (!(error instanceof OperatingError)) throw error;
@@ -97,11 +102,15 @@ function acceptable(load: () => AgentConfig, current: AgentConfig, log: Log): Ag
 }
 
 async function start(config: AgentConfig, clock: Clock, log: Log): Promise<RunningAgent> {
-  const { passphrase, uplinkPassword, sensorPasswords } = readSecrets(config, process.env);
+  const { passphrase, uplinkPasswords, sensorPasswords } = readSecrets(config, process.env);
+  const certificates = readCertificates(config);
+  tellExpiring(certificates, clock, log);
   const keyStores = openKeys(config, passphrase);
   const journal = Journal.open(config.stateDir);
-  const link = mqttLink({ url: config.uplink.url, username: config.uplink.username, password: uplinkPassword });
-  const deps = { clock, random: Math.random, log, journal, link, keyStores, sensorPasswords };
+  const linkOf = ({ name, url, username, mqtt }: UplinkConfig): Link =>
+    mqttLink({ url, username, mqtt, password: uplinkPasswords.get(name), tls: certificates.get(name) });
+  const links = new Map(config.uplinks.map((uplink) => [uplink.name, linkOf(uplink)]));
+  const deps = { clock, random: Math.random, log, journal, links, keyStores, sensorPasswords };
   const agent = await startAgent(config, deps);
   const { httpPort, brokerPort } = agent;
   // What a crash or a failed write has left is what is here: nothing else was ever acknowledged.
@@ -110,6 +119,19 @@ async function start(config: AgentConfig, clock: Clock, log: Log): Promise<Runni
   }
   log('info', 'started', { pid: process.pid, httpPort, brokerPort, devices: config.devices.length });
   return agent;
+}
+
+/** By name of the uplink, as the files are now. */
+function readCertificates({ uplinks }: AgentConfig): Map<string, LinkTls> {
+  return new Map(uplinks.flatMap(({ name, tls }) => (tls === undefined ? [] : [[name, readLinkTls(name, tls)]])));
+}
+
+/** Before the oracle refuses it: who renews it needs some days. */
+function tellExpiring(certificates: ReadonlyMap<string, LinkTls>, clock: Clock, log: Log): void {
+  for (const [uplink, { expiresAtMs }] of certificates) {
+    if (expiresAtMs === undefined || expiresAtMs - clock.nowMs() > expiringMs) continue;
+    log('warn', 'certificate-expires', { uplink, at: new Date(expiresAtMs).toISOString() });
+  }
 }
 
 function openKeys(config: AgentConfig, passphrase: string): Map<string, KeyStore> {

@@ -5,7 +5,8 @@ import { describeError, OperatingError } from './operating-error.ts';
 
 export type Secrets = {
   readonly passphrase: string;
-  readonly uplinkPassword: string | undefined;
+  /** By name of the uplink; only those that have one. */
+  readonly uplinkPasswords: ReadonlyMap<string, string>;
   /** By username of the local broker. */
   readonly sensorPasswords: ReadonlyMap<string, string>;
 };
@@ -21,7 +22,11 @@ export function readPassphrase(config: AgentConfig, environment: Environment): s
 export function readSecrets(config: AgentConfig, environment: Environment): Secrets {
   return readAll(environment, (read) => ({
     passphrase: read('passphrase', config.passphrase),
-    uplinkPassword: config.uplink.password && read('uplink.password', config.uplink.password),
+    uplinkPasswords: new Map(
+      config.uplinks.flatMap(({ name, password }) =>
+        password === undefined ? [] : [[name, read(`password of uplink ${name}`, password)]],
+      ),
+    ),
     sensorPasswords: new Map(
       (config.sensorBroker?.credentials ?? []).map(({ username, password }) => [
         username,

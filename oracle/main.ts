@@ -8,7 +8,6 @@
  *   node oracle/dist/main.js verify bundle FILE     checks an order's bundle, with nothing but the file; 1 if unsound
  */
 import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bytesToHex, logOf } from '@coldproof/wire';
 import { recordTokens } from './audit.ts';
@@ -52,7 +51,7 @@ async function run(config: Config): Promise<void> {
   const keyText = readSecretFile(config.transmitterKeyFile);
   const transmitter = await readTransmitter(config.transmitterKeyFile, keyText, config.passphrase);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
-  const store = new Store(join(config.stateDir, 'oracle.db'));
+  const store = new Store(config.database);
   const chain = openChain(config.chain);
   const { broker, verify, origin } = config;
   const { fromBlock, pollMs } = config.chain;

@@ -121,6 +121,7 @@ t.test('one door for each heavy dependency', (t) => {
     ethers: /^oracle\/chain(-[a-z]+)?\.ts$/,
     aedes: /^(oracle\/broker|agent\/sensors\/mqtt)\.ts$/,
     'better-sqlite3': /^(oracle\/store(-[a-z]+)?|agent\/journal(-[a-z]+)?)\.ts$/,
+    pg: /^oracle\/store-postgresql-worker\.ts$/,
     serialport: /^(agent\/sensors\/serial-port|firmware-sim\/serial-line)\.ts$/,
     'modbus-serial': /^agent\/sensors\/modbus\.ts$/,
     'sparkplug-payload/lib/sparkplugPayloadProto.js': /^agent\/sensors\/sparkplug-payload\.ts$/,
@@ -132,6 +133,8 @@ t.test('one door for each heavy dependency', (t) => {
     '@fastify/swagger': /^oracle\/http\.ts$/,
     '@fastify/rate-limit': /^oracle\/http\.ts$/,
     'prom-client': /^oracle\/api\/metrics\.ts$/,
+    'quickjs-emscripten-core': /^oracle\/cryptlet\/sandbox\.ts$/,
+    '@jitl/quickjs-wasmfile-release-sync': /^oracle\/cryptlet\/sandbox\.ts$/,
   };
   for (const file of source) {
     for (const specifier of importsOf(file)) {
@@ -143,7 +146,8 @@ t.test('one door for each heavy dependency', (t) => {
 });
 
 t.test('every source file is reached, every package uses what it declares', (t) => {
-  const oracleMains = 'oracle/(main|verify-worker|(demonstration|deployment)/main)';
+  const oracleThreads = '(verify|store-postgresql)-worker|cryptlet/thread';
+  const oracleMains = `oracle/(main|${oracleThreads}|(cryptlet|demonstration|deployment)/main)`;
   const mains = `contracts/(build|compile-worker)|(agent|firmware-sim)/main|${oracleMains}`;
   // Node-RED loads its nodes by the list in their package.
   const nodes = 'agent/node-red/(sample|readings|alarms|queue)';

@@ -20,6 +20,8 @@ export const domainTags = {
   receipt: 'coldproof v1 receipt',
   /** An oracle's word for what a bundle states and nobody else can prove. EdDSA. */
   bundle: 'coldproof v1 bundle',
+  /** A publisher's signature over a cryptlet's digest, and what that digest itself begins with. secp256k1. */
+  cryptlet: 'coldproof v1 cryptlet',
 } as const;
 
 /** Protected headers are fixed bytes, never negotiated: {1: -7} ES256, {1: -8} EdDSA (RFC 9053 §2). */
@@ -48,6 +50,11 @@ export function receiptPreimage(receipt: Uint8Array): Uint8Array {
 /** `digest` is the SHA-256 of the bundle's text without its seal. */
 export function bundlePreimage(digest: Uint8Array): Uint8Array {
   return preimageOf(heads.bundle, digest);
+}
+
+/** Signed by an account over its SHA-256, as r ‖ s ‖ v: no COSE, accounts have no name there. */
+export function cryptletPreimage(cryptlet: Uint8Array): Uint8Array {
+  return encodeCbor([domainTags.cryptlet, cryptlet]);
 }
 
 /** The note text: everything before the blank line, with its last newline. */

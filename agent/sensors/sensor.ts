@@ -23,6 +23,8 @@ export type SensorDeps = {
   readonly log: Log;
   readonly refuse: Refuse;
   readonly deliver: Deliver;
+  /** A receiver with a fix says the time, Unix seconds. */
+  readonly noteTime?: (line: string, timeSec: number) => void;
 };
 
 export type SensorSource = {

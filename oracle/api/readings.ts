@@ -77,6 +77,10 @@ export function addReadings({ app, sources }: Api): void {
       return { channel: channelName(channel), unit: unitOf(channel), items, next };
     },
   );
+  addChart({ app, sources });
+}
+
+function addChart({ app, sources }: Api): void {
   app.get<{ Params: { orderId: string }; Querystring: WindowQuery & { buckets: number } }>(
     '/api/v1/shipments/:orderId/chart',
     {

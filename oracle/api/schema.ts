@@ -1,4 +1,4 @@
-/** JSON Schemas of requests and answers, from which the OpenAPI document is made. Times are Unix seconds unless in ms. */
+/** JSON Schemas of requests and answers, of which the OpenAPI document is made. Times are Unix seconds unless in ms. */
 export type Schema = Readonly<Record<string, unknown>>;
 
 export const orderIdText = { type: 'string', pattern: '^[1-9][0-9]{0,77}$', description: 'order, a decimal number' };

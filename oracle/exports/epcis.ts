@@ -1,5 +1,5 @@
 /**
- * A shipment as an EPCIS 2.0 document (GS1, JSON-LD): what was measured, what was alarmed, and what became of the order.
+ * A shipment as an EPCIS 2.0 document (GS1, JSON-LD): what was measured and alarmed, and what became of the order.
  * The vocabulary is CBV 2.0's; identifiers are URNs of the chain, since the order knows no GS1 keys.
  */
 import { channelName } from '@coldproof/wire';

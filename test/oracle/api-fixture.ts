@@ -67,6 +67,7 @@ const logKey = {
   publicKey: logPublicKey,
   log: logOf(logPublicKey),
   sign: (message: Uint8Array) => ed25519.sign(message, logSecret),
+  signAside: (message: Uint8Array) => Promise.resolve(ed25519.sign(message, logSecret)),
 };
 
 export function orderOf(orderId: string, device: string, changes: Partial<Order> = {}): Order {
@@ -123,10 +124,10 @@ export type Desk = Awaited<ReturnType<typeof openDesk>>;
 /** `t` closes it in the end: a test, or what has a campaign. */
 export async function openDesk(
   t: Pick<Test, 'teardown'>,
-  { requestsPerMinMax = 1_000_000, quarters = warmQuarters } = {},
+  { requestsPerMinMax = 1_000_000, quarters = warmQuarters, place = ':memory:' } = {},
 ) {
   const folder = makeFolder(t);
-  const store = new Store(':memory:');
+  const store = new Store(place);
   const log = new Log({ store, key: logKey, origin });
   const { device, envelopes } = voyage(11, quarters);
   const id = bytesToHex(device.device);

@@ -1,4 +1,4 @@
-/** The API (oracle/API.md): what it says is what is stored, as far as the caller may see it, in the forms it promises. */
+/** The API (oracle/API.md): it says what is stored, as far as the caller may see it, in the forms that it promises. */
 import { Ajv2020, type AnySchema } from 'ajv/dist/2020.js';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import t, { type Test } from 'tap';
@@ -259,7 +259,7 @@ type Operation = {
 };
 type OpenApi = { readonly paths: Readonly<Record<string, { get?: Operation; post?: Operation }>> };
 
-/** What OpenAPI 3.1 asks of a document like this one: each path parameter described, each schema JSON Schema 2020-12. */
+/** What OpenAPI 3.1 asks of such a document: each path parameter described, each schema JSON Schema 2020-12. */
 function checkDocument(t: Test, { paths }: OpenApi): void {
   const ajv = new Ajv2020({ strict: false });
   for (const [path, item] of Object.entries(paths)) {

@@ -1,4 +1,4 @@
-/** Exports are what their standards say: EPCIS 2.0 by GS1's schema, SenML by RFC 8428, CSV by RFC 4180, DCSA's events. */
+/** Exports are what their standards say: EPCIS 2.0 by GS1's schema, SenML by RFC 8428, CSV by RFC 4180, DCSA. */
 import { Ajv } from 'ajv';
 import addFormats from 'ajv-formats';
 import t from 'tap';
