@@ -96,7 +96,10 @@ async function run(config: Config): Promise<void> {
   try {
     // Nobody waits for a balance: it never throws, and ends with the next look at the signal.
     void watchBalance();
-    const delivering = webhooks.follow(stop.signal).finally(() => oracle.close());
+    const delivering = webhooks.follow(stop.signal).catch((error: unknown) => {
+      oracle.close();
+      throw error;
+    });
     await Promise.all([oracle.run().finally(() => stop.abort()), delivering]);
   } finally {
     stop.abort();

@@ -1,4 +1,4 @@
-/** What the rules found, what is to happen on the chain for it, and the evidence: over the orders that the caller sees. */
+/** What the rules found, what happens on the chain for it, and the evidence: over the orders that the caller sees. */
 import { describeAction, describeFinding } from '../describe.ts';
 import { actionStates, type EvidenceRecord } from '../store-outbox.ts';
 import type { ActionSummary } from '../store-page.ts';
