@@ -13,8 +13,8 @@
  *       '--> live: the newest of a device with a backlog, verified, shown, and nothing else
  *
  * Three loops run side by side. The intake loop takes a group from the queue, verifies it while the group before is
- * being committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches, evaluates what
- * the chain's news concern, and works off the outbox; it runs at its own pace and is woken by a new action. The third
+ * being committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches, evaluates
+ * what the chain's news concern, and works off the outbox; it runs at its own pace and is woken by a new action. The third
  * (announce.ts) holds what has changed against what was announced, and is woken by the other two.
  *
  * Shutdown needs no care for correctness, only for courtesy: everything that is promised (a receipt, a stored

@@ -1,6 +1,6 @@
 /**
- * Every change of state, as server-sent events (WHATWG HTML §9.2): a client that lost the line sends the id of the last
- * event that it had, and misses nothing. Each event's data is a CloudEvent, the same as webhooks get.
+ * Every change of state, as server-sent events (WHATWG HTML §9.2): a client that lost the line sends the id of the
+ * last event that it had, and misses nothing. Each event's data is a CloudEvent, the same as webhooks get.
  */
 import { bytesToHex, channelName, logOf } from '@coldproof/wire';
 import type { FastifyReply, FastifyRequest } from 'fastify';

@@ -13,7 +13,7 @@ export type SenmlRecord = {
   readonly t: number;
 };
 
-/** §4.1: `bn` and `bt` stand in the first record and hold for all. A reading without a value is a record NAME/fault. */
+/** §4.1: `bn` and `bt` stand in the first record and hold for all. One without a value is a record NAME/fault. */
 export function senmlOf(device: string, readings: readonly Reading[]): SenmlRecord[] {
   const [first] = readings;
   if (first === undefined) return [];

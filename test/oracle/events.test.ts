@@ -1,6 +1,6 @@
 /**
- * Every change of state is an event with an id and a time: streamed (WHATWG HTML §9.2), replayed from the last one that
- * a client has, and delivered to webhooks (CloudEvents 1.0) at least once, in order, signed.
+ * Every change of state is an event with an id and a time: streamed (WHATWG HTML §9.2), replayed from the last one
+ * that a client has, and delivered to webhooks (CloudEvents 1.0) at least once, in order, signed.
  */
 import { createHmac } from 'node:crypto';
 import { once } from 'node:events';
