@@ -49,6 +49,7 @@ import { asError, OperatingError } from './operating-error.ts';
 import { recordSamples } from './record.ts';
 import { Refusals, type RefusalReason, type Refuse } from './refusal.ts';
 import { listQueue } from './queue.ts';
+import { Replay, runReplays, type ReplayTarget } from './replay.ts';
 import { Room } from './room.ts';
 import { runSealing } from './sealing.ts';
 import { startModbusLine } from './sensors/modbus.ts';
@@ -114,6 +115,7 @@ class Agent implements RunningAgent {
   readonly #refusals: Refusals;
   readonly #clock: ClockWatch;
   readonly #room: Room;
+  readonly #replays: ReplayTarget[] = [];
   readonly #devices: ReadonlyMap<string, Device>;
   readonly #stopping = new AbortController();
   readonly #sources: SensorSource[] = [];
@@ -177,6 +179,7 @@ class Agent implements RunningAgent {
       this.#run(this.#runSealing(device));
       for (const uplink of device.uplinks) this.#run(this.#runForwarding(device, uplink));
     }
+    this.#run(this.#runReplays());
     const sensorDeps: SensorDeps = {
       clock: this.#clock,
       log: this.#deps.log,
@@ -291,6 +294,17 @@ class Agent implements RunningAgent {
     return runSealing(device, { journal, log, room: this.#room, clock: this.#clock, onSealed }, this.#stopping.signal);
   }
 
+  #runReplays(): Promise<void> {
+    const { log } = this.#deps;
+    // One request is for all uplinks of the device.
+    const targets = [...this.#devices.values()].map(({ config: { name } }) => {
+      const ways = this.#replays.filter((each) => each.name === name);
+      const ring = () => ways.forEach((way) => way.ring());
+      return { name, ring, replays: ways.flatMap(({ replays }) => replays) };
+    });
+    return runReplays(this.#config.stateDir, targets, { log, timer: monotonicClock }, this.#stopping.signal);
+  }
+
   #runUpkeep(): Promise<void> {
     const { journal } = this.#deps;
     const { keepDays } = this.#config.journal;
@@ -303,11 +317,15 @@ class Agent implements RunningAgent {
   #runForwarding(device: Device, uplink: UplinkState): Promise<void> {
     const { journal, links, random, log, clock } = this.#deps;
     const { name, order, compress, windowBatches, resendSec, reconnectSecMax } = uplink.config;
+    const terms = { device: device.id, windowBatches, resendMs: resendSec * 1_000 };
+    const replay = new Replay(journal, terms);
+    this.#replays.push({ name: device.config.name, replays: [replay], ring: () => uplink.bell.ring() });
     const link = links.get(name);
     assert(link !== undefined, `uplink ${name} has a link`);
     return runForward(
       {
         journal: journal.receipts,
+        replay,
         link,
         random,
         log,

@@ -22,6 +22,7 @@ import type { Log } from './log-line.ts';
 import { LogWindow } from './log-window.ts';
 import { asError, describeError, OperatingError } from './operating-error.ts';
 import type { Refuse } from './refusal.ts';
+import type { Replay } from './replay.ts';
 
 export type ForwardDeps = {
   readonly journal: Pick<JournalReceipts, 'pending' | 'settle'>;
@@ -42,6 +43,8 @@ export type ForwardDeps = {
   readonly onReceipts: (receipts: readonly Receipt[], released: number) => void;
   /** The windows of a new connection, to be looked at for as long as it lasts. */
   readonly onWindows: (windows: readonly LogWindow[]) => void;
+  /** What somebody has asked for once more; undefined where nobody can. */
+  readonly replay?: Replay | undefined;
 };
 
 export type ForwardTerms = {
@@ -152,6 +155,7 @@ class Session {
       while (!signal.aborted && !this.#isClosed) {
         this.#send(session);
         this.#sendLive(session);
+        this.#replay(session);
         this.#tellStatus(session);
         await bell.heard(signal, this.#wakeInMs(timer.nowMs()));
       }
@@ -220,6 +224,14 @@ class Session {
     }
     for (const { sequence, bytes } of [...fresh.values()].sort((one, other) => one.sequence - other.sequence)) {
       for (const window of this.#windows) window.overhear(sequence);
+      this.#publish(session, 'batch', this.#pack(bytes), {});
+    }
+  }
+
+  /** Behind all that waits for its first receipt. */
+  #replay(session: LinkSession): void {
+    if (this.#windows.some(({ inFlight }) => inFlight > 0)) return;
+    for (const { bytes } of this.#deps.replay?.take(this.#deps.timer.nowMs()) ?? []) {
       this.#publish(session, 'batch', this.#pack(bytes), {});
     }
   }
@@ -322,7 +334,7 @@ class Session {
       // With several logs on a broker, that of another consortium is no fault either, but is none of ours.
       refuse(
         verdict.reason === 'receipt-of-another-log' ? verdict.reason : 'receipt-invalid',
-        describeVerdict(verdict),
+        `${verdict.reason}: ${verdict.detail}`,
       );
       return [];
     }
@@ -341,6 +353,12 @@ class Session {
       log('info', 'receipt', { device: name, uplink, log: from, sequence, index });
       return true;
     }
+    // The journal may have lost the receipt by now; whoever has asked for the replay gets it again.
+    const isReplayed = this.#deps.replay?.answered(sequence) === true;
+    if (isReplayed && ['repeated', 'not-awaited'].includes(settlement)) {
+      log('info', 'replay-answered', { device: name, uplink, log: from, sequence, index });
+      return false;
+    }
     if (settlement === 'not-awaited') {
       refuse('receipt-not-awaited', `sequence ${sequence}: no envelope waits for it`);
     } else if (settlement === 'contradicted') {
@@ -356,6 +374,7 @@ class Session {
   #wakeInMs(nowMs: number): number {
     const dues = [this.#statusAtMs + statusMs - nowMs, ...this.#windows.map((each) => each.resendInMs(nowMs))];
     if (this.#unacknowledged > 0) dues.push(this.#acknowledgedMs + ackMsMax - nowMs);
+    if (this.#windows.every(({ inFlight }) => inFlight === 0)) dues.push(this.#deps.replay?.wakeInMs(nowMs));
     if (this.#liveDue() !== undefined) dues.push(this.#liveAtMs + liveMs - nowMs);
     return Math.max(0, Math.min(...dues.filter((due) => due !== undefined)));
   }
@@ -375,8 +394,4 @@ class Session {
 
 function linkFailed(why: string): OperatingError {
   return new OperatingError('link-failed', why, { retry: 'later' });
-}
-
-function describeVerdict({ reason, detail }: { readonly reason: string; readonly detail: string }): string {
-  return `${reason}: ${detail}`;
 }

@@ -7,24 +7,36 @@
  *   main.js status --config FILE          what the running agent says of itself
  *   main.js queue --config FILE           what waits for a receipt, of a running agent or a stopped one
  *   main.js verify --config FILE          checks all that a stopped agent's journal holds, exit 1 when it is not sound
+ *   main.js replay --config FILE [--device NAME] --from N [--to M]
+ *                                         has kept envelopes sent once more, by the agent that runs or by the next one
  *   main.js keygen --config FILE [--device NAME]
  *   main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset CSQU3054383
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { bytesToHex, deviceOf, encodeEnrolment, enrolmentPreimage, isContainerNumber, parseHex } from '@coldproof/wire';
+import {
+  bytesToHex,
+  deviceOf,
+  encodeEnrolment,
+  enrolmentPreimage,
+  isContainerNumber,
+  parseHex,
+  sequenceMax,
+} from '@coldproof/wire';
 import { configSchema, parseConfig, type AgentConfig } from './config.ts';
 import { Journal } from './journal.ts';
 import { fetchPage, readQueue, verifyState } from './inspect.ts';
 import { createKeyFile, openKeyFile } from './key-store.ts';
 import { jsonLog } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
+import { requestReplay } from './replay.ts';
 import { keyPath, runAgent } from './run.ts';
 import { readPassphrase } from './secret.ts';
 
 const usage = `usage: main.js --config FILE [--check-config]
        main.js status|queue|verify --config FILE
+       main.js replay --config FILE [--device NAME] --from N [--to M]
        main.js schema
        main.js keygen --config FILE [--device NAME]
        main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER
@@ -40,6 +52,8 @@ function readOptions(args: readonly string[]) {
       config: { type: 'string' },
       'check-config': { type: 'boolean', default: false },
       device: { type: 'string' },
+      from: { type: 'string' },
+      to: { type: 'string' },
       'chain-id': { type: 'string' },
       registry: { type: 'string' },
       owner: { type: 'string' },
@@ -138,10 +152,26 @@ function verify(config: AgentConfig): void {
     throw new OperatingError('journal-unsound', `problems: expected 0, got ${problems}`, { retry: 'never' });
 }
 
+function replay(config: AgentConfig, options: Options): void {
+  const device = chooseDevice(config, options.device);
+  const from = parseSequence('--from', options.from);
+  const to = options.to === undefined ? sequenceMax : parseSequence('--to', options.to);
+  if (to < from) throw invalid(`--to: expected >= ${from}, got ${to}`);
+  requestReplay(config.stateDir, device, { from, to });
+  answer({ name: device, from, to, requested: true });
+}
+
+function parseSequence(option: string, text: string | undefined): number {
+  const sequence = /^\d{1,10}$/.test(text ?? '') ? Number(text) : Number.NaN;
+  if (sequence <= sequenceMax) return sequence;
+  throw invalid(`${option}: expected a sequence, 0 <= n <= ${sequenceMax}, got "${text ?? ''}"`);
+}
+
 const commands: { readonly [name: string]: (config: AgentConfig, options: Options) => void | Promise<void> } = {
   status: async (config) => answer(await fetchPage(config, '/status')),
   queue: async (config) => answer(await readQueue(config)),
   verify,
+  replay,
   keygen,
   enrol,
 };

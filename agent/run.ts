@@ -114,8 +114,9 @@ async function start(config: AgentConfig, clock: Clock, log: Log): Promise<Runni
   const agent = await startAgent(config, deps);
   const { httpPort, brokerPort } = agent;
   // What a crash or a failed write has left is what is here: nothing else was ever acknowledged.
-  for (const { name, unsealed, queued, sealed } of agent.status().devices) {
-    log('info', 'resumed', { device: name, unsealed, queued, nextSequence: sealed });
+  const { isRecovered } = journal;
+  for (const { name, unsealed, queued, dropped, sealed } of agent.status().devices) {
+    log('info', 'resumed', { device: name, isRecovered, unsealed, queued, dropped, nextSequence: sealed });
   }
   log('info', 'started', { pid: process.pid, httpPort, brokerPort, devices: config.devices.length });
   return agent;

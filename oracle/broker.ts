@@ -17,7 +17,7 @@ export type Broker = {
   /** The port it listens on, also when 0 was asked for. */
   readonly port: number;
   /** For the oracle's own client; made anew at each start. */
-  readonly internal: { readonly url: string; readonly username: string; readonly password: string };
+  readonly internal: { readonly username: string; readonly password: string };
   readonly refused: ReadonlyMap<BrokerReason, number>;
   /** From now on what devices publish for the oracle goes to `take`, in this process and nowhere else. */
   receive(take: Take): void;
@@ -53,7 +53,6 @@ const statusBytesMax = 1_024;
 const drainMsMax = 10_000;
 const connectionsMax = 10_000;
 const handshakeMsMax = 10_000;
-const loopback = '127.0.0.1';
 
 export type BrokerSettings = EmbeddedBroker & { readonly log: Log };
 
@@ -82,43 +81,25 @@ export async function openBroker({ host, port, credentials, tls, log }: BrokerSe
   };
   const server = tls === undefined ? createServer(handle) : tlsServer(tls, handle, refuse);
   server.maxConnections = connectionsMax;
-  // The oracle's own way in needs no TLS: it ends in this process, and nobody else has its password.
-  const inside =
-    tls === undefined
-      ? undefined
-      : createServer((socket) => {
-          gate.admitInside(socket);
-          handle(socket);
-        });
   const closeBroker = () => new Promise<void>((resolve) => aedes.close(() => resolve()));
-  let actualPort: number;
-  let insideUrl: string;
-  try {
-    actualPort = await listen(server, host, port);
-    // A broker on every address is on this one too.
-    const near = host === '0.0.0.0' || host === '::' ? loopback : host;
-    const insidePort = inside === undefined ? actualPort : await listen(inside, loopback, 0);
-    insideUrl = `mqtt://${inside === undefined ? near : loopback}:${insidePort}`;
-  } catch (error) {
-    server.close();
+  const actualPort = await listen(server, host, port).catch(async (error: unknown) => {
     await closeBroker();
     throw error;
-  }
+  });
   // Out of file descriptors, for one: the connections that stand go on.
   server.on('error', (error) => log('error', 'broker-fault', { error: error.message }));
   return {
     port: actualPort,
-    internal: { url: insideUrl, ...account },
+    internal: account,
     refused,
     receive: (take) => {
       aedes.take = take;
     },
     publish: (messages) => readers.publish(messages),
     async close() {
-      const servers = inside === undefined ? [server] : [server, inside];
-      const closed = servers.map((each) => new Promise<void>((resolve) => each.close(() => resolve())));
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await closeBroker();
-      await Promise.all(closed);
+      await closed;
     },
   };
 }
@@ -254,7 +235,6 @@ function optionsOf(gate: Gate, refuse: Refuse): AedesOptions {
 class Gate {
   readonly #secrets = new Map<string, { salt: Buffer; hash: Buffer | undefined; devices: ReadonlySet<string> }>();
   readonly #internal: string;
-  readonly #inside = new WeakSet<object>();
   /** Usernames of the connected clients, by client and by client id. */
   readonly #users = new WeakMap<Client, string>();
   readonly #holders = new Map<string, { client: Client; username: string }>();
@@ -268,13 +248,7 @@ class Gate {
     }
   }
 
-  /** For the oracle alone: nobody gets around TLS by a port of the loopback. */
-  admitInside(socket: Socket): void {
-    this.#inside.add(socket);
-  }
-
   admit(client: Client, username: string | undefined, password: Buffer | undefined): BrokerReason | undefined {
-    if (this.#inside.has(client.conn) && username !== this.#internal) return 'credentials-wrong';
     const certified = certificateName(client);
     if (certified !== undefined && username !== undefined && certified !== username) return 'certificate-of-another';
     return this.#admit(client, username ?? certified, password, certified !== undefined);

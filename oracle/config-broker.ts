@@ -57,7 +57,7 @@ export function checkBroker(broker: Section, loopback: string): EmbeddedBroker |
   };
 }
 
-function checkExternal(broker: Section): ExternalBroker {
+export function checkExternal(broker: Section): ExternalBroker {
   const url = broker.text('url');
   const isUrl = /^mqtts?:\/\/[A-Za-z0-9.:[\]-]{1,253}\/?$/.test(url);
   if (!isUrl && url !== '') broker.problem('url', url, 'mqtt://host:port or mqtts://host:port, no password in it');

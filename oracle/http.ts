@@ -100,6 +100,7 @@ export async function makeApi(
   addEvents(api);
   addAudit(api);
   addWebhooks(api);
+  sources.extend?.(app);
   await app.ready();
   return app;
 }

@@ -18,6 +18,7 @@ export function readOrder(orderId: string, view: ChainValue, termsView: ChainVal
   assert(cause !== undefined, `the contract's causes are those of causes`);
   const terms = new Fields(termsView, 'terms');
   const sampleGapSecMax = terms.number('sampleGapSecMax');
+  const attested = terms.struct('attested');
   return {
     orderId,
     state,
@@ -44,6 +45,8 @@ export function readOrder(orderId: string, view: ChainValue, termsView: ChainVal
       sampleGapSecMax,
     })),
     terms: readTerms(termsView),
+    disputes: attested.text('disputes'),
+    cryptlets: attested.texts('cryptlets').map(bareHex),
   };
 }
 
@@ -112,6 +115,19 @@ class Fields {
     const value = this.#struct[name];
     assert(typeof value === 'string', `${this.#what}.${name} is text`);
     return value;
+  }
+
+  struct(name: string): Fields {
+    return new Fields(this.#struct[name], `${this.#what}.${name}`);
+  }
+
+  texts(name: string): string[] {
+    const value = this.#struct[name];
+    assert(Array.isArray(value), `${this.#what}.${name} is a list`);
+    return (value as ChainValue[]).map((each) => {
+      assert(typeof each === 'string', `${this.#what}.${name} is a list of texts`);
+      return each;
+    });
   }
 
   list(name: string): Fields[] {

@@ -48,6 +48,10 @@ export type Order = {
   readonly limits: readonly Limit[];
   /** Everything that the parties signed. */
   readonly terms: Terms;
+  /** The contract that may conclude attested facts; the zero address: proved facts only. */
+  readonly disputes: string;
+  /** Bare hex digests of the programs whose reports may speak to the order. */
+  readonly cryptlets: readonly string[];
 };
 
 export type Device = {

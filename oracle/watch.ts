@@ -5,6 +5,7 @@
  */
 import type { Chain } from './chain.ts';
 import type { ChainEvent } from './chain-abi.ts';
+import { noFence, type Fence } from './lease.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
 import { agreementOf, bareHex, readDevice, readOrder } from './projection.ts';
@@ -17,17 +18,27 @@ export const endings: ReadonlySet<string> = new Set(['OrderCancelled', 'OrderQua
 /** Blocks in one query: what public RPC endpoints commonly allow. */
 const blocksPerQueryMax = 1_000;
 
+export type WatchDeps = {
+  readonly chain: Chain;
+  readonly store: Store;
+  readonly log: Log;
+  readonly fromBlock: number;
+  readonly fence?: Fence;
+};
+
 export class Watch {
   readonly #chain: Chain;
   readonly #store: Store;
   readonly #log: Log;
   readonly #fromBlock: number;
+  readonly #fence: Fence;
 
-  constructor({ chain, store, log, fromBlock }: { chain: Chain; store: Store; log: Log; fromBlock: number }) {
+  constructor({ chain, store, log, fromBlock, fence = noFence }: WatchDeps) {
     this.#chain = chain;
     this.#store = store;
     this.#log = log;
     this.#fromBlock = fromBlock;
+    this.#fence = fence;
   }
 
   /**
@@ -64,6 +75,7 @@ export class Watch {
     await this.#checkUnmoved(latest.number, latest.hash);
     const finality = await this.#finality();
     this.#store.transaction(() => {
+      this.#fence.confirm();
       this.#store.chain.rollBack(standing);
       for (const event of stored) this.#store.chain.insertEvent(event);
       for (const save of views) save();
@@ -86,7 +98,10 @@ export class Watch {
     const finality = await this.#finality();
     if (head === undefined) return;
     if (head.safeNumber === finality.safeNumber && head.finalNumber === finality.finalNumber) return;
-    this.#store.transaction(() => this.#store.chain.setHead({ ...head, ...finality }));
+    this.#store.transaction(() => {
+      this.#fence.confirm();
+      this.#store.chain.setHead({ ...head, ...finality });
+    });
   }
 
   async #finality(): Promise<{ safeNumber: number; finalNumber: number }> {

@@ -1,4 +1,5 @@
 /** The only public door of @coldproof/wire. */
+export * from './attestation.ts';
 export * from './base64.ts';
 export * from './batch.ts';
 export * from './bundle.ts';
@@ -7,6 +8,7 @@ export * from './bytes.ts';
 export * from './cbor.ts';
 export * from './channel.ts';
 export * from './checkpoint.ts';
+export * from './cosignature.ts';
 export * from './crypto.ts';
 export * from './cumulative.ts';
 export * from './demonstration-clock.ts';
@@ -18,8 +20,10 @@ export * from './heartbeat.ts';
 export * from './json.ts';
 export * from './limits.ts';
 export * from './merkle.ts';
+export * from './peer-message.ts';
 export * from './preimage.ts';
 export * from './receipt.ts';
+export * from './report.ts';
 export * from './series.ts';
 export * from './sign1.ts';
 export * from './terms.ts';

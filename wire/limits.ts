@@ -41,6 +41,13 @@ export const logPathLengthMax = 54;
 /** Runs in one piece of cumulative evidence: about 50,000 gas each, so far under a block. */
 export const cumulativeRunsMax = 32;
 
+/** What the oracles of a consortium tell one another. A report's payload is a few numbers for a contract to store. */
+export const peerMessageBytesMax = 16_384;
+export const payloadBytesMax = 4_096;
+
+/** n = 3f + 1 with f up to 10: as OracleSet has it. */
+export const oraclesMax = 31;
+
 /** A batch may be dated at most this far ahead of the verifier's clock: drift of a truck clock between two syncs. */
 export const clockSkewSecMax = 120;
 

@@ -1,4 +1,7 @@
-/** MQTT topics between agent and oracle: coldproof/v1/{device}/{batch|live|receipt|status}. */
+/**
+ * MQTT topics between agent and oracle: coldproof/v1/{device}/{batch|live|receipt|status}; and between the oracles of a
+ * consortium: coldproof/v1/oracle/{node}/{kind}.
+ */
 import { bytesToHex, parseHex } from './bytes.ts';
 
 const prefix = 'coldproof/v1';
@@ -21,4 +24,23 @@ export function parseTopic(topic: string): { device: Uint8Array; kind: TopicKind
   const device = parseHex(parts[2]!, 32);
   const kind = topicKinds.find((each) => each === parts[3]);
   return device === undefined || kind === undefined ? undefined : { device, kind };
+}
+
+export const peerKinds = ['proposal', 'attestation', 'checkpoint', 'cosignature', 'accusation'] as const;
+export type PeerKind = (typeof peerKinds)[number];
+
+/** `node` is logOf the node's log key, which signs its messages. */
+export function formatPeerTopic(node: Uint8Array, kind: PeerKind): string {
+  return `${prefix}/oracle/${bytesToHex(node)}/${kind}`;
+}
+
+/** The subscription for everything that nodes tell one another. */
+export const peerTopicFilter = `${prefix}/oracle/+/+`;
+
+export function parsePeerTopic(topic: string): { node: Uint8Array; kind: PeerKind } | undefined {
+  const parts = topic.split('/');
+  if (parts.length !== 5 || `${parts[0]}/${parts[1]}/${parts[2]}` !== `${prefix}/oracle`) return undefined;
+  const node = parseHex(parts[3]!, 32);
+  const kind = peerKinds.find((each) => each === parts[4]);
+  return node === undefined || kind === undefined ? undefined : { node, kind };
 }

@@ -37,6 +37,8 @@ export type ApiSources = {
   /** Whether batches are received and the chain answers. */
   readonly isReady: () => boolean;
   readonly say: LogLine;
+  /** Routes of others. */
+  readonly extend?: (app: FastifyInstance) => void;
 };
 
 export type Api = { readonly app: FastifyInstance; readonly sources: ApiSources };

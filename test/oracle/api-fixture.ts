@@ -76,7 +76,7 @@ export function orderOf(orderId: string, device: string, changes: Partial<Order>
     ...{ buyer: parties.buyer, supplier: parties.supplier, device, truck: `0x${'77'.repeat(32)}` },
     ...{ dispatchedAtSec: startSec, judgedFromSec: startSec, deliveredAtSec: 0 },
     ...{ replacementId: '0', replacementOf: '0', ticketId: '0', evidenceDigest: `0x${'00'.repeat(32)}` },
-    ...{ price: terms.price, terms },
+    ...{ price: terms.price, terms, disputes: nobody, cryptlets: [] },
     limits: terms.limits.map((limit) => ({ ...limit, sampleGapSecMax: terms.sampleGapSecMax })),
     ...changes,
   };

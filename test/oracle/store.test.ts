@@ -31,6 +31,8 @@ const order = (orderId: string, state: Order['state']): Order => ({
   price: '115792089237316195423570985008687907853269984665640564039457584007913129639935',
   limits: [],
   terms,
+  disputes: '0x00',
+  cryptlets: ['cd'.repeat(32)],
 });
 
 testOnEachEngine('log: keys that are bytes, counts that add up, the first equivocation', (t, place) => {
