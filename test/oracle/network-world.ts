@@ -244,7 +244,18 @@ export class World {
     const publicKey = bytesToHex(this.device.publicKey);
     const device = bytesToHex(this.device.device);
     store.transaction(() => {
-      store.chain.setDevice({ device, publicKey, owner: '0x', asset: 'CSQU3054383', validFromSec: 1, calibrationDigest: '', calibrationUntilSec: 0 }, 1);
+      store.chain.setDevice(
+        {
+          device,
+          publicKey,
+          owner: '0x',
+          asset: 'CSQU3054383',
+          validFromSec: 1,
+          calibrationDigest: '',
+          calibrationUntilSec: 0,
+        },
+        1,
+      );
       store.chain.setOrder(orderOf('7', device), 1);
     });
   }
