@@ -129,9 +129,12 @@ t.test('one door for each heavy dependency', (t) => {
     'nmea-simple': /^agent\/sensors\/nmea\.ts$/,
     mqtt: /^(agent\/(link|node-red\/connection)|oracle\/(receive|peer-link)|firmware-sim\/device-mqtt)\.c?ts$/,
     solc: /^contracts\/compiler\.ts$/,
+    fastify: /^oracle\/(http(-[a-z]+)?|api\/[a-z-]+|demonstration\/door)\.ts$/,
+    '@fastify/swagger': /^oracle\/http\.ts$/,
+    '@fastify/rate-limit': /^oracle\/http\.ts$/,
+    'prom-client': /^oracle\/api\/metrics\.ts$/,
     'quickjs-emscripten-core': /^oracle\/cryptlet\/sandbox\.ts$/,
     '@jitl/quickjs-wasmfile-release-sync': /^oracle\/cryptlet\/sandbox\.ts$/,
-    fastify: /^oracle\/(http(-[a-z]+)?|demonstration\/door)\.ts$/,
   };
   for (const file of source) {
     for (const specifier of importsOf(file)) {

@@ -22,6 +22,8 @@ export const domainTags = {
   enrolment: 'coldproof v1 enrolment',
   /** An oracle's promise that a batch is stored. EdDSA. */
   receipt: 'coldproof v1 receipt',
+  /** An oracle's word for what a bundle states and nobody else can prove. EdDSA. */
+  bundle: 'coldproof v1 bundle',
   /** What the oracles of a consortium tell one another. EdDSA, by the log key. */
   peer: 'coldproof v1 peer',
   /** What the owner sets on a device from afar. ES256 or EdDSA, as the owner's key is. */
@@ -40,6 +42,7 @@ const heads = {
   envelope: headOf(protectedEs256, domainTags.envelope),
   enrolment: headOf(protectedEs256, domainTags.enrolment),
   receipt: headOf(protectedEdDsa, domainTags.receipt),
+  bundle: headOf(protectedEdDsa, domainTags.bundle),
   peer: headOf(protectedEdDsa, domainTags.peer),
 };
 
@@ -61,6 +64,11 @@ export function enrolmentPreimage(enrolment: Uint8Array): Uint8Array {
 
 export function receiptPreimage(receipt: Uint8Array): Uint8Array {
   return preimageOf(heads.receipt, receipt);
+}
+
+/** `digest` is the SHA-256 of the bundle's text without its seal. */
+export function bundlePreimage(digest: Uint8Array): Uint8Array {
+  return preimageOf(heads.bundle, digest);
 }
 
 export function peerPreimage(body: Uint8Array): Uint8Array {

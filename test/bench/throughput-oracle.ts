@@ -46,7 +46,11 @@ async function passOn() {
 async function log(registered: Load['devices']) {
   const store = new Store(place, name === '' ? 'exclusive' : 'shared');
   store.transaction(() => {
-    for (const device of registered) store.chain.setDevice({ ...device, owner: '0x', asset: '', validFromSec: 0 }, 0);
+    for (const device of registered)
+      store.chain.setDevice(
+        { ...device, owner: '0x', asset: '', validFromSec: 0, calibrationDigest: '', calibrationUntilSec: 0 },
+        0,
+      );
   });
   const contracts = { DeviceRegistry: nowhere, Agreements: nowhere, Shipments: nowhere, Fleet: nowhere };
   const chain = openChain({ rpcUrl: 'http://127.0.0.1:1', chainId: 1, contracts });
