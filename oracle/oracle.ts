@@ -200,8 +200,9 @@ export class Oracle {
     const stopOnError = async (loop: Promise<void>) => {
       try {
         await loop;
-      } finally {
+      } catch (error) {
         this.close();
+        throw error;
       }
     };
     // All are awaited whatever happens, so that no loop writes to a store that its caller has closed.
