@@ -14,7 +14,7 @@
  *            [unsealed]                what the journal has, in memory
  *               |            per device, one at a time
  *         2  seal                      readings that are due -> Batch, next of its chain
- *         3  sign                      by the device's key store
+ *         3  sign                      by the device's key store, as soon as its key can be had
  *         4  journal.append ------------------------------------------------------ fsync
  *               |
  *            (bell)
@@ -50,7 +50,7 @@ import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
 import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
-import { signBatch } from './sign.ts';
+import { signWhenPossible } from './sign.ts';
 import { markNames, openStatusServer, type AgentStatus } from './status.ts';
 
 export type AgentDeps = {
@@ -281,6 +281,12 @@ class Agent implements RunningAgent {
     this.#deps.log(level, 'sensor-marks', { device: config.name, channel, time: reading.timeSec, marks: marked });
   }
 
+  #tellKey(device: Device, why: string | undefined): void {
+    device.keyFault = why;
+    this.#deps.log(why === undefined ? 'info' : 'error', 'key', { device: device.config.name, why });
+    this.#feed?.changed();
+  }
+
   /** Stages 2, 3 and 4. */
   async #runSealing(device: Device): Promise<void> {
     const { journal, log } = this.#deps;
@@ -293,7 +299,9 @@ class Agent implements RunningAgent {
       }
       const { sequence, previous } = journal.head(device.id);
       const sealed = sealReadings(readings, { device: device.id, sequence, previous });
-      const bytes = await signBatch(sealed, device.keyStore);
+      const onKey = (why: string | undefined) => this.#tellKey(device, why);
+      const bytes = await signWhenPossible(sealed, device.keyStore, { timer: monotonicClock, onKey }, signal);
+      if (bytes === undefined) return;
       journal.append({ device: device.id, sequence, digest: sealed.digest, bytes, readings });
       device.remove(readings);
       device.sealed += 1;

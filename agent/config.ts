@@ -29,16 +29,16 @@ import {
   type JsonSchema,
   type Problem,
 } from './config-field.ts';
+import { key, type KeyConfig } from './config-key.ts';
 import { line, type LineConfig } from './config-line.ts';
 import { checkRelations } from './config-relations.ts';
+import { environmentName, secretOf, type SecretSource } from './config-secret.ts';
 import { sensor, type SensorConfig } from './config-sensor.ts';
 import { sparkplugId, topicFilter } from './config-source.ts';
 
-/** Where a secret is found. */
-export type SecretSource = { readonly env: string } | { readonly file: string };
-
 export type DeviceConfig = {
   readonly name: string;
+  readonly key: KeyConfig;
   readonly sealSamplesMax: number;
   readonly sealAgeSecMax: number;
   readonly sensors: readonly SensorConfig[];
@@ -75,7 +75,8 @@ export type UplinkConfig = {
 
 export type AgentConfig = {
   readonly stateDir: string;
-  readonly passphrase: SecretSource;
+  /** Undefined when no key of these devices is a file. */
+  readonly passphrase: SecretSource | undefined;
   readonly devices: readonly DeviceConfig[];
   readonly lines: readonly LineConfig[];
   readonly sensorBroker: BrokerConfig | undefined;
@@ -90,38 +91,27 @@ const linesMax = 16;
 const batchOverheadBytes = 256;
 const seriesOverheadBytes = 12;
 
-const environmentName = text(/^[A-Z_][A-Z0-9_]{0,127}$/, 'the NAME_OF_A_VARIABLE');
 const host = optional(text(/^[A-Za-z0-9.:-]{1,253}$/, 'a host name or an address'), '127.0.0.1');
 const port = integer(0, 65_535);
 const sparkplugHost = optional(sparkplugId, 'coldproof');
 
-/** `passwordEnv` or `passwordFile` beside each other: exactly one. */
-function secretOf(
-  key: 'password' | 'passphrase',
-  { env, file }: { env: string | undefined | null; file: string | undefined | null },
-  place: Place,
-): SecretSource | null {
-  if (env === null || file === null) return null;
-  if (env !== undefined && file === undefined) return { env };
-  if (file !== undefined && env === undefined) return { file };
-  return place.key(`${key}Env`).problem(env, `one of ${key}Env and ${key}File, and not both`);
-}
-
 const device: Field<DeviceConfig> = record(
   {
     name,
+    key: optional(key, { kind: 'file' }),
     sealSamplesMax: optional(integer(1, samplesPerSeriesMax), 15),
     // Also what keeps every delta of a batch within its two bytes.
     sealAgeSecMax: optional(integer(1, sampleDeltaSecMax), 900),
     sensors: list(sensor, 1, seriesPerBatchMax),
   },
-  ({ name, sealSamplesMax, sealAgeSecMax, sensors }, place) => {
-    if (name === null || sealSamplesMax === null || sealAgeSecMax === null || sensors === null) return null;
+  ({ name, key, sealSamplesMax, sealAgeSecMax, sensors }, place) => {
+    if (name === null || key === null || sealSamplesMax === null || sealAgeSecMax === null || sensors === null)
+      return null;
     const bytes = sensors.reduce(
       (sum, { channel }) => sum + sealSamplesMax * sampleBytes(channel) + seriesOverheadBytes,
       batchOverheadBytes,
     );
-    if (bytes <= envelopeBytesMax) return { name, sealSamplesMax, sealAgeSecMax, sensors };
+    if (bytes <= envelopeBytesMax) return { name, key, sealSamplesMax, sealAgeSecMax, sensors };
     const bound = `a batch of <= ${envelopeBytesMax} bytes, not of ${bytes}`;
     return place.key('sealSamplesMax').problem(sealSamplesMax, bound);
   },
@@ -181,7 +171,11 @@ const agent: Field<AgentConfig> = record(
     http: optional(record({ host, port }), { host: '127.0.0.1', port: 9464 }),
   },
   ({ stateDir, passphraseEnv, passphraseFile, devices, lines, sensorBroker, uplink, http }, place) => {
-    const passphrase = secretOf('passphrase', { env: passphraseEnv, file: passphraseFile }, place);
+    const isNamed = passphraseEnv !== undefined || passphraseFile !== undefined;
+    const isNeeded = isNamed || devices?.some((each) => each.key.kind === 'file') !== false;
+    const passphrase = isNeeded
+      ? secretOf('passphrase', { env: passphraseEnv, file: passphraseFile }, place)
+      : undefined;
     if (stateDir === null || passphrase === null || devices === null || lines === null) return null;
     if (sensorBroker === null || uplink === null || http === null) return null;
     return { stateDir, passphrase, devices, lines, sensorBroker, uplink, http };

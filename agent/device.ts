@@ -19,6 +19,8 @@ export class Device {
   readonly sealBell = new Bell();
   readonly forwardBell = new Bell();
   link: DeviceStatus['link'] = { connected: false, why: 'not tried yet' };
+  /** Why nothing can be signed now. */
+  keyFault: string | undefined;
   queued: number;
   sealed: number;
   receipts: number;
@@ -61,6 +63,7 @@ export class Device {
       name: this.config.name,
       device: bytesToHex(this.id),
       link: this.link,
+      key: { available: this.keyFault === undefined, why: this.keyFault },
       unsealed: [...this.unsealed.values()].reduce((sum, readings) => sum + readings.length, 0),
       queued: this.queued,
       sealed: this.sealed,

@@ -2,10 +2,10 @@
 import { deviceOf } from '@coldproof/wire';
 import type { AgentConfig } from './config.ts';
 import { Journal } from './journal.ts';
-import { readPublicKey } from './key-store.ts';
+import { readPublicKey } from './key-file.ts';
+import { keyPath } from './key-ring.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import { listQueue } from './queue.ts';
-import { keyPath } from './run.ts';
 import { verifyJournal, type DeviceVerification } from './verify-journal.ts';
 
 const answerMsMax = 5_000;

@@ -12,7 +12,7 @@ import { join } from 'node:path';
 import type { Database, Statement } from 'better-sqlite3';
 import { assert, bytesEqual, bytesToHex, noPrevious } from '@coldproof/wire';
 import { SqliteDatabase } from './journal-sqlite.ts';
-import { fsyncFolder } from './key-store.ts';
+import { fsyncFolder } from './durable-file.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import type { Reading, SamplerState } from './sample.ts';
 

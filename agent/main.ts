@@ -10,18 +10,17 @@
  *   main.js keygen --config FILE [--device NAME]
  *   main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset CSQU3054383
  */
-import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import { bytesToHex, deviceOf, encodeEnrolment, enrolmentPreimage, isContainerNumber, parseHex } from '@coldproof/wire';
-import { configSchema, parseConfig, type AgentConfig } from './config.ts';
+import { configSchema, parseConfig, type AgentConfig, type DeviceConfig } from './config.ts';
 import { Journal } from './journal.ts';
 import { fetchPage, readQueue, verifyState } from './inspect.ts';
-import { createKeyFile, openKeyFile } from './key-store.ts';
+import { createKey, keyPath, openKey } from './key-ring.ts';
 import { jsonLog } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
-import { keyPath, runAgent } from './run.ts';
-import { readPassphrase } from './secret.ts';
+import { runAgent } from './run.ts';
+import { readKeySecrets } from './secret.ts';
 
 const usage = `usage: main.js --config FILE [--check-config]
        main.js status|queue|verify --config FILE
@@ -70,21 +69,22 @@ function answer(fields: unknown): void {
 }
 
 /** A device name that the configuration has; may be left out when there is only one. */
-function chooseDevice(config: AgentConfig, name: string | undefined): string {
-  const names = config.devices.map((device) => device.name);
-  const chosen = name ?? (names.length === 1 ? names[0]! : '');
-  if (!names.includes(chosen)) throw invalid(`--device: expected one of ${names.join(', ')}, got "${chosen}"`);
-  return chosen;
+function chooseDevice({ devices }: AgentConfig, name: string | undefined): DeviceConfig {
+  const chosen = name === undefined && devices.length === 1 ? devices[0] : devices.find((each) => each.name === name);
+  if (chosen !== undefined) return chosen;
+  const names = devices.map((device) => device.name).join(', ');
+  throw invalid(`--device: expected one of ${names}, got "${name ?? ''}"`);
 }
 
 /** The journal has to know the device before its key exists: a crash between the two leaves nothing unusable. */
-function keygen(config: AgentConfig, options: Options): void {
-  const name = chooseDevice(config, options.device);
-  const passphrase = readPassphrase(config, process.env);
+async function keygen(config: AgentConfig, options: Options): Promise<void> {
+  const device = chooseDevice(config, options.device);
+  const { name } = device;
+  const access = { ...readKeySecrets(config, process.env), isAttended: true };
   const journal = Journal.open(config.stateDir);
   try {
-    const adopt = (device: Uint8Array) => journal.adoptDevice(device);
-    const keyStore = createKeyFile(keyPath(config, name), passphrase, randomBytes, adopt);
+    const adopt = (id: Uint8Array) => journal.adoptDevice(id);
+    const keyStore = await createKey(device, keyPath(config, name), access, adopt);
     answer({ name, device: bytesToHex(keyStore.device()), ...coordinates(keyStore.publicKey()) });
   } finally {
     journal.close();
@@ -103,8 +103,10 @@ async function enrol(config: AgentConfig, options: Options): Promise<void> {
   if (!isContainerNumber(asset)) {
     throw invalid(`--asset: expected a container number with its check digit (ISO 6346), got "${asset}"`);
   }
-  const name = chooseDevice(config, options.device);
-  const keyStore = openKeyFile(keyPath(config, name), readPassphrase(config, process.env));
+  const device = chooseDevice(config, options.device);
+  const { name } = device;
+  const access = { ...readKeySecrets(config, process.env), isAttended: true };
+  const keyStore = openKey(device, keyPath(config, name), access);
   const enrolment = encodeEnrolment({ chainId, registry, owner, asset });
   const signature = bytesToHex(await keyStore.sign(enrolmentPreimage(enrolment)));
   answer({

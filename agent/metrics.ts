@@ -40,6 +40,12 @@ export function formatMetrics({ devices, refused }: AgentStatus, figures: Proces
       each(({ link }) => Number(link.connected)),
     ),
     metric(
+      'coldproof_agent_key_available',
+      'gauge',
+      'The key store signs.',
+      each(({ key }) => Number(key.available)),
+    ),
+    metric(
       'coldproof_agent_readings_unsealed',
       'gauge',
       'Readings that no batch has.',

@@ -15,6 +15,10 @@ export type OperatingCode =
   | 'key-exposed'
   | 'key-damaged'
   | 'key-passphrase-wrong'
+  /** The token that holds the key is pulled out, is another one, or does not answer. */
+  | 'key-away'
+  /** The token refuses the PIN, or has counted wrong ones: nothing tries again by itself, or the token locks for good. */
+  | 'key-pin-wrong'
   /** The key store gave a signature that its own public key refuses. */
   | 'key-unusable'
   | 'secret-missing'

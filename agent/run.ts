@@ -3,21 +3,16 @@
  * whole of it is in order; else it says what is wrong and goes on with the one it has. What is under way is no concern:
  * the journal has it, and a sensor without its PUBACK sends again.
  */
-import { join } from 'node:path';
 import { startAgent, type RunningAgent } from './agent.ts';
 import { clockOf, type Clock } from './clock.ts';
 import type { AgentConfig } from './config.ts';
 import { Journal } from './journal.ts';
-import { openKeyFile, type KeyStore } from './key-store.ts';
+import { openKeys } from './key-ring.ts';
 import { mqttLink } from './link.ts';
 import { jsonLog, type Log } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import { readSecrets } from './secret.ts';
 import { systemdSupervisor } from './systemd.ts';
-
-export function keyPath({ stateDir }: AgentConfig, device: string): string {
-  return join(stateDir, 'keys', `${device}.json`);
-}
 
 /** `load` reads and checks the file; it throws `config-invalid` with all problems. Returns after a stop. */
 export async function runAgent(load: () => AgentConfig): Promise<void> {
@@ -87,7 +82,7 @@ function acceptable(load: () => AgentConfig, current: AgentConfig, log: Log): Ag
       throw new OperatingError('config-invalid', bound, { retry: 'never' });
     }
     // Missing secrets, keys that are not there or do not open: all before anything is given up.
-    openKeys(next, readSecrets(next, process.env).passphrase);
+    openKeys(next, { ...readSecrets(next, process.env), isAttended: false });
     return next;
   } catch (error) {
     if (!(error instanceof OperatingError)) throw error;
@@ -97,8 +92,8 @@ function acceptable(load: () => AgentConfig, current: AgentConfig, log: Log): Ag
 }
 
 async function start(config: AgentConfig, clock: Clock, log: Log): Promise<RunningAgent> {
-  const { passphrase, uplinkPassword, sensorPasswords } = readSecrets(config, process.env);
-  const keyStores = openKeys(config, passphrase);
+  const { uplinkPassword, sensorPasswords, ...keySecrets } = readSecrets(config, process.env);
+  const keyStores = openKeys(config, { ...keySecrets, isAttended: false });
   const journal = Journal.open(config.stateDir);
   const link = mqttLink({ url: config.uplink.url, username: config.uplink.username, password: uplinkPassword });
   const deps = { clock, random: Math.random, log, journal, link, keyStores, sensorPasswords };
@@ -110,8 +105,4 @@ async function start(config: AgentConfig, clock: Clock, log: Log): Promise<Runni
   }
   log('info', 'started', { pid: process.pid, httpPort, brokerPort, devices: config.devices.length });
   return agent;
-}
-
-function openKeys(config: AgentConfig, passphrase: string): Map<string, KeyStore> {
-  return new Map(config.devices.map(({ name }) => [name, openKeyFile(keyPath(config, name), passphrase)]));
 }

@@ -12,6 +12,8 @@ export type DeviceStatus = {
   readonly device: string;
   /** `why` there is no connection. */
   readonly link: { readonly connected: boolean; readonly why?: string | undefined };
+  /** Whether the key store signs; readings that are due wait for it. True until it was tried. */
+  readonly key: { readonly available: boolean; readonly why?: string | undefined };
   /** Readings that no batch has yet. */
   readonly unsealed: number;
   /** Batches that no receipt has come for. */
