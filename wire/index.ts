@@ -16,6 +16,7 @@ export * from './limits.ts';
 export * from './merkle.ts';
 export * from './preimage.ts';
 export * from './receipt.ts';
+export * from './rotation.ts';
 export * from './series.ts';
 export * from './sign1.ts';
 export * from './topic.ts';

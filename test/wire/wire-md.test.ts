@@ -49,6 +49,12 @@ const enrolment = wire.encodeEnrolment({
   owner: new Uint8Array(20).fill(0x22),
   asset: 'CSQU3054383',
 });
+const rotation = wire.encodeRotation({
+  chainId: 31_337,
+  registry: new Uint8Array(20).fill(0x11),
+  successor: device,
+  fromSec: 1_767_225_600,
+});
 
 function samples(values: readonly number[]): wire.Sample[] {
   return values.map((value, i) => ({ timeSec: 1_767_225_600 + 60 * i, value }));
@@ -64,6 +70,7 @@ t.test('the page shows each message as the code makes it', (t) => {
     envelope: wire.encodeEnvelope(envelope),
     receipt: signedReceipt,
     enrolment,
+    rotation,
   };
   for (const [name, bytes] of Object.entries(made)) {
     const shown = (examples.get(name) ?? '').replaceAll(/;.*$/gm, '').replaceAll(/\s/g, '');
