@@ -31,19 +31,22 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { assert, channelName, shortHex } from '@coldproof/wire';
+import { assert, channelName, shortHex, type Receipt } from '@coldproof/wire';
+import { Bell } from './bell.ts';
 import { monotonicClock, type Clock } from './clock.ts';
 import type { AgentConfig } from './config.ts';
 import { Device } from './device.ts';
-import { runForward } from './forward.ts';
+import { drain, patienceMs, type DrainHooks } from './drain.ts';
+import { runForward, type ForwardDeps } from './forward.ts';
 import type { Journal, JournalEntry } from './journal.ts';
+import type { FormerKey } from './key-ring.ts';
 import type { KeyStore } from './key-store.ts';
 import type { Link } from './link.ts';
 import { LocalFeed } from './local-feed.ts';
 import type { Log } from './log-line.ts';
 import { asError, OperatingError } from './operating-error.ts';
 import { Refusals, type RefusalReason } from './refusal.ts';
-import { listQueue } from './queue.ts';
+import { listQueue, type DeviceQueue } from './queue.ts';
 import { isClockTrusted, sample, type SamplerState } from './sample.ts';
 import { cutReadings, sealReadings } from './seal.ts';
 import { startModbusLine } from './sensors/modbus.ts';
@@ -63,6 +66,8 @@ export type AgentDeps = {
   readonly link: Link;
   /** By name of the configured device. */
   readonly keyStores: ReadonlyMap<string, KeyStore>;
+  /** Keys that a device had before, by its name: what they signed is delivered first. */
+  readonly formerKeys?: ReadonlyMap<string, readonly FormerKey[]>;
   /** By username of the local broker. */
   readonly sensorPasswords: ReadonlyMap<string, string>;
 };
@@ -91,6 +96,8 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps): Promise<
     throw error;
   }
 }
+
+type ForwardHooks = Pick<ForwardDeps, 'onConnected' | 'onReceipt'>;
 
 type Arrival = {
   readonly samples: readonly SensorSample[];
@@ -144,7 +151,7 @@ class Agent implements RunningAgent {
     const { devices, sensorBroker, lines, http } = this.#config;
     const server = await openStatusServer(http, {
       status: () => this.status(),
-      queue: () => listQueue(this.#deps.journal, [...this.#devices.values()]),
+      queue: () => this.#queue(),
       isReady: () => this.isReady,
     });
     this.#closeStatus = () => server.close();
@@ -313,40 +320,68 @@ class Agent implements RunningAgent {
     }
   }
 
-  /** Stage 5. */
-  #runForwarding(device: Device): Promise<void> {
+  /** Stage 5. What the device's former keys signed goes first. */
+  async #runForwarding(device: Device): Promise<void> {
+    const { signal } = this.#stopping;
+    const queues = this.#formerKeys(device).map(({ id }) => ({ id, queued: this.#deps.journal.pendingCount(id) }));
+    device.formerQueued = queues.reduce((sum, { queued }) => sum + queued, 0);
+    for (const { id, queued } of queues.filter((each) => each.queued > 0)) {
+      const former = ({ onReceipt, onConnected }: DrainHooks, until: AbortSignal) => {
+        const counted = () => {
+          device.formerQueued -= 1;
+          onReceipt();
+        };
+        return this.#forward(device, id, new Bell(), { onConnected, onReceipt: counted }, until);
+      };
+      const { rest } = await drain(queued, former, patienceMs(this.#config.uplink.resendSec), signal);
+      this.#run(rest);
+    }
+    const hooks = {
+      onConnected: (isConnected: boolean, why?: string) => {
+        device.link = { connected: isConnected, why };
+        this.#feed?.changed();
+      },
+      onReceipt: (receipt: Receipt) => {
+        device.receipts += 1;
+        device.queued -= 1;
+        this.#feed?.tellReceipt(device.config.name, receipt);
+        this.#feed?.changed();
+      },
+    };
+    await this.#forward(device, device.id, device.forwardBell, hooks, signal);
+  }
+
+  #forward(device: Device, id: Uint8Array, bell: Bell, hooks: ForwardHooks, signal: AbortSignal): Promise<void> {
     const { journal, link, random, log } = this.#deps;
     const { logPublicKey, windowBatches, resendSec, reconnectSecMax } = this.#config.uplink;
     return runForward(
       {
-        journal,
-        link,
-        random,
-        log,
-        timer: monotonicClock,
+        ...{ journal, link, random, log, bell, timer: monotonicClock },
         refuse: (reason, detail) => this.#refuse(reason, detail),
-        bell: device.forwardBell,
-        onConnected: (isConnected, why) => {
-          device.link = { connected: isConnected, why };
-          this.#feed?.changed();
-        },
-        onReceipt: (receipt) => {
-          device.receipts += 1;
-          device.queued -= 1;
-          this.#feed?.tellReceipt(device.config.name, receipt);
-          this.#feed?.changed();
-        },
+        ...hooks,
       },
       {
         name: device.config.name,
-        device: device.id,
+        device: id,
         logPublicKey,
         windowBatches,
         resendMs: resendSec * 1_000,
         reconnectMsMax: reconnectSecMax * 1_000,
       },
-      this.#stopping.signal,
+      signal,
     );
+  }
+
+  #formerKeys({ config }: Device): readonly FormerKey[] {
+    return this.#deps.formerKeys?.get(config.name) ?? [];
+  }
+
+  #queue(): DeviceQueue[] {
+    const devices = [...this.#devices.values()].flatMap((device) => [
+      ...this.#formerKeys(device).map(({ name, id }) => ({ config: { name }, id })),
+      device,
+    ]);
+    return listQueue(this.#deps.journal, devices);
   }
 
   get isReady(): boolean {

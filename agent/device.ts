@@ -22,6 +22,8 @@ export class Device {
   /** Why nothing can be signed now. */
   keyFault: string | undefined;
   queued: number;
+  /** Batches without a receipt that former keys of the device signed. */
+  formerQueued = 0;
   sealed: number;
   receipts: number;
 
@@ -66,6 +68,7 @@ export class Device {
       key: { available: this.keyFault === undefined, why: this.keyFault },
       unsealed: [...this.unsealed.values()].reduce((sum, readings) => sum + readings.length, 0),
       queued: this.queued,
+      formerQueued: this.formerQueued,
       sealed: this.sealed,
       receipts: this.receipts,
       lastReadingAt: newestSec === undefined ? undefined : new Date(newestSec * 1_000).toISOString(),

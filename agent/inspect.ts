@@ -3,7 +3,7 @@ import { deviceOf } from '@coldproof/wire';
 import type { AgentConfig } from './config.ts';
 import { Journal } from './journal.ts';
 import { readPublicKey } from './key-file.ts';
-import { keyPath } from './key-ring.ts';
+import { formerKeys, keyPath } from './key-ring.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import { listQueue } from './queue.ts';
 import { verifyJournal, type DeviceVerification } from './verify-journal.ts';
@@ -33,10 +33,10 @@ export async function readQueue(config: AgentConfig): Promise<unknown> {
   } catch (error) {
     if (!(error instanceof OperatingError)) throw error;
     return withJournal(config, (journal) => {
-      const devices = config.devices.map((device) => ({
-        config: device,
-        id: deviceOf(readPublicKey(keyPath(config, device.name))),
-      }));
+      const devices = config.devices.flatMap((device) => [
+        ...formerKeys(config, device.name).map(({ name, id }) => ({ config: { name }, id })),
+        { config: device, id: deviceOf(readPublicKey(keyPath(config, device.name))) },
+      ]);
       return listQueue(journal, devices);
     });
   }
@@ -45,10 +45,9 @@ export async function readQueue(config: AgentConfig): Promise<unknown> {
 /** Of an agent that does not run: it has the journal for itself. */
 export function verifyState(config: AgentConfig): DeviceVerification[] {
   return withJournal(config, (journal) =>
-    config.devices.map(({ name }) => {
-      const publicKey = readPublicKey(keyPath(config, name));
-      return verifyJournal(journal, { name, publicKey }, config.uplink.logPublicKey);
-    }),
+    config.devices
+      .flatMap(({ name }) => [...formerKeys(config, name), { name, publicKey: readPublicKey(keyPath(config, name)) }])
+      .map((device) => verifyJournal(journal, device, config.uplink.logPublicKey)),
   );
 }
 

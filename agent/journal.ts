@@ -127,6 +127,11 @@ export class Journal {
     this.#write('adopt a device', () => this.#statements.adopt.run(device, noPrevious));
   }
 
+  /** A new key measures with the same sensors: what they said last is said already. Twice is as once. */
+  handOver(device: Uint8Array, successor: Uint8Array): void {
+    this.#write('hand over to another key', () => this.#statements.copyChannels.run(successor, device));
+  }
+
   /**
    * Throws `journal-of-another-key` for a device that was never adopted here. A lost journal must not let a key begin
    * again at sequence 0: two batches with one sequence are what a forger's look like.
@@ -289,6 +294,10 @@ function prepareStatements(database: Database) {
         (@device, @channel, @newestSec, @marks, @lastValidSec, @lastValidValue, @equalCount)
       ON CONFLICT DO UPDATE SET newestSec = @newestSec, marks = @marks, lastValidSec = @lastValidSec,
         lastValidValue = @lastValidValue, equalCount = @equalCount WHERE newestSec < @newestSec`),
+    copyChannels: prepare(`
+      INSERT INTO channels (device, channel, newestSec, marks, lastValidSec, lastValidValue, equalCount)
+      SELECT ?, channel, newestSec, marks, lastValidSec, lastValidValue, equalCount FROM channels WHERE device = ?
+      ON CONFLICT DO NOTHING`),
     readings: prepare(`
       SELECT channel, timeSec, value, marks, isClockTrusted FROM readings
       WHERE device = ? ORDER BY channel, timeSec`),

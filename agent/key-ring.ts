@@ -55,12 +55,18 @@ export function openKeys(config: AgentConfig, access: KeyAccess): Map<string, Ke
   return new Map(config.devices.map((device) => [device.name, openKey(device, keyPath(config, device.name), access)]));
 }
 
-/** Devices of the keys that `name` had before, in no order. */
-export function formerDevices(config: Pick<AgentConfig, 'stateDir'>, name: string): Uint8Array[] {
+export type FormerKey = { readonly name: string; readonly publicKey: Uint8Array; readonly id: Uint8Array };
+
+/** The keys that `device` had before, in no order, named as their files are. */
+export function formerKeys({ stateDir }: Pick<AgentConfig, 'stateDir'>, device: string): FormerKey[] {
+  const folder = join(stateDir, 'keys');
   const pattern = /^[0-9a-f]{16}\.json$/;
-  return readdirSync(join(config.stateDir, 'keys'))
-    .filter((file) => file.startsWith(`${name}${mark}`) && pattern.test(file.slice(name.length + 1)))
-    .map((file) => deviceOf(readPublicKey(join(config.stateDir, 'keys', file))));
+  return readdirSync(folder)
+    .filter((file) => file.startsWith(`${device}${mark}`) && pattern.test(file.slice(device.length + 1)))
+    .map((file) => {
+      const publicKey = readPublicKey(join(folder, file));
+      return { name: file.replace(/\.json$/, ''), publicKey, id: deviceOf(publicKey) };
+    });
 }
 
 function termsOf({ name, key }: DeviceConfig, { pins, isAttended }: KeyAccess): TokenTerms | undefined {

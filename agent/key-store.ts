@@ -1,6 +1,6 @@
 /**
- * Where a device's P-256 key lives. A key store signs and never exports. Its adapters: key-file.ts, and key-pkcs11.ts for
- * secure elements, TPMs and smart cards.
+ * Where a device's P-256 key lives. A key store signs and never exports. Its adapters: key-file.ts, and key-pkcs11.ts
+ * for secure elements, TPMs and smart cards.
  */
 export type KeyStore = {
   /** x ‖ y, 64 bytes. Known also while the key itself is out of reach. */

@@ -8,17 +8,29 @@
  *   main.js queue --config FILE           what waits for a receipt, of a running agent or a stopped one
  *   main.js verify --config FILE          checks all that a stopped agent's journal holds, exit 1 when it is not sound
  *   main.js keygen --config FILE [--device NAME]
- *   main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset CSQU3054383
+ *   main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER [--send URL]
+ *   main.js rotate  likewise, of a stopped agent: a new key, with the consent of the old one
  */
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
-import { bytesToHex, deviceOf, encodeEnrolment, enrolmentPreimage, isContainerNumber, parseHex } from '@coldproof/wire';
+import {
+  bytesToHex,
+  deviceOf,
+  encodeEnrolment,
+  enrolmentPreimage,
+  isContainerNumber,
+  parseHex,
+  type Enrolment,
+} from '@coldproof/wire';
+import { clockOf } from './clock.ts';
 import { configSchema, parseConfig, type AgentConfig, type DeviceConfig } from './config.ts';
 import { Journal } from './journal.ts';
 import { fetchPage, readQueue, verifyState } from './inspect.ts';
 import { createKey, keyPath, openKey } from './key-ring.ts';
 import { jsonLog } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
+import { sendToOwner } from './owner.ts';
+import { rotateKey } from './rotate.ts';
 import { runAgent } from './run.ts';
 import { readKeySecrets } from './secret.ts';
 
@@ -26,7 +38,8 @@ const usage = `usage: main.js --config FILE [--check-config]
        main.js status|queue|verify --config FILE
        main.js schema
        main.js keygen --config FILE [--device NAME]
-       main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER
+       main.js enrol|rotate --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER
+               [--send URL]
 `;
 
 type Options = ReturnType<typeof readOptions>['values'];
@@ -43,6 +56,7 @@ function readOptions(args: readonly string[]) {
       registry: { type: 'string' },
       owner: { type: 'string' },
       asset: { type: 'string' },
+      send: { type: 'string' },
     },
   });
 }
@@ -91,8 +105,7 @@ async function keygen(config: AgentConfig, options: Options): Promise<void> {
   }
 }
 
-/** The device's signed consent to its enrolment, for DeviceRegistry.enrol. */
-async function enrol(config: AgentConfig, options: Options): Promise<void> {
+function readEnrolment(options: Options): Enrolment {
   const chainId = Number(options['chain-id']);
   const registry = parseAddress('--registry', options.registry);
   const owner = parseAddress('--owner', options.owner);
@@ -103,13 +116,19 @@ async function enrol(config: AgentConfig, options: Options): Promise<void> {
   if (!isContainerNumber(asset)) {
     throw invalid(`--asset: expected a container number with its check digit (ISO 6346), got "${asset}"`);
   }
+  return { chainId, registry, owner, asset };
+}
+
+/** The device's signed consent to its enrolment, for DeviceRegistry.enrol. */
+async function enrol(config: AgentConfig, options: Options): Promise<void> {
+  const { chainId, registry, owner, asset } = readEnrolment(options);
   const device = chooseDevice(config, options.device);
   const { name } = device;
   const access = { ...readKeySecrets(config, process.env), isAttended: true };
   const keyStore = openKey(device, keyPath(config, name), access);
   const enrolment = encodeEnrolment({ chainId, registry, owner, asset });
   const signature = bytesToHex(await keyStore.sign(enrolmentPreimage(enrolment)));
-  answer({
+  await hand(options, {
     name,
     device: bytesToHex(deviceOf(keyStore.publicKey())),
     ...coordinates(keyStore.publicKey()),
@@ -120,6 +139,26 @@ async function enrol(config: AgentConfig, options: Options): Promise<void> {
     r: signature.slice(0, 64),
     s: signature.slice(64),
   });
+}
+
+/** A new key in the old one's place, and both keys' consent, for DeviceRegistry.rotate. The agent must be stopped. */
+async function rotate(config: AgentConfig, options: Options): Promise<void> {
+  const enrolment = readEnrolment(options);
+  const device = chooseDevice(config, options.device);
+  const access = { ...readKeySecrets(config, process.env), isAttended: true };
+  const nowSec = Math.floor(clockOf(process.env['COLDPROOF_DEMONSTRATION_CLOCK']).nowMs() / 1_000);
+  const journal = Journal.open(config.stateDir);
+  try {
+    await hand(options, await rotateKey(config, device, enrolment, { journal, access, nowSec }));
+  } finally {
+    journal.close();
+  }
+}
+
+/** What the owner needs, on stdout; with --send also to the owner's endpoint. There is nothing secret in it. */
+async function hand({ send }: Options, request: object): Promise<void> {
+  answer(request);
+  if (send !== undefined) await sendToOwner(send, request);
 }
 
 function coordinates(publicKey: Uint8Array): { x: string; y: string } {
@@ -146,6 +185,7 @@ const commands: { readonly [name: string]: (config: AgentConfig, options: Option
   verify,
   keygen,
   enrol,
+  rotate,
 };
 
 async function main(args: readonly string[]): Promise<void> {

@@ -7,7 +7,7 @@ import { startAgent, type RunningAgent } from './agent.ts';
 import { clockOf, type Clock } from './clock.ts';
 import type { AgentConfig } from './config.ts';
 import { Journal } from './journal.ts';
-import { openKeys } from './key-ring.ts';
+import { formerKeys, openKeys } from './key-ring.ts';
 import { mqttLink } from './link.ts';
 import { jsonLog, type Log } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
@@ -96,7 +96,8 @@ async function start(config: AgentConfig, clock: Clock, log: Log): Promise<Runni
   const keyStores = openKeys(config, { ...keySecrets, isAttended: false });
   const journal = Journal.open(config.stateDir);
   const link = mqttLink({ url: config.uplink.url, username: config.uplink.username, password: uplinkPassword });
-  const deps = { clock, random: Math.random, log, journal, link, keyStores, sensorPasswords };
+  const former = new Map(config.devices.map(({ name }) => [name, formerKeys(config, name)]));
+  const deps = { clock, random: Math.random, log, journal, link, keyStores, sensorPasswords, formerKeys: former };
   const agent = await startAgent(config, deps);
   const { httpPort, brokerPort } = agent;
   // What a crash or a failed write has left is what is here: nothing else was ever acknowledged.

@@ -18,6 +18,8 @@ export type DeviceStatus = {
   readonly unsealed: number;
   /** Batches that no receipt has come for. */
   readonly queued: number;
+  /** Likewise of the keys that the device had before; they go first. */
+  readonly formerQueued: number;
   /** Batches and receipts since the key was made. */
   readonly sealed: number;
   readonly receipts: number;

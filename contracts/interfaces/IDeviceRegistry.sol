@@ -96,8 +96,9 @@ interface IDeviceRegistry {
     function revoke(bytes32 device, uint32 from) external;
 
     /// @notice Gives a device another key, by its owner and with the old key's consent: the old one is revoked from
-    /// `from` on, the successor is valid from then on, with the same owner, asset and calibration. The old key's samples
-    /// before `from` stay evidence. An order in transit goes on naming the old device, so rotate between two orders.
+    /// `from` on, the successor is valid from then on, with the same owner, asset and calibration. The old key's
+    /// samples before `from` stay evidence. An order in transit goes on naming the old device: rotate between two
+    /// orders.
     /// @param device the device whose key is replaced
     /// @param from Unix seconds, not before its enrolment, and before its revocation
     /// @param x the successor's P-256 public key

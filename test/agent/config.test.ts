@@ -93,7 +93,7 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ['sealSamplesMax: 15', 'sealSamplesMax: 1.5', 'devices[0].sealSamplesMax: expected an integer'],
   ['sealSamplesMax: 15', 'sealSamplesMax: "15"', 'devices[0].sealSamplesMax: expected an integer', 'got "15"'],
   ['sealAgeSecMax: 900', 'sealAgeSecMax: 65536', 'devices[0].sealAgeSecMax: expected an integer, 1 <= n <= 65535'],
-  ['sealSamplesMax', 'sealSampelsMax', 'devices[0].sealSampelsMax: expected one of name, sealSamplesMax'],
+  ['sealSamplesMax', 'sealSampelsMax', 'devices[0].sealSampelsMax: expected one of name, key, sealSamplesMax'],
   ['channel: cargo-probe-1', 'channel: cargo-probe-17', 'devices[0].sensors[0].channel: expected a channel'],
   ['channel: supply-air', 'channel: cargo-probe-1', 'devices[0].sensors[2].channel: expected another channel than'],
   ['unit: Cel', 'unit: mV', 'devices[0].sensors[0].unit: expected a unit of cargo-probe-1: Cel, K, Far, got "mV"'],
@@ -265,6 +265,11 @@ t.test('secrets: all that is missing in one answer, none in a message', (t) => {
     t.notOk(String(error).includes('hunter2'));
   }
   const secrets = readSecrets(config, { SENSOR_PASSWORD: 'a', UPLINK_PASSWORD: 'b', COLDPROOF_PASSPHRASE: 'c' });
-  t.same(secrets, { passphrase: 'c', uplinkPassword: 'b', sensorPasswords: new Map([['TRUCK-7', 'a']]) });
+  t.same(secrets, {
+    passphrase: 'c',
+    pins: new Map(),
+    uplinkPassword: 'b',
+    sensorPasswords: new Map([['TRUCK-7', 'a']]),
+  });
   t.end();
 });
