@@ -23,6 +23,8 @@
  *               ^
  *               '--receipt: journal.settle --------------------------------------- fsync
  *
+ * A sensor that signs by itself comes in at 4, and its receipts go back to it (signed-sensor.ts).
+ *
  * At every point the journal holds all that matters, so recovery is the normal path: `startAgent` loads what the
  * journal has and the same functions go on. Memory is only a copy, taken after the commit.
  *
@@ -36,8 +38,8 @@ import { Bell } from './bell.ts';
 import { monotonicClock, type Clock } from './clock.ts';
 import type { AgentConfig } from './config.ts';
 import { Device } from './device.ts';
-import { drain, patienceMs, type DrainHooks } from './drain.ts';
-import { runForward, type ForwardDeps } from './forward.ts';
+import { drainAll, patienceMs, type DrainHooks } from './drain.ts';
+import { runForward } from './forward.ts';
 import type { Journal, JournalEntry } from './journal.ts';
 import type { FormerKey } from './key-ring.ts';
 import type { KeyStore } from './key-store.ts';
@@ -54,6 +56,7 @@ import { openSensorBroker } from './sensors/mqtt.ts';
 import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
 import { signWhenPossible } from './sign.ts';
+import { SignedSensors, type ForwardHooks } from './signed-sensors.ts';
 import { markNames, openStatusServer, type AgentStatus } from './status.ts';
 
 export type AgentDeps = {
@@ -92,12 +95,10 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps): Promise<
     return agent;
   } catch (error) {
     if (agent === undefined) deps.journal.close();
-    else await agent.close();
+    else await agent.stop();
     throw error;
   }
 }
-
-type ForwardHooks = Pick<ForwardDeps, 'onConnected' | 'onReceipt'>;
 
 type Arrival = {
   readonly samples: readonly SensorSample[];
@@ -110,6 +111,7 @@ class Agent implements RunningAgent {
   readonly #deps: AgentDeps;
   readonly #refusals: Refusals;
   readonly #devices: ReadonlyMap<string, Device>;
+  readonly #signed: SignedSensors;
   readonly #stopping = new AbortController();
   readonly #sources: SensorSource[] = [];
   readonly #loops: Promise<void>[] = [];
@@ -145,6 +147,12 @@ class Agent implements RunningAgent {
         return [device.name, new Device(device, keyStore, deps.journal)];
       }),
     );
+    this.#signed = new SignedSensors(config, deps, {
+      refuse: (reason, detail) => this.#refuse(reason, detail),
+      changed: () => this.#feed?.changed(),
+      fail: (error) => this.#fail(error),
+      forward: (...args) => this.#forward(...args, this.#stopping.signal),
+    });
   }
 
   async open(): Promise<void> {
@@ -160,16 +168,19 @@ class Agent implements RunningAgent {
       this.#run(this.#runSealing(device));
       this.#run(this.#runForwarding(device));
     }
+    for (const run of this.#signed.forwarding()) this.#run(run);
     const sensorDeps: SensorDeps = {
       clock: this.#deps.clock,
       log: this.#deps.log,
       refuse: (reason, detail) => this.#refuse(reason, detail),
       deliver: (samples) => this.#deliver(samples),
+      signed: this.#signed.byTopic(() => this.#isTaking),
     };
     if (sensorBroker !== undefined) {
       const broker = await openSensorBroker(sensorBroker, devices, this.#deps.sensorPasswords, sensorDeps);
       this.#sources.push(broker);
       this.brokerPort = broker.port;
+      this.#signed.publish = broker.publish;
       this.#feed = new LocalFeed(devices, () => this.status(), broker.publish);
       this.#run(this.#feed.run(this.#stopping.signal));
     }
@@ -182,10 +193,6 @@ class Agent implements RunningAgent {
   }
 
   stop(): Promise<void> {
-    return this.close();
-  }
-
-  close(): Promise<void> {
     this.#closing ??= this.#closeAll();
     return this.#closing;
   }
@@ -209,7 +216,7 @@ class Agent implements RunningAgent {
   #fail(error: unknown): void {
     this.#failure ??= asError(error);
     // Not awaited: it waits for the very loop that has failed.
-    void this.close();
+    void this.stop();
   }
 
   #deliver(samples: readonly SensorSample[]): Promise<void> {
@@ -323,19 +330,12 @@ class Agent implements RunningAgent {
   /** Stage 5. What the device's former keys signed goes first. */
   async #runForwarding(device: Device): Promise<void> {
     const { signal } = this.#stopping;
-    const queues = this.#formerKeys(device).map(({ id }) => ({ id, queued: this.#deps.journal.pendingCount(id) }));
-    device.formerQueued = queues.reduce((sum, { queued }) => sum + queued, 0);
-    for (const { id, queued } of queues.filter((each) => each.queued > 0)) {
-      const former = ({ onReceipt, onConnected }: DrainHooks, until: AbortSignal) => {
-        const counted = () => {
-          device.formerQueued -= 1;
-          onReceipt();
-        };
-        return this.#forward(device, id, new Bell(), { onConnected, onReceipt: counted }, until);
-      };
-      const { rest } = await drain(queued, former, patienceMs(this.#config.uplink.resendSec), signal);
-      this.#run(rest);
-    }
+    const former = this.#formerKeys(device).map(({ id }) => ({ id, queued: this.#deps.journal.pendingCount(id) }));
+    const forward = (id: Uint8Array, hooks: DrainHooks, until: AbortSignal) =>
+      this.#forward(device.config.name, id, new Bell(), hooks, until);
+    const patience = patienceMs(this.#config.uplink.resendSec);
+    const onQueued = (queued: number) => (device.formerQueued = queued);
+    for (const rest of await drainAll(former, forward, { patience, onQueued }, signal)) this.#run(rest);
     const hooks = {
       onConnected: (isConnected: boolean, why?: string) => {
         device.link = { connected: isConnected, why };
@@ -348,10 +348,10 @@ class Agent implements RunningAgent {
         this.#feed?.changed();
       },
     };
-    await this.#forward(device, device.id, device.forwardBell, hooks, signal);
+    await this.#forward(device.config.name, device.id, device.forwardBell, hooks, signal);
   }
 
-  #forward(device: Device, id: Uint8Array, bell: Bell, hooks: ForwardHooks, signal: AbortSignal): Promise<void> {
+  #forward(name: string, device: Uint8Array, bell: Bell, hooks: ForwardHooks, signal: AbortSignal): Promise<void> {
     const { journal, link, random, log } = this.#deps;
     const { logPublicKey, windowBatches, resendSec, reconnectSecMax } = this.#config.uplink;
     return runForward(
@@ -361,8 +361,8 @@ class Agent implements RunningAgent {
         ...hooks,
       },
       {
-        name: device.config.name,
-        device: id,
+        name,
+        device,
         logPublicKey,
         windowBatches,
         resendMs: resendSec * 1_000,
@@ -377,11 +377,9 @@ class Agent implements RunningAgent {
   }
 
   #queue(): DeviceQueue[] {
-    const devices = [...this.#devices.values()].flatMap((device) => [
-      ...this.#formerKeys(device).map(({ name, id }) => ({ config: { name }, id })),
-      device,
-    ]);
-    return listQueue(this.#deps.journal, devices);
+    const former = [...this.#devices.values()].flatMap((device) => this.#formerKeys(device));
+    const queues = former.map(({ name, id }) => ({ config: { name }, id }));
+    return listQueue(this.#deps.journal, [...queues, ...this.#devices.values(), ...this.#signed.sensors]);
   }
 
   get isReady(): boolean {
@@ -390,7 +388,8 @@ class Agent implements RunningAgent {
 
   status(): AgentStatus {
     const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
-    const devices = [...this.#devices.values()].map((device) => device.status(nowSec));
+    const sealing = [...this.#devices.values()].map((device) => device.status(nowSec));
+    const devices = [...sealing, ...this.#signed.sensors.map((sensor) => sensor.status())];
     return {
       devices,
       refused: this.#refusals.counts(),

@@ -34,6 +34,7 @@ import { line, type LineConfig } from './config-line.ts';
 import { checkRelations } from './config-relations.ts';
 import { environmentName, secretOf, type SecretSource } from './config-secret.ts';
 import { sensor, type SensorConfig } from './config-sensor.ts';
+import { signedSensor, type SignedSensorConfig } from './config-signed.ts';
 import { sparkplugId, topicFilter } from './config-source.ts';
 
 export type DeviceConfig = {
@@ -78,6 +79,8 @@ export type AgentConfig = {
   /** Undefined when no key of these devices is a file. */
   readonly passphrase: SecretSource | undefined;
   readonly devices: readonly DeviceConfig[];
+  /** Sensors whose firmware holds the key; the agent carries what they sign. */
+  readonly sensorSigned: readonly SignedSensorConfig[];
   readonly lines: readonly LineConfig[];
   readonly sensorBroker: BrokerConfig | undefined;
   readonly uplink: UplinkConfig;
@@ -164,21 +167,26 @@ const agent: Field<AgentConfig> = record(
     stateDir: path,
     passphraseEnv: optional(environmentName),
     passphraseFile: optional(path),
-    devices: list(device, 1, devicesMax),
+    devices: optional(list(device, 0, devicesMax), []),
+    sensorSigned: optional(list(signedSensor, 0, devicesMax), []),
     lines: optional(list(line, 0, linesMax), []),
     sensorBroker: optional(record({ host, port, credentials: list(credential, 1, 256), sparkplugHost })),
     uplink,
     http: optional(record({ host, port }), { host: '127.0.0.1', port: 9464 }),
   },
-  ({ stateDir, passphraseEnv, passphraseFile, devices, lines, sensorBroker, uplink, http }, place) => {
+  ({ stateDir, passphraseEnv, passphraseFile, devices, sensorSigned, lines, sensorBroker, uplink, http }, place) => {
     const isNamed = passphraseEnv !== undefined || passphraseFile !== undefined;
     const isNeeded = isNamed || devices?.some((each) => each.key.kind === 'file') !== false;
     const passphrase = isNeeded
       ? secretOf('passphrase', { env: passphraseEnv, file: passphraseFile }, place)
       : undefined;
+    if (devices?.length === 0 && sensorSigned?.length === 0) {
+      return place.key('devices').problem(devices, `a list of 1 to ${devicesMax}, or some sensorSigned`);
+    }
     if (stateDir === null || passphrase === null || devices === null || lines === null) return null;
+    if (sensorSigned === null) return null;
     if (sensorBroker === null || uplink === null || http === null) return null;
-    return { stateDir, passphrase, devices, lines, sensorBroker, uplink, http };
+    return { stateDir, passphrase, devices, sensorSigned, lines, sensorBroker, uplink, http };
   },
 );
 

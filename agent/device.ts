@@ -64,6 +64,7 @@ export class Device {
     return {
       name: this.config.name,
       device: bytesToHex(this.id),
+      provenance: 'gateway-signed',
       link: this.link,
       key: { available: this.keyFault === undefined, why: this.keyFault },
       unsealed: [...this.unsealed.values()].reduce((sum, readings) => sum + readings.length, 0),

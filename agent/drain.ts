@@ -61,3 +61,31 @@ export async function drain(
   waiting.abort();
   return { rest: running };
 }
+
+type Former = { readonly id: Uint8Array; readonly queued: number };
+
+/** One after the other. Gives the runs that go on beside what follows. */
+export async function drainAll(
+  former: readonly Former[],
+  forward: (id: Uint8Array, hooks: DrainHooks, signal: AbortSignal) => Promise<void>,
+  { patience, onQueued }: { readonly patience: number; readonly onQueued: (queued: number) => void },
+  signal: AbortSignal,
+): Promise<Promise<void>[]> {
+  let left = former.reduce((sum, { queued }) => sum + queued, 0);
+  onQueued(left);
+  const rests: Promise<void>[] = [];
+  for (const { id, queued } of former.filter((each) => each.queued > 0)) {
+    const counted = ({ onConnected, onReceipt }: DrainHooks, until: AbortSignal) => {
+      const hooks = {
+        onConnected,
+        onReceipt: () => {
+          onQueued((left -= 1));
+          onReceipt();
+        },
+      };
+      return forward(id, hooks, until);
+    };
+    rests.push((await drain(queued, counted, patience, signal)).rest);
+  }
+  return rests;
+}

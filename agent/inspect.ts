@@ -37,6 +37,7 @@ export async function readQueue(config: AgentConfig): Promise<unknown> {
         ...formerKeys(config, device.name).map(({ name, id }) => ({ config: { name }, id })),
         { config: device, id: deviceOf(readPublicKey(keyPath(config, device.name))) },
       ]);
+      devices.push(...config.sensorSigned.map((each) => ({ config: each, id: deviceOf(each.publicKey) })));
       return listQueue(journal, devices);
     });
   }

@@ -8,6 +8,7 @@
  *   agent/{device}/queue       state   how many readings and batches wait
  *   agent/{device}/readings    event   what was journaled just now
  *   agent/{device}/receipts    event   the oracle has stored a batch
+ *   agent/{device}/receipt     event   the oracle's receipt itself, CBOR, for a sensor that signs by itself
  *
  * `{device}` is the name in the configuration. A sensor can publish none of these.
  */
@@ -15,7 +16,7 @@ export const localPrefix = 'agent/';
 export const channelsTopic = 'agent/channels';
 export const refusedTopic = 'agent/refused';
 
-export const localKinds = ['alarms', 'queue', 'readings', 'receipts'] as const;
+export const localKinds = ['alarms', 'queue', 'readings', 'receipts', 'receipt'] as const;
 export type LocalKind = (typeof localKinds)[number];
 
 export function formatLocalTopic(device: string, kind: LocalKind): string {

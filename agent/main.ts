@@ -206,8 +206,9 @@ async function main(args: readonly string[]): Promise<void> {
     return;
   }
   const config = loadConfig(values.config);
-  if (values['check-config']) answer({ config: 'ok', devices: config.devices.length });
-  else if (command === 'run') await runAgent(() => loadConfig(values.config));
+  if (values['check-config']) {
+    answer({ config: 'ok', devices: config.devices.length + config.sensorSigned.length });
+  } else if (command === 'run') await runAgent(() => loadConfig(values.config));
   else await commands[command]!(config, values);
 }
 

@@ -4,6 +4,7 @@ import type { SampleReason } from './sample.ts';
 import type { NmeaReason } from './sensors/nmea.ts';
 import type { SenmlReason } from './sensors/senml.ts';
 import type { SparkplugReason } from './sensors/sparkplug.ts';
+import type { SignedSensorReason } from './signed-sensor.ts';
 import type { TextLineReason } from './sensors/text-line.ts';
 import type { MappingReason } from './sensors/value-mapping.ts';
 
@@ -14,6 +15,7 @@ export type RefusalReason =
   | TextLineReason
   | NmeaReason
   | SparkplugReason
+  | SignedSensorReason
   /** A local sensor with a wrong name or password. */
   | 'sensor-credentials-wrong'
   /** A topic that the sensor's credentials do not cover, or that belongs to no sensor. */

@@ -10,6 +10,8 @@ export type DeviceStatus = {
   readonly name: string;
   /** SHA-256(x ‖ y), hex. */
   readonly device: string;
+  /** Who holds the key: the sensor's own firmware, or this agent for sensors that have none. */
+  readonly provenance: 'sensor-signed' | 'gateway-signed';
   /** `why` there is no connection. */
   readonly link: { readonly connected: boolean; readonly why?: string | undefined };
   /** Whether the key store signs; readings that are due wait for it. True until it was tried. */
