@@ -1,4 +1,4 @@
-/** The sensors of this agent that sign by themselves: intake from the local broker, forwarding, receipts back to them. */
+/** The sensors that sign by themselves: intake from the local broker, forwarding, receipts back to them. */
 import type { AgentDeps } from './agent.ts';
 import type { Bell } from './bell.ts';
 import type { AgentConfig } from './config.ts';

@@ -142,7 +142,7 @@ t.test('one door for each heavy dependency', (t) => {
 
 t.test('every source file is reached, every package uses what it declares', (t) => {
   const oracleMains = 'oracle/(main|verify-worker|(demonstration|deployment)/main)';
-  const mains = `contracts/(build|compile-worker)|(agent|firmware-sim)/main|agent/pkcs11-token|${oracleMains}`;
+  const mains = `contracts/(build|compile-worker)|(agent|firmware-sim)/main|agent/(pkcs11-token|packaging/main)|${oracleMains}`;
   // Node-RED loads its nodes by the list in their package.
   const nodes = 'agent/node-red/(sample|readings|alarms|queue)';
   const entries = new RegExp(`^(wire/index|contracts/artifacts|${mains}|${nodes})\\.c?ts$`);
