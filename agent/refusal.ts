@@ -25,6 +25,8 @@ export type RefusalReason =
   /** A retained reading would be served again as if it were new. */
   | 'publish-retained'
   | 'packet-too-large'
+  /** Bytes that are no MQTT, or that break its rules: QoS 3, flags, a second CONNECT. The connection is closed. */
+  | 'packet-invalid'
   /** Outside the agent's own topics, of a device not to be read, or for a session that outlives its connection. */
   | 'subscription-not-allowed'
   /** A reader that does not keep up: it loses readings of the local feed, and the journal loses nothing. */

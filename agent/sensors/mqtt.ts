@@ -55,6 +55,8 @@ export async function openSensorBroker(
   intake.speakThrough(broker);
   for (const event of ['clientError', 'connectionError'] as const) {
     broker.on(event, (client: Client, error: Error) => {
+      // Of a packet in several pieces aedes may say several things; the connection has ended at the first.
+      if (isProtocolError(error)) deps.refuse('packet-invalid', `${client.id.slice(0, 64)}: ${error.message}`);
       deps.log('info', 'sensor-connection-ended', { client: client.id, why: error.message });
     });
   }
@@ -89,6 +91,12 @@ export async function openSensorBroker(
       await intake.idle();
     },
   };
+}
+
+/** Not what a network does (it has a code), a wrong password (an errorCode), silence, or our own word. */
+function isProtocolError(error: Error): boolean {
+  if ('code' in error || 'errorCode' in error || error instanceof OperatingError) return false;
+  return !/in time|timeout|reserved|premature/i.test(error.message);
 }
 
 type Login = { readonly digest: Buffer; readonly topics: readonly string[]; readonly reads: ReadonlySet<string> };

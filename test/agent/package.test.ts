@@ -50,12 +50,11 @@ t.test('dpkg -x into an empty root, and start', { skip: skipUnless('dpkg-deb') }
     cwd: root,
   });
   t.teardown(() => child.kill('SIGKILL'));
-  const events: string[] = [];
-  createInterface({ input: child.stderr }).on('line', (line) => {
-    events.push((JSON.parse(line) as { event: string }).event);
-  });
-  await until(() => events.includes('started') || child.exitCode !== null, 'started', 60_000);
-  t.ok(events.includes('started'), events.join(' '));
+  const lines: { event: string; httpPort: number }[] = [];
+  createInterface({ input: child.stderr }).on('line', (line) => lines.push(JSON.parse(line) as (typeof lines)[number]));
+  const started = () => lines.find(({ event }) => event === 'started');
+  await until(() => started() !== undefined || child.exitCode !== null, 'started', 60_000);
+  t.match(await (await fetch(`http://127.0.0.1:${started()!.httpPort}/readyz`)).json(), { ready: true });
   const exited = once(child, 'exit');
   child.kill('SIGTERM');
   await exited;
