@@ -56,7 +56,7 @@ export async function openSensorBroker(
   for (const event of ['clientError', 'connectionError'] as const) {
     broker.on(event, (client: Client, error: Error) => {
       // Of a packet in several pieces aedes may say several things; the connection has ended at the first.
-      if (isProtocolError(error)) deps.refuse('packet-invalid', `${client.id.slice(0, 64)}: ${error.message}`);
+      if (isProtocolError(error)) deps.refuse('packet-invalid', error.message);
       deps.log('info', 'sensor-connection-ended', { client: client.id, why: error.message });
     });
   }
