@@ -1,7 +1,7 @@
 import tseslint from 'typescript-eslint';
 
 export default tseslint.config(
-  { ignores: ['**/dist/**', '**/*.cjs', '**/artifacts/**', 'eslint.config.js', '.tap/**'] },
+  { ignores: ['**/dist/**', '**/*.cjs', '**/artifacts/**', 'oracle/cryptlets/**', 'eslint.config.js', '.tap/**'] },
   ...tseslint.configs.strictTypeChecked,
   {
     languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },

@@ -7,6 +7,8 @@
  *               |
  *            [arrivals]                all that came in one turn of the event loop: one fsync for them together
  *               |
+ *            room.make                 the journal's bounds: all of them, or none
+ *               |
  *         1  sample                    raw -> Reading with marks; refused ones are counted
  *               |
  *            journal.record ------------------------------------------------------ fsync
@@ -18,10 +20,10 @@
  *         4  journal.append ------------------------------------------------------ fsync
  *               |
  *            (bell)
- *               |            per device
- *         5  forward                   window of envelopes -> MQTT -> oracle; resend until the receipt
+ *               |            per device and uplink
+ *         5  forward                   a window for each log -> MQTT -> oracles; resend until the receipt
  *               ^
- *               '--receipt: journal.settle --------------------------------------- fsync
+ *               '--receipts of one turn: journal.receipts.settle ----------------- fsync
  *
  * A sensor that signs by itself comes in at 4, and its receipts go back to it (signed-sensor.ts).
  *
@@ -33,40 +35,48 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { assert, channelName, shortHex, type Receipt } from '@coldproof/wire';
-import { Bell } from './bell.ts';
+import { assert, bytesToHex, channelName } from '@coldproof/wire';
+import { carry, type CarryDeps } from './carry.ts';
 import { monotonicClock, type Clock } from './clock.ts';
+import { askSystemClock, ClockWatch, type ClockAnswer } from './clock-watch.ts';
 import type { AgentConfig } from './config.ts';
+import type { UplinkConfig } from './config-uplink.ts';
 import { Device } from './device.ts';
-import { drainAll, patienceMs, type DrainHooks } from './drain.ts';
-import { runForward } from './forward.ts';
-import type { Journal, JournalEntry } from './journal.ts';
+import { drainFormer } from './drain.ts';
+import type { Journal } from './journal.ts';
+import type { ReceiptTerms } from './journal-receipts.ts';
 import type { FormerKey } from './key-ring.ts';
 import type { KeyStore } from './key-store.ts';
 import type { Link } from './link.ts';
+import { LogKeys } from './log-key.ts';
 import { LocalFeed } from './local-feed.ts';
 import type { Log } from './log-line.ts';
 import { asError, OperatingError } from './operating-error.ts';
-import { Refusals, type RefusalReason } from './refusal.ts';
+import { recordSamples } from './record.ts';
+import { Refusals, type RefusalReason, type Refuse } from './refusal.ts';
 import { listQueue, type DeviceQueue } from './queue.ts';
-import { isClockTrusted, sample, type SamplerState } from './sample.ts';
-import { cutReadings, sealReadings } from './seal.ts';
+import { Room } from './room.ts';
+import { runSealing } from './sealing.ts';
 import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
 import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
-import { signWhenPossible } from './sign.ts';
-import { SignedSensors, type ForwardHooks } from './signed-sensors.ts';
-import { markNames, openStatusServer, type AgentStatus } from './status.ts';
+import { SignedSensors } from './signed-sensors.ts';
+import { openStatusServer, type AgentStatus } from './status.ts';
+import { runUpkeep } from './upkeep.ts';
+import { UplinkState } from './uplink-state.ts';
 
 export type AgentDeps = {
   readonly clock: Clock;
+  /** For `clock: { source: system }`. Undefined: this machine's. */
+  readonly askSystemClock?: () => Promise<ClockAnswer>;
   /** 0 <= x < 1, for jitter only: nothing secret comes of it. */
   readonly random: () => number;
   readonly log: Log;
   /** The agent closes it at the end, also when it cannot start. */
   readonly journal: Journal;
-  readonly link: Link;
+  /** By name of the uplink. */
+  readonly links: ReadonlyMap<string, Link>;
   /** By name of the configured device. */
   readonly keyStores: ReadonlyMap<string, KeyStore>;
   /** Keys that a device had before, by its name: what they signed is delivered first. */
@@ -110,8 +120,11 @@ class Agent implements RunningAgent {
   readonly #config: AgentConfig;
   readonly #deps: AgentDeps;
   readonly #refusals: Refusals;
+  readonly #clock: ClockWatch;
+  readonly #room: Room;
   readonly #devices: ReadonlyMap<string, Device>;
   readonly #signed: SignedSensors;
+  readonly #ways: readonly { readonly uplink: UplinkConfig; readonly logKeys: LogKeys }[];
   readonly #stopping = new AbortController();
   readonly #sources: SensorSource[] = [];
   readonly #loops: Promise<void>[] = [];
@@ -132,6 +145,8 @@ class Agent implements RunningAgent {
     this.#config = config;
     this.#deps = deps;
     this.#refusals = new Refusals(deps.log);
+    const askSystem = deps.askSystemClock ?? askSystemClock;
+    this.#clock = new ClockWatch(config.clock, { ...deps, timer: monotonicClock, askSystem });
     const ended = new Promise<void>((resolve) => {
       this.#finish = resolve;
     });
@@ -140,18 +155,26 @@ class Agent implements RunningAgent {
     });
     // Who is interested awaits `finished`; a failure while starting is told by startAgent itself.
     this.finished.catch(() => undefined);
+    const { receiptsMin, lagBatchesMax } = config;
+    this.#ways = config.uplinks.map((uplink) => ({ uplink, logKeys: new LogKeys(uplink.logPublicKeys) }));
     this.#devices = new Map(
       config.devices.map((device) => {
         const keyStore = deps.keyStores.get(device.name);
         assert(keyStore !== undefined, `device ${device.name} has a key store`);
-        return [device.name, new Device(device, keyStore, deps.journal)];
+        const links = { uplinks: this.#uplinkStates(), terms: { receiptsMin, lagBatchesMax } };
+        return [device.name, new Device(device, keyStore, deps.journal, links, this.#nowSec())];
       }),
     );
-    this.#signed = new SignedSensors(config, deps, {
-      refuse: (reason, detail) => this.#refuse(reason, detail),
-      changed: () => this.#feed?.changed(),
+    this.#room = new Room(config.journal, { ...deps, devices: [...this.#devices.values()] });
+    for (const device of this.#devices.values()) this.#tellLogs(device);
+    this.#signed = new SignedSensors(config.sensorSigned, this.#receiptTerms(), {
+      ...this.#carryDeps(),
+      clock: this.#clock,
+      logKeys: this.#ways.map(({ logKeys }) => logKeys),
+      uplinks: () => this.#uplinkStates(),
+      isTaking: () => this.#isTaking,
+      hasRoom: () => this.#room.canBeat(),
       fail: (error) => this.#fail(error),
-      forward: (...args) => this.#forward(...args, this.#stopping.signal),
     });
   }
 
@@ -164,17 +187,21 @@ class Agent implements RunningAgent {
     });
     this.#closeStatus = () => server.close();
     this.httpPort = server.port;
+    await this.#clock.ask();
+    this.#run(this.#clock.run(this.#stopping.signal));
+    this.#run(this.#runUpkeep());
     for (const device of this.#devices.values()) {
       this.#run(this.#runSealing(device));
       this.#run(this.#runForwarding(device));
     }
-    for (const run of this.#signed.forwarding()) this.#run(run);
+    for (const run of this.#signed.forwarding(this.#stopping.signal)) this.#run(run);
     const sensorDeps: SensorDeps = {
-      clock: this.#deps.clock,
+      clock: this.#clock,
       log: this.#deps.log,
+      noteTime: (line, timeSec) => this.#clock.noteTime(line, timeSec),
       refuse: (reason, detail) => this.#refuse(reason, detail),
       deliver: (samples) => this.#deliver(samples),
-      signed: this.#signed.byTopic(() => this.#isTaking),
+      signed: this.#signed.byTopic(),
     };
     if (sensorBroker !== undefined) {
       const broker = await openSensorBroker(sensorBroker, devices, this.#deps.sensorPasswords, sensorDeps);
@@ -232,6 +259,7 @@ class Agent implements RunningAgent {
     this.#arrivals = [];
     if (arrivals.length === 0) return;
     try {
+      if (!this.#hasRoom(arrivals)) return;
       this.#record(arrivals.flatMap(({ samples }) => samples));
       for (const { resolve } of arrivals) resolve();
     } catch (error) {
@@ -240,45 +268,31 @@ class Agent implements RunningAgent {
     }
   }
 
-  /** Stage 1 and its fsync. Memory changes after the journal, or not at all. */
+  /** Without room nothing of them is taken: a sensor that has no acknowledgement still has its samples. */
+  #hasRoom(arrivals: readonly Arrival[]): boolean {
+    const count = arrivals.reduce((sum, { samples }) => sum + samples.length, 0);
+    if (count === 0 || this.#room.make(count)) return true;
+    const full = new OperatingError('journal-full', 'the journal is full', { retry: 'later' });
+    for (const { samples, resolve, reject } of arrivals) {
+      for (const { device, channel } of samples) this.#refuse('journal-full', `${device} ${channelName(channel)}`);
+      if (samples.length === 0) resolve();
+      else reject(full);
+    }
+    return false;
+  }
+
+  #nowSec(): number {
+    return Math.floor(this.#clock.nowMs() / 1_000);
+  }
+
+  /** Stage 1 and its fsync. */
   #record(samples: readonly SensorSample[]): void {
-    const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
-    const accepted: { device: Device; entry: JournalEntry }[] = [];
-    /** States with this turn's readings in them. */
-    const states = new Map<Device, Map<number, SamplerState>>();
-    for (const { device: name, channel, raw } of samples) {
-      const device = this.#devices.get(name);
-      const sensor = device?.sensors.get(channel);
-      assert(device !== undefined && sensor !== undefined, `${name} has channel ${channel}`);
-      const fresh = states.get(device) ?? new Map<number, SamplerState>();
-      states.set(device, fresh);
-      const now = { sec: nowSec, isTrusted: isClockTrusted(nowSec, device.newestSec()) };
-      const sampled = sample(raw, sensor, fresh.get(channel) ?? device.states.get(channel), now);
-      if (!sampled.ok) {
-        this.#refuse(sampled.reason, `${name} ${channelName(channel)}: ${sampled.detail}`);
-        continue;
-      }
-      fresh.set(channel, sampled.value.state);
-      const { reading, state, gapSec } = sampled.value;
-      if (gapSec !== undefined) {
-        const end = { device: name, channel: channelName(channel), time: reading.timeSec };
-        this.#deps.log('warn', 'sensor-gap', { ...end, gapSec });
-      }
-      accepted.push({ device, entry: { device: device.id, reading, state } });
-    }
-    if (accepted.length === 0) return;
-    this.#deps.journal.record(accepted.map(({ entry }) => entry));
-    for (const { device, entry } of accepted) {
-      this.#tellMarks(device, entry);
-      device.states.set(entry.reading.channel, entry.state);
-      device.add(entry.reading);
-      device.sealBell.ring();
-    }
-    for (const device of states.keys()) {
-      const readings = accepted.filter((each) => each.device === device).map(({ entry }) => entry.reading);
-      this.#feed?.tellReadings(device.config.name, readings);
-    }
-    this.#feed?.changed();
+    const { journal, log } = this.#deps;
+    const now = { sec: this.#nowSec(), isSynchronised: this.#clock.isTrusted };
+    const refuse: Refuse = (reason, detail) => this.#refuse(reason, detail);
+    const recorded = recordSamples(samples, now, { journal, log, refuse, devices: this.#devices });
+    for (const [device, readings] of recorded) this.#feed?.tellReadings(device.config.name, readings);
+    if (recorded.size > 0) this.#feed?.changed();
   }
 
   #refuse(reason: RefusalReason, detail: string): void {
@@ -286,100 +300,84 @@ class Agent implements RunningAgent {
     this.#feed?.changed();
   }
 
-  #tellMarks({ config, states }: Device, { reading }: JournalEntry): void {
-    const before = states.get(reading.channel)?.marks ?? 0;
-    if (before === reading.marks) return;
-    const level = reading.marks === 0 ? 'info' : 'warn';
-    const channel = channelName(reading.channel);
-    const marked = markNames(reading.marks)[0] ?? 'none';
-    this.#deps.log(level, 'sensor-marks', { device: config.name, channel, time: reading.timeSec, marks: marked });
-  }
-
-  #tellKey(device: Device, why: string | undefined): void {
-    device.keyFault = why;
-    this.#deps.log(why === undefined ? 'info' : 'error', 'key', { device: device.config.name, why });
-    this.#feed?.changed();
-  }
-
   /** Stages 2, 3 and 4. */
-  async #runSealing(device: Device): Promise<void> {
+  #runSealing(device: Device): Promise<void> {
     const { journal, log } = this.#deps;
-    const { signal } = this.#stopping;
-    while (!signal.aborted) {
-      const readings = cutReadings(device.unsealed, device.config);
-      if (readings === undefined) {
-        await device.sealBell.heard(signal);
-        continue;
-      }
-      const { sequence, previous } = journal.head(device.id);
-      const sealed = sealReadings(readings, { device: device.id, sequence, previous });
-      const onKey = (why: string | undefined) => this.#tellKey(device, why);
-      const bytes = await signWhenPossible(sealed, device.keyStore, { timer: monotonicClock, onKey }, signal);
-      if (bytes === undefined) return;
-      journal.append({ device: device.id, sequence, digest: sealed.digest, bytes, readings });
-      device.remove(readings);
-      device.sealed += 1;
-      device.queued += 1;
-      const count = readings.length;
-      log('info', 'sealed', { device: device.config.name, sequence, digest: shortHex(sealed.digest), readings: count });
-      device.forwardBell.ring();
-      this.#feed?.changed();
-    }
+    const changed = () => this.#feed?.changed();
+    return runSealing(device, { journal, log, room: this.#room, clock: this.#clock, changed }, this.#stopping.signal);
+  }
+
+  #runUpkeep(): Promise<void> {
+    const { journal } = this.#deps;
+    const { keepDays } = this.#config.journal;
+    const devices = [...this.#devices.values()];
+    const deps = { journal, keepDays, devices, room: this.#room, clock: this.#clock };
+    return runUpkeep(deps, this.#stopping.signal);
   }
 
   /** Stage 5. What the device's former keys signed goes first. */
   async #runForwarding(device: Device): Promise<void> {
     const { signal } = this.#stopping;
-    const former = this.#formerKeys(device).map(({ id }) => ({ id, queued: this.#deps.journal.pendingCount(id) }));
-    const forward = (id: Uint8Array, hooks: DrainHooks, until: AbortSignal) =>
-      this.#forward(device.config.name, id, new Bell(), hooks, until);
-    const patience = patienceMs(this.#config.uplink.resendSec);
+    const former = this.#formerKeys(device.config.name);
+    const uplinks = () => this.#uplinkStates();
+    const patienceMs = 30_000 + 30_000 * Math.max(...this.#config.uplinks.map(({ resendSec }) => resendSec));
     const onQueued = (queued: number) => (device.formerQueued = queued);
-    for (const rest of await drainAll(former, forward, { patience, onQueued }, signal)) this.#run(rest);
-    const hooks = {
-      onConnected: (isConnected: boolean, why?: string) => {
-        device.link = { connected: isConnected, why };
-        this.#feed?.changed();
-      },
-      onReceipt: (receipt: Receipt) => {
-        device.receipts += 1;
-        device.queued -= 1;
-        this.#feed?.tellReceipt(device.config.name, receipt);
-        this.#feed?.changed();
-      },
-    };
-    await this.#forward(device.config.name, device.id, device.forwardBell, hooks, signal);
-  }
-
-  #forward(name: string, device: Uint8Array, bell: Bell, hooks: ForwardHooks, signal: AbortSignal): Promise<void> {
-    const { journal, link, random, log } = this.#deps;
-    const { logPublicKey, windowBatches, resendSec, reconnectSecMax } = this.#config.uplink;
-    return runForward(
+    for (const { id } of former) this.#deps.journal.receipts.require(id, this.#receiptTerms());
+    const rests = await drainFormer(former, this.#carryDeps(), { patienceMs, uplinks, onQueued }, signal);
+    for (const rest of rests) this.#run(rest);
+    await carry(
       {
-        ...{ journal, link, random, log, bell, timer: monotonicClock },
-        refuse: (reason, detail) => this.#refuse(reason, detail),
-        ...hooks,
+        name: device.config.name,
+        id: device.id,
+        uplinks: device.uplinks,
+        standing: () => ({ nextSequence: device.sealed, queued: device.queued }),
+        onReceipts: (receipts, released) => {
+          device.receipts += released;
+          device.queued -= released;
+          if (this.#room.isPaused) for (const each of this.#devices.values()) each.sealBell.ring();
+          for (const receipt of receipts) this.#feed?.tellReceipt(device.config.name, receipt);
+        },
       },
-      {
-        name,
-        device,
-        logPublicKey,
-        windowBatches,
-        resendMs: resendSec * 1_000,
-        reconnectMsMax: reconnectSecMax * 1_000,
-      },
+      this.#carryDeps(),
       signal,
     );
   }
 
-  #formerKeys({ config }: Device): readonly FormerKey[] {
-    return this.#deps.formerKeys?.get(config.name) ?? [];
+  #carryDeps(): CarryDeps {
+    const refuse: Refuse = (reason, detail) => this.#refuse(reason, detail);
+    return { ...this.#deps, refuse, changed: () => this.#feed?.changed() };
+  }
+
+  #uplinkStates(): UplinkState[] {
+    const now = [this.#clock.nowMs(), monotonicClock.nowMs()] as const;
+    return this.#ways.map(({ uplink, logKeys }) => new UplinkState(uplink, logKeys, ...now));
+  }
+
+  #receiptTerms(): ReceiptTerms {
+    const { receiptsMin, lagBatchesMax } = this.#config;
+    return { logs: this.#ways.flatMap(({ logKeys }) => logKeys.logs), receiptsMin, lagBatchesMax };
+  }
+
+  #formerKeys(name: string): readonly FormerKey[] {
+    const known = this.#deps.formerKeys?.get(name) ?? [];
+    // A key of a journal that was lost has nothing to deliver.
+    return known.filter(({ id }) => this.#deps.journal.findHead(id) !== undefined);
   }
 
   #queue(): DeviceQueue[] {
-    const former = [...this.#devices.values()].flatMap((device) => this.#formerKeys(device));
+    const former = this.#config.devices.flatMap(({ name }) => this.#formerKeys(name));
     const queues = former.map(({ name, id }) => ({ config: { name }, id }));
-    return listQueue(this.#deps.journal, [...queues, ...this.#devices.values(), ...this.#signed.sensors]);
+    return listQueue(this.#deps.journal, [...queues, ...this.#devices.values(), ...this.#signed.known()]);
+  }
+
+  /** A log that is new to a device that has batches: what it gets from here, and what it does not. */
+  #tellLogs({ config, sealed, logChanges }: Device): void {
+    if (sealed === 0) return;
+    for (const { change, log, next, receipts, missed } of logChanges) {
+      const of = { device: config.name, log: bytesToHex(log), receipts };
+      if (change === 'log-removed') this.#deps.log('info', change, { ...of, leftAtSequence: next });
+      else this.#deps.log(missed > 0 ? 'warn' : 'info', change, { ...of, fromSequence: next, cannotGet: missed });
+    }
   }
 
   get isReady(): boolean {
@@ -387,13 +385,15 @@ class Agent implements RunningAgent {
   }
 
   status(): AgentStatus {
-    const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
+    const nowSec = this.#nowSec();
     const sealing = [...this.#devices.values()].map((device) => device.status(nowSec));
-    const devices = [...sealing, ...this.#signed.sensors.map((sensor) => sensor.status())];
+    const devices = [...sealing, ...this.#signed.status()];
     return {
       devices,
       refused: this.#refusals.counts(),
       link: { connected: devices.every(({ link }) => link.connected) },
+      journal: this.#room.status(),
+      clock: this.#clock.status(),
     };
   }
 }

@@ -35,6 +35,7 @@ export function checkRelations(root: unknown, place: Place): void {
       place.problem(value, 'the name of one of devices or sensorSigned');
   }
 
+  checkClock(at(root, 'clock'), lines, place.key('clock'));
   const allowedTopics = credentials
     .flatMap(({ value, place }) => items(value, 'topics', place))
     .map((each) => each.value)
@@ -69,6 +70,13 @@ export function checkRelations(root: unknown, place: Place): void {
       }
     }
   }
+}
+
+function checkClock(clock: unknown, lines: readonly Item[], place: Place): void {
+  const line = at(clock, 'line');
+  const isNmea = lines.some(({ value }) => at(value, 'name') === line && at(value, 'protocol') === 'nmea');
+  if (typeof line === 'string' && !isNmea)
+    place.key('line').problem(line, 'the name of one of lines, of protocol nmea');
 }
 
 /** A message is read in one format: where SenML is expected, plain JSON would be refused at each message. */

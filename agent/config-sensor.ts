@@ -19,14 +19,16 @@ import { toChannelInteger, unitsOf } from './unit.ts';
 export type SensorConfig = SamplerTerms & { readonly source: Source };
 
 const channel: Field<number> = described({ enum: channelNames() }, (value, place) => {
-  const known = typeof value === 'string' ? parseChannel(value) : undefined;
+  const known = typeof value === 'string' && channelNames().includes(value) ? parseChannel(value) : undefined;
   return known ?? place.problem(value, 'a channel, as supply-air or cargo-probe-1');
 });
 
+/** All but the one that only the agent itself speaks on. */
 function channelNames(): string[] {
-  return Array.from({ length: 256 }, (_, number) => channelName(number)).filter(
-    (each) => parseChannel(each) !== undefined,
-  );
+  return Array.from({ length: 256 }, (_, number) => channelName(number)).filter((each) => {
+    const channel = parseChannel(each);
+    return channel !== undefined && channel !== channels.readingsDropped;
+  });
 }
 
 const sensorShape = {

@@ -7,7 +7,6 @@ import { parseDocument } from 'yaml';
 import {
   accept,
   envelopeBytesMax,
-  parseHex,
   reject,
   sampleBytes,
   sampleDeltaSecMax,
@@ -15,8 +14,8 @@ import {
   seriesPerBatchMax,
   type Verdict,
 } from '@coldproof/wire';
+import { clock, type ClockConfig } from './config-clock.ts';
 import {
-  described,
   integer,
   list,
   name,
@@ -29,19 +28,25 @@ import {
   type JsonSchema,
   type Problem,
 } from './config-field.ts';
+import { journal, type JournalConfig } from './config-journal.ts';
 import { key, type KeyConfig } from './config-key.ts';
 import { line, type LineConfig } from './config-line.ts';
 import { checkRelations } from './config-relations.ts';
-import { environmentName, secretOf, type SecretSource } from './config-secret.ts';
 import { sensor, type SensorConfig } from './config-sensor.ts';
 import { signedSensor, type SignedSensorConfig } from './config-signed.ts';
+import { environmentName, secretOf, type SecretSource } from './config-secret.ts';
 import { sparkplugId, topicFilter } from './config-source.ts';
+import { logsMax, uplink, uplinksMax, uplinksOf, type UplinkConfig } from './config-uplink.ts';
+
+export type { SecretSource } from './config-secret.ts';
 
 export type DeviceConfig = {
   readonly name: string;
   readonly key: KeyConfig;
   readonly sealSamplesMax: number;
   readonly sealAgeSecMax: number;
+  /** So long without a reading, and a batch without series says that the device lives. Undefined: never. */
+  readonly heartbeatSec: number | undefined;
   readonly sensors: readonly SensorConfig[];
 };
 
@@ -62,18 +67,6 @@ export type BrokerConfig = {
   readonly sparkplugHost: string;
 };
 
-export type UplinkConfig = {
-  readonly url: string;
-  readonly username: string | undefined;
-  readonly password: SecretSource | undefined;
-  /** Ed25519, 32 bytes: the only key whose receipts end the agent's duty. */
-  readonly logPublicKey: Uint8Array;
-  /** Batches on their way without a receipt. */
-  readonly windowBatches: number;
-  readonly resendSec: number;
-  readonly reconnectSecMax: number;
-};
-
 export type AgentConfig = {
   readonly stateDir: string;
   /** Undefined when no key of these devices is a file. */
@@ -83,7 +76,14 @@ export type AgentConfig = {
   readonly sensorSigned: readonly SignedSensorConfig[];
   readonly lines: readonly LineConfig[];
   readonly sensorBroker: BrokerConfig | undefined;
-  readonly uplink: UplinkConfig;
+  /** Of one or more brokers, each with its logs. */
+  readonly uplinks: readonly UplinkConfig[];
+  /** Receipts of so many logs end the duty for a batch. */
+  readonly receiptsMin: number;
+  /** For how many batches one that has them is kept for the logs that lack it. */
+  readonly lagBatchesMax: number;
+  readonly journal: JournalConfig;
+  readonly clock: ClockConfig;
   readonly http: { readonly host: string; readonly port: number };
 };
 
@@ -105,16 +105,17 @@ const device: Field<DeviceConfig> = record(
     sealSamplesMax: optional(integer(1, samplesPerSeriesMax), 15),
     // Also what keeps every delta of a batch within its two bytes.
     sealAgeSecMax: optional(integer(1, sampleDeltaSecMax), 900),
+    heartbeatSec: optional(integer(10, 86_400)),
     sensors: list(sensor, 1, seriesPerBatchMax),
   },
-  ({ name, key, sealSamplesMax, sealAgeSecMax, sensors }, place) => {
-    if (name === null || key === null || sealSamplesMax === null || sealAgeSecMax === null || sensors === null)
-      return null;
+  ({ name, key, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors }, place) => {
+    if (name === null || sealSamplesMax === null || sealAgeSecMax === null || sensors === null) return null;
+    if (key === null || heartbeatSec === null) return null;
     const bytes = sensors.reduce(
       (sum, { channel }) => sum + sealSamplesMax * sampleBytes(channel) + seriesOverheadBytes,
       batchOverheadBytes,
     );
-    if (bytes <= envelopeBytesMax) return { name, key, sealSamplesMax, sealAgeSecMax, sensors };
+    if (bytes <= envelopeBytesMax) return { name, key, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors };
     const bound = `a batch of <= ${envelopeBytesMax} bytes, not of ${bytes}`;
     return place.key('sealSamplesMax').problem(sealSamplesMax, bound);
   },
@@ -136,32 +137,6 @@ const credential: Field<CredentialConfig> = record(
   },
 );
 
-const uplink: Field<UplinkConfig> = record(
-  {
-    url: text(/^mqtts?:\/\/[A-Za-z0-9.:[\]-]{1,253}\/?$/, 'mqtt://host:port or mqtts://host:port, no password in it'),
-    username: optional(text(/^[^\0]{1,128}$/, '1 to 128 characters')),
-    passwordEnv: optional(environmentName),
-    passwordFile: optional(path),
-    logPublicKey: described(
-      { type: 'string', pattern: '^[0-9a-f]{64}$' },
-      (value, place) =>
-        (typeof value === 'string' ? parseHex(value, 32) : undefined) ??
-        place.problem(value, '64 lower-case hex digits, in quotes: the Ed25519 key of the log'),
-    ),
-    windowBatches: optional(integer(1, 1_024), 16),
-    resendSec: optional(integer(1, 3_600), 10),
-    reconnectSecMax: optional(integer(1, 3_600), 30),
-  },
-  ({ url, username, passwordEnv, passwordFile, logPublicKey, ...timing }, place) => {
-    const { windowBatches, resendSec, reconnectSecMax } = timing;
-    const isNamed = username !== undefined || passwordEnv !== undefined || passwordFile !== undefined;
-    const password = isNamed ? secretOf('password', { env: passwordEnv, file: passwordFile }, place) : undefined;
-    if (url === null || username === null || password === null || logPublicKey === null) return null;
-    if (windowBatches === null || resendSec === null || reconnectSecMax === null) return null;
-    return { url, username, password, logPublicKey, windowBatches, resendSec, reconnectSecMax };
-  },
-);
-
 const agent: Field<AgentConfig> = record(
   {
     stateDir: path,
@@ -171,10 +146,17 @@ const agent: Field<AgentConfig> = record(
     sensorSigned: optional(list(signedSensor, 0, devicesMax), []),
     lines: optional(list(line, 0, linesMax), []),
     sensorBroker: optional(record({ host, port, credentials: list(credential, 1, 256), sparkplugHost })),
-    uplink,
+    uplink: optional(uplink),
+    uplinks: optional(list(uplink, 1, uplinksMax)),
+    receiptsMin: optional(integer(1, logsMax)),
+    lagBatchesMax: optional(integer(0, 1_000_000), 10_000),
+    journal,
+    clock,
     http: optional(record({ host, port }), { host: '127.0.0.1', port: 9464 }),
   },
-  ({ stateDir, passphraseEnv, passphraseFile, devices, sensorSigned, lines, sensorBroker, uplink, http }, place) => {
+  ({ passphraseEnv, passphraseFile, ...formed }, place) => {
+    const ways = uplinksOf(formed, place);
+    const { stateDir, devices, sensorSigned, lines, sensorBroker, lagBatchesMax, journal, clock, http } = formed;
     const isNamed = passphraseEnv !== undefined || passphraseFile !== undefined;
     const isNeeded = isNamed || devices?.some((each) => each.key.kind === 'file') !== false;
     const passphrase = isNeeded
@@ -183,10 +165,23 @@ const agent: Field<AgentConfig> = record(
     if (devices?.length === 0 && sensorSigned?.length === 0) {
       return place.key('devices').problem(devices, `a list of 1 to ${devicesMax}, or some sensorSigned`);
     }
-    if (stateDir === null || passphrase === null || devices === null || lines === null) return null;
     if (sensorSigned === null) return null;
-    if (sensorBroker === null || uplink === null || http === null) return null;
-    return { stateDir, passphrase, devices, sensorSigned, lines, sensorBroker, uplink, http };
+    if (stateDir === null || passphrase === null || devices === null || lines === null) return null;
+    if (sensorBroker === null || ways === null || lagBatchesMax === null || http === null) return null;
+    if (journal === null || clock === null) return null;
+    return {
+      stateDir,
+      passphrase,
+      devices,
+      sensorSigned,
+      lines,
+      sensorBroker,
+      ...ways,
+      lagBatchesMax,
+      journal,
+      clock,
+      http,
+    };
   },
 );
 

@@ -1,12 +1,15 @@
 /** A device of the running agent: state and status. */
 import { assert, bytesToHex, channelName } from '@coldproof/wire';
 import { Bell } from './bell.ts';
+import { monotonicClock } from './clock.ts';
 import type { SensorConfig } from './config-sensor.ts';
 import type { DeviceConfig } from './config.ts';
 import type { Journal } from './journal.ts';
+import type { LogChange, ReceiptTerms } from './journal-receipts.ts';
 import type { KeyStore } from './key-store.ts';
 import { gapBefore, type Reading, type SamplerState } from './sample.ts';
 import { markNames, type DeviceStatus } from './status.ts';
+import type { UplinkState } from './uplink-state.ts';
 
 /** A device in memory: its place in the configuration and a copy of what the journal has of it. */
 export class Device {
@@ -17,8 +20,10 @@ export class Device {
   readonly states: Map<number, SamplerState>;
   readonly unsealed = new Map<number, Reading[]>();
   readonly sealBell = new Bell();
-  readonly forwardBell = new Bell();
-  link: DeviceStatus['link'] = { connected: false, why: 'not tried yet' };
+  readonly uplinks: readonly UplinkState[];
+  /** What the configuration has changed since the last start. */
+  readonly logChanges: readonly LogChange[];
+  readonly #journal: Journal;
   /** Why nothing can be signed now. */
   keyFault: string | undefined;
   queued: number;
@@ -26,32 +31,92 @@ export class Device {
   formerQueued = 0;
   sealed: number;
   receipts: number;
+  dropped: number;
+  /** When it last took a reading or sealed a heartbeat, by the agent's clock. */
+  aliveSec: number;
+  unsealedCount = 0;
+  /** By channel, how many of the oldest readings are in the batch that is being signed. */
+  #reserved: ReadonlyMap<number, number> = new Map();
 
-  constructor(config: DeviceConfig, keyStore: KeyStore, journal: Journal) {
+  constructor(
+    config: DeviceConfig,
+    keyStore: KeyStore,
+    journal: Journal,
+    { uplinks, terms }: { readonly uplinks: readonly UplinkState[]; readonly terms: Omit<ReceiptTerms, 'logs'> },
+    nowSec: number,
+  ) {
     this.config = config;
     this.keyStore = keyStore;
     this.id = keyStore.device();
     this.sensors = new Map(config.sensors.map((sensor) => [sensor.channel, sensor]));
+    this.#journal = journal;
+    this.uplinks = uplinks;
+    // Throws for a device that the journal does not know, before anything is changed.
+    journal.head(this.id);
+    this.logChanges = journal.receipts.require(this.id, {
+      logs: uplinks.flatMap(({ logKeys }) => logKeys.logs),
+      ...terms,
+    });
     const head = journal.head(this.id);
     this.sealed = head.sequence;
     this.receipts = head.receipts;
+    this.dropped = head.dropped;
+    this.aliveSec = head.aliveSec === 0 ? nowSec : head.aliveSec;
     this.queued = journal.pendingCount(this.id);
     this.states = journal.samplerStates(this.id);
     for (const reading of journal.readings(this.id)) this.add(reading);
   }
 
   add(reading: Reading): void {
+    this.unsealedCount += 1;
     const readings = this.unsealed.get(reading.channel);
     if (readings === undefined) this.unsealed.set(reading.channel, [reading]);
     else readings.push(reading);
   }
 
-  /** Takes out what was sealed: of each channel, the oldest so many. */
+  /** These are about to be sealed: of each channel, the oldest so many. */
+  reserve(readings: readonly Reading[]): void {
+    this.#reserved = countByChannel(readings);
+  }
+
+  /** Takes out what was sealed. */
   remove(sealed: readonly Reading[]): void {
-    for (const { channel, timeSec } of sealed) {
-      const removed = this.unsealed.get(channel)?.shift();
-      assert(removed?.timeSec === timeSec, `channel ${channel}: what is sealed is the oldest`);
+    this.#reserved = new Map();
+    this.#takeOut(sealed);
+  }
+
+  /** What may still be given up: of each channel, all but what is being sealed, the oldest first. */
+  *droppable(): Generator<readonly Reading[]> {
+    for (const [channel, readings] of this.unsealed) {
+      const reserved = this.#reserved.get(channel) ?? 0;
+      yield reserved === 0 ? readings : readings.slice(reserved);
     }
+  }
+
+  /** Takes out what was given up: of each channel, the oldest so many that are not reserved. */
+  drop(dropped: readonly Reading[], total: number): void {
+    this.dropped = total;
+    this.#takeOut(dropped);
+  }
+
+  /** A clock that was set back must not silence the device until it is there again. */
+  isHeartbeatDue(nowSec: number): boolean {
+    const { heartbeatSec } = this.config;
+    return heartbeatSec !== undefined && Math.abs(nowSec - this.aliveSec) >= heartbeatSec;
+  }
+
+  #takeOut(out: readonly Reading[]): void {
+    this.unsealedCount -= out.length;
+    for (const [channel, count] of countByChannel(out)) {
+      const from = this.#reserved.get(channel) ?? 0;
+      const taken = this.unsealed.get(channel)?.splice(from, count) ?? [];
+      const expected = out.find((reading) => reading.channel === channel);
+      assert(taken.length === count && taken[0] === expected, `channel ${channel}: what goes is the oldest`);
+    }
+  }
+
+  ringUplinks(): void {
+    for (const { bell } of this.uplinks) bell.ring();
   }
 
   newestSec(): number | undefined {
@@ -61,17 +126,21 @@ export class Device {
 
   status(nowSec: number): DeviceStatus {
     const newestSec = this.newestSec();
+    const cursors = this.#journal.receipts.cursors(this.id);
+    const down = this.uplinks.find(({ link }) => !link.connected);
     return {
       name: this.config.name,
       device: bytesToHex(this.id),
       provenance: 'gateway-signed',
-      link: this.link,
       key: { available: this.keyFault === undefined, why: this.keyFault },
-      unsealed: [...this.unsealed.values()].reduce((sum, readings) => sum + readings.length, 0),
+      link: { connected: down === undefined, why: down?.link.why },
+      links: this.uplinks.map((uplink) => uplink.status(cursors, this.sealed, monotonicClock.nowMs())),
+      unsealed: this.unsealedCount,
       queued: this.queued,
       formerQueued: this.formerQueued,
       sealed: this.sealed,
       receipts: this.receipts,
+      dropped: this.dropped,
       lastReadingAt: newestSec === undefined ? undefined : new Date(newestSec * 1_000).toISOString(),
       faults: this.#faults(nowSec),
     };
@@ -87,4 +156,10 @@ export class Device {
     }
     return Object.fromEntries(faults);
   }
+}
+
+function countByChannel(readings: readonly Reading[]): Map<number, number> {
+  const counts = new Map<number, number>();
+  for (const { channel } of readings) counts.set(channel, (counts.get(channel) ?? 0) + 1);
+  return counts;
 }

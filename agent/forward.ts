@@ -1,25 +1,30 @@
 /**
- * Stage 5, forward: Envelope -> the oracle, in order. One run for each device, so that each has its own window, birth
- * and last will.
+ * Stage 5, forward: Envelope -> the oracles, in order. One run for each device and uplink, so that each has its own
+ * connection, birth and last will, and none waits for another.
  *
- *   journal --pending--> [window of envelopes without receipt] --publish--> broker ~~> oracle
- *   journal <--settle---  verifyReceipt(log key): device, sequence, digest <--receipt-- '
+ *   journal --pending--> [a window for each log] --publish once--> broker ~~> oracles
+ *   journal <--settle--- [all receipts of a turn] <-- LogKeys.verify: log, device, sequence, digest <--receipts-- '
  *
  * Only a verified receipt ends the duty for an envelope. A PUBACK is no durability (aedes acknowledges before it
- * stores), so it is used for nothing. When the oldest envelope has had no receipt for `resendMs`, everything from it on
- * is sent again: the oracle takes only the next sequence, so what came behind a lost one was refused too.
+ * stores): it tells that the connection lives, and no more. When a log's oldest envelope has had no receipt for
+ * `resendMs`, everything that it lacks is sent again: it takes only the next sequence, so what came behind a lost
+ * one was refused too. With `live-first` and a backlog, the newest envelope is also told at once on a topic of its own:
+ * that is news for people and touches no window.
  */
-import { bytesEqual, bytesToHex, formatTopic, shortHex, verifyReceipt, type Receipt } from '@coldproof/wire';
+import { bytesEqual, bytesToHex, formatTopic, shortHex, type Receipt } from '@coldproof/wire';
 import type { Bell } from './bell.ts';
 import type { Clock } from './clock.ts';
-import type { Journal } from './journal.ts';
+import { deflateEnvelope } from './deflate.ts';
+import type { JournalReceipts, PendingEnvelope, Settlement } from './journal-receipts.ts';
 import type { Link, LinkSession } from './link.ts';
+import type { LogKeys } from './log-key.ts';
 import type { Log } from './log-line.ts';
+import { LogWindow } from './log-window.ts';
 import { asError, describeError, OperatingError } from './operating-error.ts';
 import type { Refuse } from './refusal.ts';
 
 export type ForwardDeps = {
-  readonly journal: Pick<Journal, 'pending' | 'settle'>;
+  readonly journal: Pick<JournalReceipts, 'pending' | 'settle'>;
   readonly link: Link;
   /** Real, monotonic time: a fast voyage clock does not make a network faster. */
   readonly timer: Clock;
@@ -29,48 +34,73 @@ export type ForwardDeps = {
   readonly refuse: Refuse;
   /** Rung by the loop when there is a new envelope. */
   readonly bell: Bell;
+  /** For the status message; `nextSequence` is that of the batch that is not sealed yet. */
+  readonly standing: () => { readonly nextSequence: number; readonly queued: number };
   /** `why` there is no connection; undefined when there is one. */
   readonly onConnected: (isConnected: boolean, why?: string) => void;
-  readonly onReceipt: (receipt: Receipt) => void;
+  /** After the journal has them. `released`: how many envelopes have enough receipts by these. */
+  readonly onReceipts: (receipts: readonly Receipt[], released: number) => void;
+  /** The windows of a new connection, to be looked at for as long as it lasts. */
+  readonly onWindows: (windows: readonly LogWindow[]) => void;
 };
 
 export type ForwardTerms = {
   readonly name: string;
   readonly device: Uint8Array;
-  readonly logPublicKey: Uint8Array;
+  readonly uplink: string;
+  readonly logKeys: LogKeys;
+  readonly order: 'in-order' | 'live-first';
+  readonly compress: boolean;
   readonly windowBatches: number;
   readonly resendMs: number;
   readonly reconnectMsMax: number;
+  /** Of the agent, for the status message. */
+  readonly version: string;
 };
 
 const reconnectMsFirst = 200;
+/** A full jitter of nothing would be a storm by one. */
+const reconnectMsLeast = 50;
+/** A connection that has lasted for this long starts the back-off anew; one that flaps does not. */
+const stableMs = 10_000;
 const setUpMsMax = 10_000;
 const leaveMsMax = 2_000;
+/** Without any PUBACK for this long the connection is half open: TCP would go on for a quarter of an hour. */
+const ackMsMax = 20_000;
+const statusMs = 60_000;
+/** Of the newest envelope, beside the backlog; the oracle takes no more than one a second either. */
+const liveMs = 5_000;
+const liveExpirySec = 60;
+/** Receipts in one commit at most. */
+const receiptsPerTurnMax = 512;
 
 /** Until `signal` is aborted. Throws only what the journal throws. */
 export async function runForward(deps: ForwardDeps, terms: ForwardTerms, signal: AbortSignal): Promise<void> {
   const { timer, log } = deps;
+  const { name, uplink } = terms;
   let failures = 0;
   while (!signal.aborted) {
     const session = new Session(deps, terms);
     let why = 'stopped';
+    let upMs: number | undefined;
     try {
       await session.run(signal, () => {
-        failures = 0;
+        upMs = timer.nowMs();
         deps.onConnected(true);
-        log('info', 'link-up', { device: terms.name });
+        log('info', 'link-up', { device: name, uplink });
       });
     } catch (error) {
       if (!(error instanceof OperatingError) || error.retry === 'never') throw error;
       why = error.message;
-      log('warn', 'link-down', { device: terms.name, why });
+      log('warn', 'link-down', { device: name, uplink, why });
     } finally {
       deps.onConnected(false, why);
     }
+    if (upMs !== undefined && timer.nowMs() - upMs >= stableMs) failures = 0;
     // Full jitter: after a cell comes back, a fleet must not knock in step (Exponential Backoff And Jitter, AWS 2015).
     const backOffMs = Math.min(terms.reconnectMsMax, reconnectMsFirst * 2 ** Math.min(failures, 16));
     failures += 1;
-    await timer.wait(backOffMs * (0.5 + deps.random() / 2), signal);
+    await timer.wait(Math.max(reconnectMsLeast, backOffMs * deps.random()), signal);
   }
 }
 
@@ -78,48 +108,60 @@ export async function runForward(deps: ForwardDeps, terms: ForwardTerms, signal:
 class Session {
   readonly #deps: ForwardDeps;
   readonly #terms: ForwardTerms;
-  readonly #batchTopic: string;
-  readonly #statusTopic: string;
-  readonly #receiptTopic: string;
-  /** Sent in this session and without a receipt. */
-  readonly #inFlight = new Set<number>();
-  /** Every envelope below this has been sent in this session. */
-  #next = 0;
-  /** Of the last receipt, or of the first sending into an empty window. */
-  #progressMs = 0;
+  readonly #topics: { readonly [kind in 'batch' | 'live' | 'status' | 'receipt']: string };
+  readonly #windows: readonly LogWindow[];
+  #arrived: Uint8Array[] = [];
+  /** Publishes without a PUBACK, and when one last came or was first waited for. */
+  #unacknowledged = 0;
+  #acknowledgedMs = 0;
+  #liveSequence = -1;
+  #liveAtMs = Number.NEGATIVE_INFINITY;
+  #status = '';
+  #statusAtMs = 0;
   #isClosed = false;
   #failure: Error | undefined;
 
   constructor(deps: ForwardDeps, terms: ForwardTerms) {
     this.#deps = deps;
     this.#terms = terms;
-    this.#batchTopic = formatTopic(terms.device, 'batch');
-    this.#statusTopic = formatTopic(terms.device, 'status');
-    this.#receiptTopic = formatTopic(terms.device, 'receipt');
+    const topic = (kind: Parameters<typeof formatTopic>[1]) => formatTopic(terms.device, kind);
+    this.#topics = {
+      batch: topic('batch'),
+      live: topic('live'),
+      status: topic('status'),
+      receipt: topic('receipt'),
+    };
+    this.#windows = terms.logKeys.logs.map((log) => new LogWindow(log, terms));
   }
 
   async run(signal: AbortSignal, onUp: () => void): Promise<void> {
-    const session = await this.#deps.link.open(
+    const { link, bell, onWindows, timer } = this.#deps;
+    const session = await link.open(
       {
         clientId: `coldproof-${bytesToHex(this.#terms.device).slice(0, 32)}`,
-        will: { topic: this.#statusTopic, payload: formatStatus(false) },
+        will: { topic: this.#topics.status, payload: this.#formatStatus(false) },
         onMessage: (topic, payload) => this.#receive(topic, payload),
-        onClosed: () => this.#end(undefined),
+        onClosed: (why) => this.#end(why === undefined ? undefined : linkFailed(why)),
       },
       signal,
     );
     try {
       await this.#introduce(session, signal);
+      onWindows(this.#windows);
       onUp();
       while (!signal.aborted && !this.#isClosed) {
         this.#send(session);
-        await this.#deps.bell.heard(signal, this.#resendInMs());
+        this.#sendLive(session);
+        this.#tellStatus(session);
+        await bell.heard(signal, this.#wakeInMs(timer.nowMs()));
       }
       if (this.#failure !== undefined) throw this.#failure;
-      if (this.#isClosed) throw new OperatingError('link-failed', 'connection closed', { retry: 'later' });
+      if (this.#isClosed) throw linkFailed('connection closed');
       await this.#leave(session);
     } finally {
       session.abandon();
+      // What has come is true whatever became of the connection, and the journal may be closed after this.
+      this.#settleArrived(Number.POSITIVE_INFINITY);
     }
   }
 
@@ -129,8 +171,10 @@ class Session {
     const limit = setTimeout(abandon, setUpMsMax);
     signal.addEventListener('abort', abandon);
     try {
-      await session.subscribe(this.#receiptTopic);
-      await session.publish(this.#statusTopic, formatStatus(true), { retain: true });
+      await session.subscribe(this.#topics.receipt);
+      this.#status = this.#formatStatus(true);
+      this.#statusAtMs = this.#deps.timer.nowMs();
+      await session.publish(this.#topics.status, this.#status, { retain: true });
     } finally {
       clearTimeout(limit);
       signal.removeEventListener('abort', abandon);
@@ -139,78 +183,181 @@ class Session {
 
   /** The death that the will would have told otherwise. Best effort: a stop must not hang on a dead network. */
   async #leave(session: LinkSession): Promise<void> {
+    const { name, uplink } = this.#terms;
     const done = new AbortController();
     const farewell = session
-      .publish(this.#statusTopic, formatStatus(false), { retain: true })
+      .publish(this.#topics.status, this.#formatStatus(false), { retain: true })
       .then(() => session.close())
       .catch((error: unknown) => {
-        this.#deps.log('warn', 'link-down', { device: this.#terms.name, why: describeError(error) });
+        this.#deps.log('warn', 'link-down', { device: name, uplink, why: describeError(error) });
       });
     await Promise.race([farewell, this.#deps.timer.wait(leaveMsMax, done.signal)]);
     done.abort();
   }
 
-  /** Fills the window, oldest first. */
+  /** Fills the windows, oldest first; what several logs lack is published once. */
   #send(session: LinkSession): void {
     const { journal, timer, log } = this.#deps;
-    const { device, name, windowBatches, resendMs } = this.#terms;
-    if (this.#inFlight.size > 0 && timer.nowMs() - this.#progressMs >= resendMs) {
-      log('warn', 'resend', { device: name, sequence: Math.min(...this.#inFlight), count: this.#inFlight.size });
-      this.#next = 0;
-      this.#inFlight.clear();
+    const { device, name, uplink } = this.#terms;
+    const nowMs = timer.nowMs();
+    if (this.#unacknowledged > 0 && nowMs - this.#acknowledgedMs >= ackMsMax) {
+      this.#end(linkFailed(`no PUBACK for ${ackMsMax / 1_000} s`));
+      return;
     }
-    const room = windowBatches - this.#inFlight.size;
-    if (room <= 0) return;
-    for (const { sequence, bytes } of journal.pending(device, this.#next, room)) {
-      if (this.#inFlight.size === 0) this.#progressMs = timer.nowMs();
-      this.#inFlight.add(sequence);
-      this.#next = sequence + 1;
-      session.publish(this.#batchTopic, bytes, { retain: false }).catch((error: unknown) => this.#end(error));
+    const room = session.inFlightMax - this.#unacknowledged;
+    const fresh = new Map<number, PendingEnvelope>();
+    for (const window of this.#windows) {
+      if (window.resendInMs(nowMs) === 0) {
+        const { oldestInFlight: sequence, inFlight: count } = window;
+        log('warn', 'resend', { device: name, uplink, log: window.name, sequence, count });
+        window.rewind();
+      }
+      const wanted = Math.min(window.room(), room);
+      if (wanted <= 0) continue;
+      for (const envelope of journal.pending(device, window.log, window.next, wanted)) {
+        if (window.take(envelope, nowMs).isNew) fresh.set(envelope.sequence, envelope);
+      }
     }
+    for (const { sequence, bytes } of [...fresh.values()].sort((one, other) => one.sequence - other.sequence)) {
+      for (const window of this.#windows) window.overhear(sequence);
+      this.#publish(session, 'batch', this.#pack(bytes), {});
+    }
+  }
+
+  /** The newest envelope, if the backlog keeps it from being sent. */
+  #sendLive(session: LinkSession): void {
+    const { journal, timer, standing } = this.#deps;
+    const newest = this.#liveDue();
+    if (newest === undefined || timer.nowMs() - this.#liveAtMs < liveMs) return;
+    const window = this.#windows.find((each) => !each.hasOffered(newest));
+    const [envelope] = window === undefined ? [] : journal.pending(this.#terms.device, window.log, newest, 1);
+    this.#liveSequence = standing().nextSequence - 1;
+    if (envelope === undefined) return;
+    this.#liveAtMs = timer.nowMs();
+    this.#publish(session, 'live', this.#pack(envelope.bytes), { expirySec: liveExpirySec });
+  }
+
+  #pack(envelope: Uint8Array): Uint8Array {
+    return this.#terms.compress ? deflateEnvelope(envelope) : envelope;
+  }
+
+  #liveDue(): number | undefined {
+    if (this.#terms.order === 'in-order') return undefined;
+    const newest = this.#deps.standing().nextSequence - 1;
+    if (newest <= this.#liveSequence || this.#windows.every((each) => each.hasOffered(newest))) return undefined;
+    return newest;
+  }
+
+  #tellStatus(session: LinkSession): void {
+    const { timer } = this.#deps;
+    if (timer.nowMs() - this.#statusAtMs < statusMs) return;
+    this.#statusAtMs = timer.nowMs();
+    const status = this.#formatStatus(true);
+    if (status === this.#status) return;
+    this.#status = status;
+    this.#publish(session, 'status', status, { retain: true });
+  }
+
+  #publish(
+    session: LinkSession,
+    kind: 'batch' | 'live' | 'status',
+    payload: Uint8Array | string,
+    { retain = false, expirySec }: { retain?: boolean; expirySec?: number },
+  ): void {
+    const { timer, bell } = this.#deps;
+    if (this.#unacknowledged === 0) this.#acknowledgedMs = timer.nowMs();
+    this.#unacknowledged += 1;
+    session.publish(this.#topics[kind], payload, { retain, expirySec }).then(
+      () => {
+        const isRoomAgain = this.#unacknowledged >= session.inFlightMax;
+        this.#unacknowledged -= 1;
+        this.#acknowledgedMs = timer.nowMs();
+        if (isRoomAgain) bell.ring();
+      },
+      (error: unknown) => this.#end(error),
+    );
   }
 
   #receive(topic: string, payload: Uint8Array): void {
-    if (topic !== this.#receiptTopic || this.#isClosed) return;
-    try {
-      this.#settle(payload);
-    } catch (error) {
-      // The journal's failure must end the run, not vanish in the callback of a socket.
-      this.#end(error);
-    }
+    if (topic !== this.#topics.receipt || this.#isClosed) return;
+    this.#arrived.push(payload);
+    if (this.#arrived.length === 1) setImmediate(() => this.#settleSome());
   }
 
-  #settle(payload: Uint8Array): void {
-    const { journal, refuse, log, bell, timer } = this.#deps;
-    const { device, logPublicKey, name } = this.#terms;
-    const verdict = verifyReceipt(payload, logPublicKey);
+  #settleSome(): void {
+    try {
+      this.#settleArrived(receiptsPerTurnMax);
+    } catch (error) {
+      // The journal's failure must end the run, not vanish in a callback.
+      this.#end(error);
+      return;
+    }
+    if (this.#arrived.length > 0) setImmediate(() => this.#settleSome());
+  }
+
+  /** All that came in one turn: one commit, so one fsync. */
+  #settleArrived(countMax: number): void {
+    const { journal, timer, bell, onReceipts } = this.#deps;
+    const taken = this.#arrived.slice(0, countMax);
+    this.#arrived = this.#arrived.slice(countMax);
+    const entries = taken.flatMap((bytes) => this.#verify(bytes));
+    if (entries.length === 0) return;
+    const { settlements, released } = journal.settle(this.#terms.device, entries);
+    const settled = entries.filter((entry, i) => this.#judge(entry, settlements[i]!));
+    const nowMs = timer.nowMs();
+    entries.forEach(({ log, sequence }, i) => {
+      // A repeat too: it is a sign of life, and the end of what was sent again.
+      if (settlements[i] !== 'settled' && settlements[i] !== 'repeated') return;
+      this.#windows.find((each) => bytesEqual(each.log, log))?.settle(sequence, nowMs);
+    });
+    onReceipts(settled, released);
+    bell.ring();
+  }
+
+  #verify(bytes: Uint8Array): (Receipt & { readonly bytes: Uint8Array })[] {
+    const { refuse } = this.#deps;
+    const { device, logKeys } = this.#terms;
+    const verdict = logKeys.verify(bytes);
     if (!verdict.ok) {
-      refuse('receipt-invalid', `${verdict.reason}: ${verdict.detail}`);
-      return;
+      // With several logs on a broker, that of another consortium is no fault either, but is none of ours.
+      refuse(
+        verdict.reason === 'receipt-of-another-log' ? verdict.reason : 'receipt-invalid',
+        describeVerdict(verdict),
+      );
+      return [];
     }
-    const { sequence, digest, index } = verdict.value;
-    if (!bytesEqual(verdict.value.device, device)) {
-      const named = shortHex(verdict.value.device);
-      refuse('receipt-of-another-device', `device: expected ${shortHex(device)}, got ${named}`);
-      return;
+    if (bytesEqual(verdict.value.device, device)) return [{ ...verdict.value, bytes }];
+    const named = shortHex(verdict.value.device);
+    refuse('receipt-of-another-device', `device: expected ${shortHex(device)}, got ${named}`);
+    return [];
+  }
+
+  /** Whether the receipt has settled something. */
+  #judge({ sequence, digest, index, log: of }: Receipt, settlement: Settlement): boolean {
+    const { refuse, log } = this.#deps;
+    const { name, uplink } = this.#terms;
+    const from = shortHex(of);
+    if (settlement === 'settled') {
+      log('info', 'receipt', { device: name, uplink, log: from, sequence, index });
+      return true;
     }
-    const settlement = journal.settle(device, sequence, digest, payload);
     if (settlement === 'not-awaited') {
       refuse('receipt-not-awaited', `sequence ${sequence}: no envelope waits for it`);
+    } else if (settlement === 'contradicted') {
+      log('error', 'contradiction', { device: name, log: from, sequence, index, digest: bytesToHex(digest) });
+      refuse('receipt-contradicts', `log ${from}: promised another place or digest for sequence ${sequence} before`);
     } else if (settlement === 'another-batch') {
-      log('error', 'equivocation', { device: name, sequence, digest: bytesToHex(digest) });
+      log('error', 'equivocation', { device: name, log: from, sequence, digest: bytesToHex(digest) });
       refuse('receipt-of-another-batch', `digest of sequence ${sequence}: got ${shortHex(digest)}, which is not ours`);
-    } else {
-      log('info', 'receipt', { device: name, sequence, index });
-      this.#inFlight.delete(sequence);
-      this.#progressMs = timer.nowMs();
-      this.#deps.onReceipt(verdict.value);
-      bell.ring();
     }
+    return false;
   }
 
-  #resendInMs(): number | undefined {
-    if (this.#inFlight.size === 0) return undefined;
-    return Math.max(0, this.#progressMs + this.#terms.resendMs - this.#deps.timer.nowMs());
+  #wakeInMs(nowMs: number): number {
+    const dues = [this.#statusAtMs + statusMs - nowMs, ...this.#windows.map((each) => each.resendInMs(nowMs))];
+    if (this.#unacknowledged > 0) dues.push(this.#acknowledgedMs + ackMsMax - nowMs);
+    if (this.#liveDue() !== undefined) dues.push(this.#liveAtMs + liveMs - nowMs);
+    return Math.max(0, Math.min(...dues.filter((due) => due !== undefined)));
   }
 
   #end(failure: unknown): void {
@@ -218,9 +365,18 @@ class Session {
     if (failure !== undefined) this.#failure ??= asError(failure);
     this.#deps.bell.ring();
   }
+
+  /** Retained, so that who comes later sees it too: Sparkplug's birth and death, for a device. */
+  #formatStatus(isOnline: boolean): string {
+    const { nextSequence, queued } = this.#deps.standing();
+    return JSON.stringify({ online: isOnline, version: this.#terms.version, nextSequence, queued });
+  }
 }
 
-/** Retained, so that who comes later sees it too: Sparkplug's birth and death, for a device. */
-function formatStatus(isOnline: boolean): string {
-  return JSON.stringify({ online: isOnline });
+function linkFailed(why: string): OperatingError {
+  return new OperatingError('link-failed', why, { retry: 'later' });
+}
+
+function describeVerdict({ reason, detail }: { readonly reason: string; readonly detail: string }): string {
+  return `${reason}: ${detail}`;
 }

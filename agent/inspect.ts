@@ -4,6 +4,7 @@ import type { AgentConfig } from './config.ts';
 import { Journal } from './journal.ts';
 import { readPublicKey } from './key-file.ts';
 import { formerKeys, keyPath } from './key-ring.ts';
+import { LogKeys } from './log-key.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import { listQueue } from './queue.ts';
 import { verifyJournal, type DeviceVerification } from './verify-journal.ts';
@@ -33,11 +34,10 @@ export async function readQueue(config: AgentConfig): Promise<unknown> {
   } catch (error) {
     if (!(error instanceof OperatingError)) throw error;
     return withJournal(config, (journal) => {
-      const devices = config.devices.flatMap((device) => [
-        ...formerKeys(config, device.name).map(({ name, id }) => ({ config: { name }, id })),
-        { config: device, id: deviceOf(readPublicKey(keyPath(config, device.name))) },
-      ]);
-      devices.push(...config.sensorSigned.map((each) => ({ config: each, id: deviceOf(each.publicKey) })));
+      const devices = keysOf(config, journal).map(({ name, publicKey }) => ({
+        config: { name },
+        id: deviceOf(publicKey),
+      }));
       return listQueue(journal, devices);
     });
   }
@@ -45,11 +45,22 @@ export async function readQueue(config: AgentConfig): Promise<unknown> {
 
 /** Of an agent that does not run: it has the journal for itself. */
 export function verifyState(config: AgentConfig): DeviceVerification[] {
+  const keys = new LogKeys(config.uplinks.flatMap(({ logPublicKeys }) => logPublicKeys));
   return withJournal(config, (journal) =>
-    config.devices
-      .flatMap(({ name }) => [...formerKeys(config, name), { name, publicKey: readPublicKey(keyPath(config, name)) }])
-      .map((device) => verifyJournal(journal, device, config.uplink.logPublicKey)),
+    keysOf(config, journal).map((device) => verifyJournal(journal, device, keys)),
   );
+}
+
+/** Former keys, the keys now, and sensors that sign by themselves; of these only what the journal has heard of. */
+function keysOf(config: AgentConfig, journal: Journal): { name: string; publicKey: Uint8Array }[] {
+  const own = config.devices.flatMap(({ name }) => [
+    ...formerKeys(config, name).filter(({ id }) => journal.findHead(id) !== undefined),
+    { name, publicKey: readPublicKey(keyPath(config, name)) },
+  ]);
+  return [
+    ...own,
+    ...config.sensorSigned.filter(({ publicKey }) => journal.findHead(deviceOf(publicKey)) !== undefined),
+  ];
 }
 
 function withJournal<Result>({ stateDir }: AgentConfig, look: (journal: Journal) => Result): Result {

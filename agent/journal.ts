@@ -6,11 +6,13 @@
  *
  * The exclusive lock on the file is the operating system's and goes with the process, also at a kill -9.
  */
-import { createHash } from 'node:crypto';
-import { accessSync, constants, mkdirSync } from 'node:fs';
+import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database, Statement } from 'better-sqlite3';
-import { assert, bytesEqual, bytesToHex, noPrevious } from '@coldproof/wire';
+import { assert, bytesToHex, noPrevious } from '@coldproof/wire';
+import { JournalBounds, type UnstatedDrop } from './journal-bounds.ts';
+import { checkEnvelopes, checksumOf, JournalReceipts, type PendingEnvelope } from './journal-receipts.ts';
+import { prepareFile } from './journal-schema.ts';
 import { SqliteDatabase } from './journal-sqlite.ts';
 import { fsyncFolder } from './durable-file.ts';
 import { describeError, OperatingError } from './operating-error.ts';
@@ -21,8 +23,12 @@ export type Head = {
   /** Sequence of the next batch: also how many there have been. */
   readonly sequence: number;
   readonly previous: Uint8Array;
-  /** Batches whose receipt has come. */
+  /** Batches that enough logs have given their receipt for. */
   readonly receipts: number;
+  /** Readings that could not be kept, since the key was made. */
+  readonly dropped: number;
+  /** The `last` of the newest batch; 0 before the first. */
+  readonly aliveSec: number;
 };
 
 export type SealedBatch = {
@@ -32,12 +38,10 @@ export type SealedBatch = {
   /** The encoded envelope. */
   readonly bytes: Uint8Array;
   readonly readings: readonly Reading[];
-};
-
-export type PendingEnvelope = {
-  readonly sequence: number;
-  readonly digest: Uint8Array;
-  readonly bytes: Uint8Array;
+  /** The batch's `last`: a sign of life. */
+  readonly lastSec?: number;
+  /** What this batch tells of, when it is a statement. */
+  readonly statement?: UnstatedDrop | undefined;
 };
 
 export type JournalEntry = {
@@ -46,38 +50,6 @@ export type JournalEntry = {
   /** The channel's state with this reading in it. */
   readonly state: SamplerState;
 };
-
-/** What became of a verified receipt. */
-export type Settlement = 'settled' | 'not-awaited' | 'another-batch';
-
-/** Receipts are kept as proof of the log's promise, the newest so many of a device: about 1 MB. */
-export const receiptsKeptMax = 4_096;
-
-const applicationId = 0x43504a31;
-const schemaVersion = 1;
-
-const schema = `
-  CREATE TABLE heads (
-    device BLOB PRIMARY KEY, sequence INTEGER NOT NULL, previous BLOB NOT NULL, receipts INTEGER NOT NULL
-  ) WITHOUT ROWID, STRICT;
-  CREATE TABLE channels (
-    device BLOB NOT NULL, channel INTEGER NOT NULL, newestSec INTEGER NOT NULL, marks INTEGER NOT NULL,
-    lastValidSec INTEGER, lastValidValue INTEGER, equalCount INTEGER,
-    PRIMARY KEY (device, channel)
-  ) WITHOUT ROWID, STRICT;
-  CREATE TABLE readings (
-    device BLOB NOT NULL, channel INTEGER NOT NULL, timeSec INTEGER NOT NULL, value INTEGER NOT NULL,
-    marks INTEGER NOT NULL, isClockTrusted INTEGER NOT NULL,
-    PRIMARY KEY (device, channel, timeSec)
-  ) WITHOUT ROWID, STRICT;
-  CREATE TABLE envelopes (
-    device BLOB NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL, bytes BLOB NOT NULL, checksum BLOB NOT NULL,
-    PRIMARY KEY (device, sequence)
-  ) STRICT;
-  CREATE TABLE receipts (
-    device BLOB NOT NULL, sequence INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (device, sequence)
-  ) STRICT;
-`;
 
 type ReadingRow = { channel: number; timeSec: number; value: number; marks: number; isClockTrusted: number };
 type ChannelRow = {
@@ -88,9 +60,14 @@ type ChannelRow = {
   lastValidValue: number | null;
   equalCount: number | null;
 };
-type EnvelopeRow = { sequence: number; digest: Uint8Array; bytes: Uint8Array; checksum: Uint8Array };
 
 export class Journal {
+  /** Size, settled envelopes, and what could not be kept. */
+  readonly bounds: JournalBounds;
+  /** The process before this one ended without closing it: by a kill, a crash, a cut of the power or a failed write. */
+  readonly isRecovered: boolean;
+  /** What waits for which log, and what each log has promised. */
+  readonly receipts: JournalReceipts;
   readonly #database: Database;
   readonly #statements: Statements;
   #failure: OperatingError | undefined;
@@ -103,19 +80,24 @@ export class Journal {
       mkdirSync(stateDir, { recursive: true, mode: 0o700 });
       // A read-only disk by its name: SQLite would call it an I/O error.
       accessSync(stateDir, constants.W_OK);
+      // SQLite removes its write-ahead log when it closes.
+      const isRecovered = (statSync(`${path}-wal`, { throwIfNoEntry: false })?.size ?? 0) > 0;
       database = new SqliteDatabase(path, { timeout: 0 });
       prepareFile(database, path);
       fsyncFolder(stateDir);
-      return new Journal(database);
+      return new Journal(database, isRecovered);
     } catch (cause) {
       database?.close();
       throw cause instanceof OperatingError ? cause : openingError(path, cause);
     }
   }
 
-  private constructor(database: Database) {
+  private constructor(database: Database, isRecovered: boolean) {
     this.#database = database;
     this.#statements = prepareStatements(database);
+    this.bounds = new JournalBounds(database, (what, work) => this.#write(what, work));
+    this.isRecovered = isRecovered;
+    this.receipts = new JournalReceipts(database, (what, work) => this.#write(what, work));
   }
 
   close(): void {
@@ -168,51 +150,71 @@ export class Journal {
 
   /** All of them, or none and an error. Each must be newer than its channel's newest: the sampler has seen to it. */
   record(entries: readonly JournalEntry[]): void {
-    const { insertReading, putChannel } = this.#statements;
+    const { insertReading } = this.#statements;
     this.#write('record readings', () => {
-      for (const { device, reading, state } of entries) {
+      /** Only the last state of a channel is one to come back to. */
+      const newest = new Map<string, JournalEntry>();
+      for (const entry of entries) {
+        const { device, reading } = entry;
         const { channel, timeSec, value, marks, isClockTrusted } = reading;
         insertReading.run(device, channel, timeSec, value, marks, isClockTrusted ? 1 : 0);
-        const { lastValid } = state;
-        const { changes } = putChannel.run({
-          device,
-          channel,
-          newestSec: timeSec,
-          marks: state.marks,
-          lastValidSec: lastValid?.timeSec ?? null,
-          lastValidValue: lastValid?.value ?? null,
-          equalCount: lastValid?.equalCount ?? null,
-        });
-        assert(changes === 1, `channel ${channel}: reading at ${timeSec} is newer than all before it`);
+        newest.set(`${channel} ${bytesToHex(device)}`, entry);
       }
+      for (const entry of newest.values()) this.#putChannel(entry);
     });
   }
 
-  /** Envelope in, head on, readings out, in one transaction: the same readings are never sealed twice. */
-  append({ device, sequence, digest, bytes, readings }: SealedBatch): void {
-    const { insertEnvelope, moveHead, deleteReading } = this.#statements;
+  #putChannel({ device, reading: { channel, timeSec }, state: { marks, lastValid } }: JournalEntry): void {
+    const { changes } = this.#statements.putChannel.run({
+      device,
+      channel,
+      newestSec: timeSec,
+      marks,
+      lastValidSec: lastValid?.timeSec ?? null,
+      lastValidValue: lastValid?.value ?? null,
+      equalCount: lastValid?.equalCount ?? null,
+    });
+    assert(changes === 1, `channel ${channel}: reading at ${timeSec} is newer than all before it`);
+  }
+
+  /**
+   * Envelope in, head on, readings out, in one transaction: the same readings are never sealed twice. Of each channel,
+   * `readings` are all from its first to its last one there.
+   */
+  append({ device, sequence, digest, bytes, readings, lastSec, statement }: SealedBatch): void {
+    const { insertEnvelope, moveHead } = this.#statements;
     this.#write('append an envelope', () => {
       insertEnvelope.run(device, sequence, digest, bytes, checksumOf(bytes));
-      const moved = moveHead.run(sequence + 1, digest, device, sequence);
+      const moved = moveHead.run({ next: sequence + 1, digest, lastSec: lastSec ?? null, device, sequence });
       assert(moved.changes === 1, `sequence ${sequence} is the next one of its device`);
-      for (const { channel, timeSec } of readings) {
-        const deleted = deleteReading.run(device, channel, timeSec);
-        assert(deleted.changes === 1, `the sealed reading of channel ${channel} at ${timeSec} is in the journal`);
-      }
+      for (let at = 0; at < readings.length; at += this.#deleteRun(device, readings, at));
+      if (statement !== undefined) this.bounds.stated(device, statement);
     });
   }
 
-  /** Envelopes without a receipt, oldest first, from `sequence` on, at most `limit`. */
-  pending(device: Uint8Array, sequence: number, limit: number): PendingEnvelope[] {
-    const rows = this.#statements.pending.all(device, sequence, limit) as EnvelopeRow[];
-    for (const { sequence, bytes, checksum } of rows) {
-      if (bytesEqual(checksumOf(bytes), checksum)) continue;
-      const message = `envelope ${sequence} of ${bytesToHex(device)}: not the bytes that were written`;
-      throw new OperatingError('journal-damaged', message, { retry: 'never' });
-    }
-    return rows;
+  /** The readings of one channel, from `at` on, in one statement. Gives how many. */
+  #deleteRun(device: Uint8Array, readings: readonly Reading[], at: number): number {
+    const { channel, timeSec: firstSec } = readings[at]!;
+    let end = at + 1;
+    while (readings[end]?.channel === channel) end += 1;
+    const lastSec = readings[end - 1]!.timeSec;
+    const { changes } = this.#statements.deleteReadings.run(device, channel, firstSec, lastSec);
+    const stretch = `channel ${channel} from ${firstSec} to ${lastSec}`;
+    assert(changes === end - at, `each sealed reading of ${stretch} is in the journal`);
+    return changes;
   }
 
+  /** Envelopes that are kept, released or not, oldest first, from `sequence` on, at most `limit`. */
+  pending(device: Uint8Array, sequence: number, limit: number): PendingEnvelope[] {
+    return checkEnvelopes(device, this.#statements.pending.all(device, sequence, limit));
+  }
+
+  /** Those of them that too few logs have given a receipt for. */
+  unreleased(device: Uint8Array, sequence: number, limit: number): PendingEnvelope[] {
+    return checkEnvelopes(device, this.#statements.unreleased.all(device, sequence, limit));
+  }
+
+  /** Of the unreleased. */
   pendingCount(device: Uint8Array): number {
     return this.pendingExtent(device).count;
   }
@@ -220,26 +222,6 @@ export class Journal {
   pendingExtent(device: Uint8Array): { count: number; bytes: number; newestSequence: number | undefined } {
     const row = this.#statements.pendingExtent.get(device) as { count: number; bytes: number; newest: number | null };
     return { count: row.count, bytes: row.bytes, newestSequence: row.newest ?? undefined };
-  }
-
-  /** The kept receipts, oldest first, from `sequence` on, at most `limit`. */
-  receipts(device: Uint8Array, sequence: number, limit: number): { sequence: number; bytes: Uint8Array }[] {
-    return this.#statements.receipts.all(device, sequence, limit) as { sequence: number; bytes: Uint8Array }[];
-  }
-
-  /** Ends the duty to keep an envelope. `receipt` must be verified and name this device, sequence and digest. */
-  settle(device: Uint8Array, sequence: number, digest: Uint8Array, receipt: Uint8Array): Settlement {
-    const { envelopeDigest, deleteEnvelope, countReceipt, insertReceipt, pruneReceipts } = this.#statements;
-    const row = envelopeDigest.get(device, sequence) as { digest: Uint8Array } | undefined;
-    if (row === undefined) return 'not-awaited';
-    if (!bytesEqual(row.digest, digest)) return 'another-batch';
-    this.#write('settle an envelope', () => {
-      deleteEnvelope.run(device, sequence);
-      countReceipt.run(device);
-      insertReceipt.run(device, sequence, receipt);
-      pruneReceipts.run(device, sequence - receiptsKeptMax);
-    });
-    return 'settled';
   }
 
   #write(what: string, work: () => void): void {
@@ -257,28 +239,6 @@ export class Journal {
   }
 }
 
-/** Locks, then checks that the file is ours, then makes the tables of a new one. */
-function prepareFile(database: Database, path: string): void {
-  database.pragma('locking_mode = EXCLUSIVE');
-  database.pragma('journal_mode = WAL');
-  database.pragma('synchronous = FULL');
-  database
-    .transaction(() => {
-      const version = database.pragma('user_version', { simple: true });
-      const application = database.pragma('application_id', { simple: true });
-      if (version === 0 && application === 0) {
-        database.exec(schema);
-        database.pragma(`user_version = ${schemaVersion}`);
-        database.pragma(`application_id = ${applicationId}`);
-      } else if (version !== schemaVersion || application !== applicationId) {
-        const got = `${String(application)}/${String(version)}`;
-        const message = `${path}: expected a journal of version ${applicationId}/${schemaVersion}, got ${got}`;
-        throw new OperatingError('journal-damaged', message, { retry: 'never' });
-      }
-    })
-    .exclusive();
-}
-
 function openingError(path: string, cause: unknown): OperatingError {
   const code = cause instanceof SqliteDatabase.SqliteError ? cause.code : '';
   if (code.startsWith('SQLITE_BUSY') || code.startsWith('SQLITE_LOCKED')) {
@@ -294,39 +254,39 @@ type Statements = ReturnType<typeof prepareStatements>;
 function prepareStatements(database: Database) {
   const prepare = (sql: string): Statement => database.prepare(sql);
   return {
-    adopt: prepare('INSERT INTO heads VALUES (?, 0, ?, 0)'),
+    adopt: prepare('INSERT INTO heads (device, sequence, previous, receipts) VALUES (?, 0, ?, 0)'),
     adoptAt: prepare('INSERT INTO heads (device, sequence, previous, receipts) VALUES (?, ?, ?, 0)'),
-    head: prepare('SELECT sequence, previous, receipts FROM heads WHERE device = ?'),
-    moveHead: prepare('UPDATE heads SET sequence = ?, previous = ? WHERE device = ? AND sequence = ?'),
-    countReceipt: prepare('UPDATE heads SET receipts = receipts + 1 WHERE device = ?'),
+    copyChannels: prepare(`
+      INSERT INTO channels (device, channel, newestSec, marks, lastValidSec, lastValidValue, equalCount)
+      SELECT ?, channel, newestSec, marks, lastValidSec, lastValidValue, equalCount FROM channels WHERE device = ?
+      ON CONFLICT DO NOTHING`),
+    head: prepare('SELECT sequence, previous, receipts, dropped, aliveSec FROM heads WHERE device = ?'),
+    moveHead: prepare(`
+      UPDATE heads SET sequence = @next, previous = @digest, aliveSec = coalesce(@lastSec, aliveSec)
+      WHERE device = @device AND sequence = @sequence`),
     channels: prepare('SELECT * FROM channels WHERE device = ?'),
     putChannel: prepare(`
       INSERT INTO channels VALUES
         (@device, @channel, @newestSec, @marks, @lastValidSec, @lastValidValue, @equalCount)
       ON CONFLICT DO UPDATE SET newestSec = @newestSec, marks = @marks, lastValidSec = @lastValidSec,
         lastValidValue = @lastValidValue, equalCount = @equalCount WHERE newestSec < @newestSec`),
-    copyChannels: prepare(`
-      INSERT INTO channels (device, channel, newestSec, marks, lastValidSec, lastValidValue, equalCount)
-      SELECT ?, channel, newestSec, marks, lastValidSec, lastValidValue, equalCount FROM channels WHERE device = ?
-      ON CONFLICT DO NOTHING`),
     readings: prepare(`
       SELECT channel, timeSec, value, marks, isClockTrusted FROM readings
       WHERE device = ? ORDER BY channel, timeSec`),
     insertReading: prepare('INSERT INTO readings VALUES (?, ?, ?, ?, ?, ?)'),
-    deleteReading: prepare('DELETE FROM readings WHERE device = ? AND channel = ? AND timeSec = ?'),
-    insertEnvelope: prepare('INSERT INTO envelopes VALUES (?, ?, ?, ?, ?)'),
+    deleteReadings: prepare(`
+      DELETE FROM readings WHERE device = ? AND channel = ? AND timeSec BETWEEN ? AND ?`),
+    insertEnvelope: prepare(`
+      INSERT INTO envelopes (device, sequence, digest, bytes, checksum) VALUES (?, ?, ?, ?, ?)`),
     pending: prepare(`
       SELECT sequence, digest, bytes, checksum FROM envelopes
       WHERE device = ? AND sequence >= ? ORDER BY sequence LIMIT ?`),
+    unreleased: prepare(`
+      SELECT sequence, digest, bytes, checksum FROM envelopes
+      WHERE device = ? AND sequence >= ? AND isReleased = 0 ORDER BY sequence LIMIT ?`),
     pendingExtent: prepare(`
       SELECT count(*) AS count, coalesce(sum(length(bytes)), 0) AS bytes, max(sequence) AS newest
-      FROM envelopes WHERE device = ?`),
-    receipts: prepare(`
-      SELECT sequence, bytes FROM receipts WHERE device = ? AND sequence >= ? ORDER BY sequence LIMIT ?`),
-    envelopeDigest: prepare('SELECT digest FROM envelopes WHERE device = ? AND sequence = ?'),
-    deleteEnvelope: prepare('DELETE FROM envelopes WHERE device = ? AND sequence = ?'),
-    insertReceipt: prepare('INSERT INTO receipts VALUES (?, ?, ?)'),
-    pruneReceipts: prepare('DELETE FROM receipts WHERE device = ? AND sequence <= ?'),
+      FROM envelopes WHERE device = ? AND isReleased = 0`),
   };
 }
 
@@ -336,8 +296,4 @@ function samplerStateOf({ newestSec, marks, lastValidSec, lastValidValue, equalC
       ? undefined
       : { timeSec: lastValidSec, value: lastValidValue, equalCount };
   return { newestSec, marks, lastValid };
-}
-
-function checksumOf(bytes: Uint8Array): Uint8Array {
-  return createHash('sha256').update(bytes).digest();
 }

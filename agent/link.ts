@@ -3,8 +3,10 @@
  * lives from one connect to the first trouble; nothing is queued, resent or reconnected behind the forwarder's back,
  * because mqtt.js keeps its queue in memory and drops part of it while it reconnects (MQTT.js #2015).
  */
-import { connect, type IClientOptions, type MqttClient } from 'mqtt';
-import { describeError, OperatingError } from './operating-error.ts';
+import { connect, type IClientOptions, type IConnackPacket, type MqttClient } from 'mqtt';
+import { describeLinkFault } from './link-fault.ts';
+import type { LinkTls } from './link-tls.ts';
+import { OperatingError } from './operating-error.ts';
 
 export type LinkOptions = {
   readonly clientId: string;
@@ -12,8 +14,8 @@ export type LinkOptions = {
   readonly will: { readonly topic: string; readonly payload: string };
   /** Must not throw. `payload` comes from the network. */
   readonly onMessage: (topic: string, payload: Uint8Array) => void;
-  /** Once, when the session is over for any reason. */
-  readonly onClosed: () => void;
+  /** Once, when the session is over for any reason; with the reason, if the broker gave one. */
+  readonly onClosed: (why?: string) => void;
 };
 
 export type Link = {
@@ -22,8 +24,13 @@ export type Link = {
 };
 
 export type LinkSession = {
-  /** QoS 1, in the order of the calls. Resolves at the broker's PUBACK, which promises nothing about the oracle. */
-  publish(topic: string, payload: Uint8Array | string, options: { readonly retain: boolean }): Promise<void>;
+  /** Publishes that may be without a PUBACK at a time (MQTT 5 §3.2.2.3.3, Receive Maximum); 65,535 in 3.1.1. */
+  readonly inFlightMax: number;
+  /**
+   * QoS 1, in the order of the calls. Resolves at the broker's PUBACK, which promises nothing about the oracle.
+   * After `expirySec` the broker may drop it (MQTT 5 §3.3.2.3.3; nothing in 3.1.1, so nothing may depend on it).
+   */
+  publish(topic: string, payload: Uint8Array | string, options: PublishOptions): Promise<void>;
   /** Throws `link-failed` when the broker refuses. */
   subscribe(topic: string): Promise<void>;
   /** A clean end: the will is not published. */
@@ -32,21 +39,29 @@ export type LinkSession = {
   abandon(): void;
 };
 
+export type PublishOptions = { readonly retain: boolean; readonly expirySec?: number | undefined };
+
 export type LinkAddress = {
   readonly url: string;
   readonly username: string | undefined;
   readonly password: string | undefined;
+  /** 3.1.1 unless it says otherwise. */
+  readonly mqtt?: '3.1.1' | 5;
+  /** For mqtts: the system's CAs without it. */
+  readonly tls?: LinkTls | undefined;
 };
 
 const connectMsMax = 10_000;
 const keepaliveSec = 30;
+/** MQTT 5 §3.2.2.3.3: what holds when the broker says nothing; and the packet identifiers of 3.1.1. */
+const receiveMaximumDefault = 65_535;
 
-export function mqttLink({ url, username, password }: LinkAddress): Link {
+export function mqttLink({ url, username, password, mqtt = '3.1.1', tls }: LinkAddress): Link {
   return {
     async open({ clientId, will, onMessage, onClosed }, signal) {
       const options: IClientOptions = {
         clientId,
-        protocolVersion: 4,
+        protocolVersion: mqtt === 5 ? 5 : 4,
         clean: true,
         keepalive: keepaliveSec,
         connectTimeout: connectMsMax,
@@ -56,22 +71,41 @@ export function mqttLink({ url, username, password }: LinkAddress): Link {
         will: { topic: will.topic, payload: Buffer.from(will.payload), qos: 1, retain: true },
         ...(username === undefined ? {} : { username }),
         ...(password === undefined ? {} : { password }),
+        ...(tls === undefined ? {} : tlsOptions(tls)),
       };
       const client = connect(url, options);
       // Before the handshake is done: a receipt may follow on the heels of the SUBACK.
       client.on('message', (topic, payload) => onMessage(topic, payload));
-      await handshake(client, url, signal);
+      let why: string | undefined;
+      // MQTT 5 §3.14: the broker says why it ends the connection.
+      client.on('disconnect', ({ reasonCode, properties }) => {
+        why = `the broker ended it: ${properties?.reasonString ?? 'no words'} (reason code ${reasonCode ?? 0})`;
+      });
+      const { properties } = await handshake(client, url, signal);
+      client.on('error', (error) => {
+        why ??= describeLinkFault(error);
+      });
       client.once('close', () => {
         // Without this, what waits for a PUBACK would wait for ever: mqtt.js keeps it for a reconnect.
         client.end(true);
-        onClosed();
+        onClosed(why);
       });
-      return sessionOf(client);
+      return sessionOf(client, properties?.receiveMaximum ?? receiveMaximumDefault);
     },
   };
 }
 
-async function handshake(client: MqttClient, url: string, signal: AbortSignal): Promise<void> {
+function tlsOptions({ ca, cert, key, serverName }: LinkTls): IClientOptions {
+  return {
+    rejectUnauthorized: true,
+    ...(ca === undefined ? {} : { ca }),
+    ...(cert === undefined ? {} : { cert }),
+    ...(key === undefined ? {} : { key }),
+    ...(serverName === undefined ? {} : { servername: serverName }),
+  };
+}
+
+async function handshake(client: MqttClient, url: string, signal: AbortSignal): Promise<IConnackPacket> {
   let cause: unknown;
   // Stays for the client's life: an EventEmitter's 'error' without a listener ends the process. 'close' follows it.
   client.on('error', (error) => {
@@ -80,14 +114,14 @@ async function handshake(client: MqttClient, url: string, signal: AbortSignal): 
   const abort = () => client.end(true);
   signal.addEventListener('abort', abort, { once: true });
   try {
-    await new Promise<void>((resolve, reject) => {
+    return await new Promise<IConnackPacket>((resolve, reject) => {
       const fail = () => {
-        const why = signal.aborted ? 'stopped' : describeError(cause ?? 'closed before CONNACK');
+        const why = signal.aborted ? 'stopped' : describeLinkFault(cause ?? 'closed before CONNACK');
         reject(new OperatingError('link-failed', `${url}: ${why}`, { retry: 'later', cause }));
       };
-      client.once('connect', () => {
+      client.once('connect', (connack) => {
         client.off('close', fail);
-        resolve();
+        resolve(connack);
       });
       client.once('close', fail);
       if (signal.aborted) client.end(true);
@@ -100,17 +134,19 @@ async function handshake(client: MqttClient, url: string, signal: AbortSignal): 
   }
 }
 
-function sessionOf(client: MqttClient): LinkSession {
+function sessionOf(client: MqttClient, inFlightMax: number): LinkSession {
   return {
-    async publish(topic, payload, { retain }) {
+    inFlightMax,
+    async publish(topic, payload, { retain, expirySec }) {
       // mqtt.js would keep this for later; later is the forwarder's business.
       if (!client.connected) throw new OperatingError('link-failed', 'not connected', { retry: 'later' });
       const bytes = typeof payload === 'string' ? payload : Buffer.from(payload);
-      await linkWork(`publish to ${topic}`, client.publishAsync(topic, bytes, { qos: 1, retain }));
+      const properties = expirySec === undefined ? {} : { properties: { messageExpiryInterval: expirySec } };
+      await linkWork(`publish to ${topic}`, client.publishAsync(topic, bytes, { qos: 1, retain, ...properties }));
     },
     async subscribe(topic) {
       const granted = await linkWork(`subscription to ${topic}`, client.subscribeAsync(topic, { qos: 1 }));
-      if (granted.some(({ qos }) => qos === 128)) {
+      if (granted.some(({ qos }) => qos >= 128)) {
         throw new OperatingError('link-failed', `subscription to ${topic}: refused by the broker`, { retry: 'later' });
       }
     },
@@ -128,6 +164,6 @@ async function linkWork<Result>(what: string, work: Promise<Result>): Promise<Re
   try {
     return await work;
   } catch (cause) {
-    throw new OperatingError('link-failed', `${what}: ${describeError(cause)}`, { retry: 'later', cause });
+    throw new OperatingError('link-failed', `${what}: ${describeLinkFault(cause)}`, { retry: 'later', cause });
   }
 }

@@ -6,7 +6,7 @@ import { bytesToHex, channelName, type Receipt } from '@coldproof/wire';
 import { Bell } from './bell.ts';
 import { monotonicClock } from './clock.ts';
 import type { DeviceConfig } from './config.ts';
-import { channelsTopic, formatLocalTopic, refusedTopic } from './local-topic.ts';
+import { channelsTopic, clockTopic, formatLocalTopic, journalTopic, refusedTopic } from './local-topic.ts';
 import type { Reading } from './sample.ts';
 import { markNames, type AgentStatus } from './status.ts';
 import { hasWildcard } from './sensors/topic-filter.ts';
@@ -43,8 +43,9 @@ export class LocalFeed {
     }
   }
 
-  tellReceipt(device: string, { sequence, index, digest }: Pick<Receipt, 'sequence' | 'index' | 'digest'>): void {
-    this.#say(formatLocalTopic(device, 'receipts'), { sequence, index, digest: bytesToHex(digest) }, false);
+  tellReceipt(device: string, { log, sequence, index, digest }: Omit<Receipt, 'device'>): void {
+    const told = { sequence, index, digest: bytesToHex(digest), log: bytesToHex(log) };
+    this.#say(formatLocalTopic(device, 'receipts'), told, false);
   }
 
   /** Tells each state that has changed, until `signal` is aborted. */
@@ -65,11 +66,17 @@ export class LocalFeed {
   }
 
   *#states(): Generator<readonly [topic: string, state: object]> {
-    const { devices, refused } = this.#status();
+    const { devices, refused, journal, clock } = this.#status();
     yield [refusedTopic, refused];
-    for (const { name, link, faults, unsealed, queued, sealed, receipts } of devices) {
+    const { state, onFull, usedBytes, usedBytesMax } = journal;
+    const dropped = Object.fromEntries(devices.map((device) => [device.name, device.dropped]));
+    yield [journalTopic, { state, onFull, usedPercent: Math.floor((100 * usedBytes) / usedBytesMax), dropped }];
+    const { source, synchronised = null, steps } = clock;
+    yield [clockTopic, { source, synchronised, steps }];
+    for (const { name, link, links, faults, unsealed, queued, sealed, receipts } of devices) {
+      const logs = links.flatMap((each) => each.logs.map(({ log, next, lag }) => ({ log, next, lag })));
       yield [formatLocalTopic(name, 'alarms'), { link, sensors: faults }];
-      yield [formatLocalTopic(name, 'queue'), { unsealed, queued, sealed, receipts }];
+      yield [formatLocalTopic(name, 'queue'), { unsealed, queued, sealed, receipts, logs }];
     }
   }
 

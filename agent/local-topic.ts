@@ -4,6 +4,8 @@
  *
  *   agent/channels             state   by device: where a sample of each channel is to be sent, and in which units
  *   agent/refused              state   what was turned away since the start, by reason
+ *   agent/journal              state   how full the journal is, and what it has had to drop
+ *   agent/clock                state   where the time comes from, and whether it is known to be right
  *   agent/{device}/alarms      state   the link to the oracle, and each channel whose newest reading has a mark
  *   agent/{device}/queue       state   how many readings and batches wait
  *   agent/{device}/readings    event   what was journaled just now
@@ -15,6 +17,8 @@
 export const localPrefix = 'agent/';
 export const channelsTopic = 'agent/channels';
 export const refusedTopic = 'agent/refused';
+export const journalTopic = 'agent/journal';
+export const clockTopic = 'agent/clock';
 
 export const localKinds = ['alarms', 'queue', 'readings', 'receipts', 'receipt'] as const;
 export type LocalKind = (typeof localKinds)[number];
@@ -24,7 +28,7 @@ export function formatLocalTopic(device: string, kind: LocalKind): string {
 }
 
 /** What is no device's own: for everybody who may read at all. */
-export const agentWide: readonly string[] = [channelsTopic, refusedTopic];
+export const agentWide: readonly string[] = [channelsTopic, refusedTopic, journalTopic, clockTopic];
 
 /** Whether a user who may read these devices may have this subscription. What it brings is asked for each message. */
 export function maySubscribe(filter: string, reads: ReadonlySet<string>): boolean {

@@ -1,5 +1,6 @@
 /** /status as Prometheus has it: text exposition format 0.0.4 (prometheus.io/docs/instrumenting/exposition_formats). */
 import type { AgentStatus } from './status.ts';
+import type { LinkStatus, LogStatus } from './uplink-state.ts';
 
 export const metricsContentType = 'text/plain; version=0.0.4; charset=utf-8';
 
@@ -21,12 +22,20 @@ export function processFigures(): ProcessFigures {
 type Labels = { readonly [name: string]: string };
 type Sample = readonly [labels: Labels, value: number];
 
-export function formatMetrics({ devices, refused }: AgentStatus, figures: ProcessFigures): string {
+export function formatMetrics({ devices, refused, journal, clock }: AgentStatus, figures: ProcessFigures): string {
   const each = (value: (device: AgentStatus['devices'][number]) => number | undefined): Sample[] =>
     devices.flatMap((device) => {
       const figure = value(device);
       return figure === undefined ? [] : [[{ device: device.name }, figure] as const];
     });
+  const links = (value: (link: LinkStatus) => number): Sample[] =>
+    devices.flatMap(({ name: device, links }) =>
+      links.map((link) => [{ device, uplink: link.uplink }, value(link)] as const),
+    );
+  const logs = (value: (log: LogStatus) => number): Sample[] =>
+    devices.flatMap(({ name: device, links }) =>
+      links.flatMap(({ uplink, logs }) => logs.map((one) => [{ device, uplink, log: one.log }, value(one)] as const)),
+    );
   const faults = devices.flatMap(({ name: device, faults }) =>
     Object.entries(faults).map(([channel, mark]) => [{ device, channel, mark }, 1] as const),
   );
@@ -36,8 +45,32 @@ export function formatMetrics({ devices, refused }: AgentStatus, figures: Proces
     metric(
       'coldproof_agent_link_up',
       'gauge',
-      'Connected to the oracle.',
-      each(({ link }) => Number(link.connected)),
+      'Connected to the broker.',
+      links(({ connected }) => Number(connected)),
+    ),
+    metric(
+      'coldproof_agent_log_lag_batches',
+      'gauge',
+      'Batches that the log has given no receipt for.',
+      logs(({ lag }) => lag),
+    ),
+    metric(
+      'coldproof_agent_log_receipts_total',
+      'counter',
+      'Verified receipts of the log.',
+      logs(({ receipts }) => receipts),
+    ),
+    metric(
+      'coldproof_agent_log_missed_total',
+      'counter',
+      'Batches that the log cannot get from here any more.',
+      logs(({ missed }) => missed),
+    ),
+    metric(
+      'coldproof_agent_log_waiting_seconds',
+      'gauge',
+      'Since the log was last heard of while it owes receipts.',
+      logs(({ waiting }) => waiting?.sec ?? 0),
     ),
     metric(
       'coldproof_agent_key_available',
@@ -54,7 +87,7 @@ export function formatMetrics({ devices, refused }: AgentStatus, figures: Proces
     metric(
       'coldproof_agent_batches_queued',
       'gauge',
-      'Batches without a receipt.',
+      'Batches without enough receipts.',
       each((one) => one.queued),
     ),
     metric(
@@ -66,7 +99,7 @@ export function formatMetrics({ devices, refused }: AgentStatus, figures: Proces
     metric(
       'coldproof_agent_receipts_total',
       'counter',
-      'Verified receipts.',
+      'Batches with enough receipts.',
       each((one) => one.receipts),
     ),
     metric('coldproof_agent_last_reading_timestamp_seconds', 'gauge', 'Time of the newest.', each(lastReading)),
@@ -77,6 +110,25 @@ export function formatMetrics({ devices, refused }: AgentStatus, figures: Proces
       'What was turned away, by reason.',
       Object.entries(refused).map(([reason, count]) => [{ reason }, count] as const),
     ),
+    metric(
+      'coldproof_agent_readings_dropped_total',
+      'counter',
+      'Readings that could not be kept.',
+      each((one) => one.dropped),
+    ),
+    metric('coldproof_agent_journal_bytes', 'gauge', 'In use.', [[{}, journal.usedBytes]]),
+    metric('coldproof_agent_journal_bytes_max', 'gauge', 'Where the journal is full.', [[{}, journal.usedBytesMax]]),
+    metric('coldproof_agent_journal_full', 'gauge', 'Samples are refused.', [[{}, Number(journal.state === 'full')]]),
+    metric('coldproof_agent_sealing_paused', 'gauge', 'No batches are made until some are settled.', [
+      [{}, Number(journal.state === 'sealing-paused')],
+    ]),
+    metric(
+      'coldproof_agent_clock_synchronised',
+      'gauge',
+      'Of the configured source.',
+      clock.synchronised === undefined ? [] : [[{ source: clock.source }, Number(clock.synchronised)]],
+    ),
+    metric('coldproof_agent_clock_steps_total', 'counter', 'Steps of the clock.', [[{}, clock.steps]]),
     metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', [[{}, figures.residentBytes]]),
     metric('process_cpu_seconds_total', 'counter', 'User and system time.', [[{}, figures.cpuSec]]),
     metric('process_start_time_seconds', 'gauge', 'Start, Unix time.', [[{}, figures.startSec]]),

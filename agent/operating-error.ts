@@ -4,6 +4,8 @@ export type OperatingCode =
   | 'state-unavailable'
   /** A write or fsync of the journal failed. What is on the disk is unknown: nothing may go on as if it had worked. */
   | 'journal-write-failed'
+  /** The journal is full and must refuse: what was handed over is still the sensor's. */
+  | 'journal-full'
   /** Another agent has the state directory. */
   | 'journal-locked'
   /** The journal is not one, is of a later version, or has rotted. */
@@ -22,6 +24,8 @@ export type OperatingCode =
   /** The key store gave a signature that its own public key refuses. */
   | 'key-unusable'
   | 'secret-missing'
+  /** A certificate or key of an uplink that cannot be read, or does not belong to the other. */
+  | 'tls-unusable'
   | 'config-invalid'
   | 'port-unavailable'
   | 'link-failed'

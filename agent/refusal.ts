@@ -45,13 +45,19 @@ export type RefusalReason =
   | 'poll-exception'
   /** The serial line was away at the time of a poll. */
   | 'poll-line-down'
+  /** The journal is full, and is to refuse: nothing of the message was taken, and its sensor was not told so. */
+  | 'journal-full'
   /** A receipt that wire's verifyReceipt refuses. */
   | 'receipt-invalid'
+  /** A receipt of a log that the uplink does not name: of a foreign consortium, or a log that was removed. */
+  | 'receipt-of-another-log'
+  /** A log has promised another place or another digest for a batch before: it does not keep its promises. */
+  | 'receipt-contradicts'
   /** A receipt of another device than the topic's. */
   | 'receipt-of-another-device'
   /** A receipt for another batch of this sequence: the log has something that this device did not send. */
   | 'receipt-of-another-batch'
-  /** A receipt for what is not waiting for one: mostly a repeat. */
+  /** A receipt for what was never waiting for one, or so long ago that nothing is known of it. */
   | 'receipt-not-awaited';
 
 export type Refuse = (reason: RefusalReason, detail: string) => void;

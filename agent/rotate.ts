@@ -26,11 +26,14 @@ import { createKey, formerKeyPath, keyPath, nextKeyPath, openKey, type KeyAccess
 import type { KeyStore } from './key-store.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import type { Reading } from './sample.ts';
-import { cutReadings, sealReadings } from './seal.ts';
+import { cutReadings, sealDropped, sealReadings } from './seal.ts';
 import { signBatch } from './sign.ts';
 
 export type RotationDeps = {
-  readonly journal: Pick<Journal, 'adoptDevice' | 'readings' | 'samplerStates' | 'head' | 'append' | 'handOver'>;
+  readonly journal: Pick<
+    Journal,
+    'adoptDevice' | 'readings' | 'samplerStates' | 'head' | 'append' | 'handOver' | 'bounds'
+  >;
   readonly access: KeyAccess;
   readonly nowSec: number;
 };
@@ -97,15 +100,15 @@ async function sealRest(journal: RotationDeps['journal'], key: KeyStore, terms: 
       if (readings === undefined) unsealed.set(reading.channel, [reading]);
       else readings.push(reading);
     }
-    const longest = Math.max(0, ...[...unsealed.values()].map((readings) => readings.length));
-    if (longest === 0) return;
-    const { sealAgeSecMax } = terms;
-    const sealSamplesMax = Math.min(longest, terms.sealSamplesMax);
-    const readings = cutReadings(unsealed, { sealSamplesMax, sealAgeSecMax })!;
+    const statement = journal.bounds.unstated(device);
+    const readings = statement === undefined ? cutReadings(unsealed, terms, { isLast: true }) : [];
+    if (readings === undefined) return;
     const { sequence, previous } = journal.head(device);
-    const sealed = sealReadings(readings, { device, sequence, previous });
+    const chain = { device, sequence, previous };
+    const sealed = statement === undefined ? sealReadings(readings, chain) : sealDropped(statement, chain);
+    const { digest, batch } = sealed;
     const bytes = await signBatch(sealed, key);
-    journal.append({ device, sequence, digest: sealed.digest, bytes, readings });
+    journal.append({ device, sequence, digest, bytes, readings, lastSec: batch.lastSec, statement });
   }
 }
 

@@ -6,13 +6,17 @@
 import { startAgent, type RunningAgent } from './agent.ts';
 import { clockOf, type Clock } from './clock.ts';
 import type { AgentConfig } from './config.ts';
+import type { UplinkConfig } from './config-uplink.ts';
 import { Journal } from './journal.ts';
 import { formerKeys, openKeys } from './key-ring.ts';
-import { mqttLink } from './link.ts';
+import { mqttLink, type Link } from './link.ts';
+import { readLinkTls, type LinkTls } from './link-tls.ts';
 import { jsonLog, type Log } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import { readSecrets } from './secret.ts';
 import { systemdSupervisor } from './systemd.ts';
+
+const expiringMs = 14 * 86_400_000;
 
 /** `load` reads and checks the file; it throws `config-invalid` with all problems. Returns after a stop. */
 export async function runAgent(load: () => AgentConfig): Promise<void> {
@@ -81,8 +85,9 @@ function acceptable(load: () => AgentConfig, current: AgentConfig, log: Log): Ag
       const bound = `stateDir: expected ${current.stateDir} as before, got ${next.stateDir}; that needs a restart`;
       throw new OperatingError('config-invalid', bound, { retry: 'never' });
     }
-    // Missing secrets, keys that are not there or do not open: all before anything is given up.
+    // Missing secrets, keys that are not there or do not open, certificates: all before anything is given up.
     openKeys(next, { ...readSecrets(next, process.env), isAttended: false });
+    readCertificates(next);
     return next;
   } catch (error) {
     if (!(error instanceof OperatingError)) throw error;
@@ -92,12 +97,17 @@ function acceptable(load: () => AgentConfig, current: AgentConfig, log: Log): Ag
 }
 
 async function start(config: AgentConfig, clock: Clock, log: Log): Promise<RunningAgent> {
-  const { uplinkPassword, sensorPasswords, ...keySecrets } = readSecrets(config, process.env);
+  const { uplinkPasswords, sensorPasswords, ...keySecrets } = readSecrets(config, process.env);
+  const certificates = readCertificates(config);
+  tellExpiring(certificates, clock, log);
   const keyStores = openKeys(config, { ...keySecrets, isAttended: false });
   const journal = Journal.open(config.stateDir);
-  const link = mqttLink({ url: config.uplink.url, username: config.uplink.username, password: uplinkPassword });
+  const linkOf = ({ name, url, username, mqtt }: UplinkConfig): Link =>
+    mqttLink({ url, username, mqtt, password: uplinkPasswords.get(name), tls: certificates.get(name) });
+  const links = new Map(config.uplinks.map((uplink) => [uplink.name, linkOf(uplink)]));
   const former = new Map(config.devices.map(({ name }) => [name, formerKeys(config, name)]));
-  const deps = { clock, random: Math.random, log, journal, link, keyStores, sensorPasswords, formerKeys: former };
+  const own = { keyStores, sensorPasswords, formerKeys: former };
+  const deps = { clock, random: Math.random, log, journal, links, ...own };
   const agent = await startAgent(config, deps);
   const { httpPort, brokerPort } = agent;
   // What a crash or a failed write has left is what is here: nothing else was ever acknowledged.
@@ -106,4 +116,17 @@ async function start(config: AgentConfig, clock: Clock, log: Log): Promise<Runni
   }
   log('info', 'started', { pid: process.pid, httpPort, brokerPort, devices: config.devices.length });
   return agent;
+}
+
+/** By name of the uplink, as the files are now. */
+function readCertificates({ uplinks }: AgentConfig): Map<string, LinkTls> {
+  return new Map(uplinks.flatMap(({ name, tls }) => (tls === undefined ? [] : [[name, readLinkTls(name, tls)]])));
+}
+
+/** Before the oracle refuses it: who renews it needs some days. */
+function tellExpiring(certificates: ReadonlyMap<string, LinkTls>, clock: Clock, log: Log): void {
+  for (const [uplink, { expiresAtMs }] of certificates) {
+    if (expiresAtMs === undefined || expiresAtMs - clock.nowMs() > expiringMs) continue;
+    log('warn', 'certificate-expires', { uplink, at: new Date(expiresAtMs).toISOString() });
+  }
 }

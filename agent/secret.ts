@@ -12,7 +12,8 @@ export type KeySecrets = {
 };
 
 export type Secrets = KeySecrets & {
-  readonly uplinkPassword: string | undefined;
+  /** By name of the uplink; only those that have one. */
+  readonly uplinkPasswords: ReadonlyMap<string, string>;
   /** By username of the local broker. */
   readonly sensorPasswords: ReadonlyMap<string, string>;
 };
@@ -28,7 +29,11 @@ export function readKeySecrets(config: AgentConfig, environment: Environment): K
 export function readSecrets(config: AgentConfig, environment: Environment): Secrets {
   return readAll(environment, (read) => ({
     ...keySecretsOf(config, read),
-    uplinkPassword: config.uplink.password && read('uplink.password', config.uplink.password),
+    uplinkPasswords: new Map(
+      config.uplinks.flatMap(({ name, password }) =>
+        password === undefined ? [] : [[name, read(`password of uplink ${name}`, password)]],
+      ),
+    ),
     sensorPasswords: new Map(
       (config.sensorBroker?.credentials ?? []).map(({ username, password }) => [
         username,

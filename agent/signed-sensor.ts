@@ -21,16 +21,17 @@ import {
   reject,
   shortHex,
   verifyEnvelope,
-  verifyReceipt,
   type EnvelopeReason,
   type OpenEnvelope,
-  type Receipt,
   type Verdict,
 } from '@coldproof/wire';
-import { Bell } from './bell.ts';
+import { monotonicClock } from './clock.ts';
 import type { SignedSensorConfig } from './config-signed.ts';
 import type { Head, Journal } from './journal.ts';
+import type { ReceiptTerms } from './journal-receipts.ts';
+import type { LogKeys } from './log-key.ts';
 import { markNames, type DeviceStatus } from './status.ts';
+import type { UplinkState } from './uplink-state.ts';
 
 export type SignedSensorReason =
   | EnvelopeReason
@@ -50,7 +51,7 @@ export type SignedSensorReason =
   | 'envelope-forgotten';
 
 /** What is known of an earlier sequence. */
-export type Known = { readonly digest: Uint8Array; readonly receipt: Uint8Array | undefined };
+export type Known = { readonly digest: Uint8Array; readonly receipts: readonly Uint8Array[] };
 
 export type Judged = { readonly opened: OpenEnvelope; readonly repeated: Known | undefined };
 
@@ -110,28 +111,45 @@ function placeOf(
   return reject('envelope-equivocation', `digest of sequence ${sequence}: got ${shortHex(digest)}, which is another`);
 }
 
-type Store = Pick<Journal, 'findHead' | 'adoptDeviceAt' | 'append' | 'pending' | 'pendingCount' | 'receipts'>;
+type Store = Pick<Journal, 'findHead' | 'adoptDeviceAt' | 'append' | 'unreleased' | 'pendingCount' | 'receipts'>;
 
 /** One such sensor in the running agent. */
 export class SignedSensor {
   readonly config: SignedSensorConfig;
   readonly id: Uint8Array;
-  readonly forwardBell = new Bell();
-  link: DeviceStatus['link'] = { connected: false, why: 'not tried yet' };
+  readonly uplinks: readonly UplinkState[];
   queued: number;
   receipts: number;
   readonly #journal: Store;
-  readonly #logPublicKey: Uint8Array;
+  readonly #terms: ReceiptTerms;
+  readonly #logKeys: readonly LogKeys[];
   #lastSec: number | undefined;
   #faults: DeviceStatus['faults'] = {};
 
-  constructor(config: SignedSensorConfig, journal: Store, logPublicKey: Uint8Array) {
+  constructor(
+    config: SignedSensorConfig,
+    journal: Store,
+    ways: {
+      readonly uplinks: readonly UplinkState[];
+      readonly terms: ReceiptTerms;
+      readonly logKeys: readonly LogKeys[];
+    },
+  ) {
     this.config = config;
     this.id = deviceOf(config.publicKey);
+    this.uplinks = ways.uplinks;
     this.#journal = journal;
-    this.#logPublicKey = logPublicKey;
+    this.#terms = ways.terms;
+    this.#logKeys = ways.logKeys;
+    const head = journal.findHead(this.id);
+    if (head !== undefined) journal.receipts.require(this.id, ways.terms);
     this.queued = journal.pendingCount(this.id);
-    this.receipts = journal.findHead(this.id)?.receipts ?? 0;
+    this.receipts = head?.receipts ?? 0;
+  }
+
+  /** Sequence of its next batch, as far as this gateway knows. */
+  get nextSequence(): number {
+    return this.#journal.findHead(this.id)?.sequence ?? 0;
   }
 
   /** What it gives is on the disk. Throws what the journal throws. */
@@ -146,8 +164,11 @@ export class SignedSensor {
     if (!judged.ok || judged.value.repeated !== undefined) return judged;
     const { batch, digest, series } = judged.value.opened;
     const { sequence, previous } = batch;
-    if (head === undefined) this.#journal.adoptDeviceAt(this.id, sequence, previous);
-    this.#journal.append({ device: this.id, sequence, digest, bytes, readings: [] });
+    if (head === undefined) {
+      this.#journal.adoptDeviceAt(this.id, sequence, previous);
+      this.#journal.receipts.require(this.id, this.#terms);
+    }
+    this.#journal.append({ device: this.id, sequence, digest, bytes, readings: [], lastSec: batch.lastSec });
     this.queued += 1;
     this.#lastSec = series.length === 0 ? this.#lastSec : batch.lastSec;
     for (const { channel, marks } of series) {
@@ -155,44 +176,50 @@ export class SignedSensor {
       const [gravest] = markNames(marks);
       this.#faults = gravest === undefined ? others : { ...others, [channelName(channel)]: gravest };
     }
-    this.forwardBell.ring();
+    for (const { bell } of this.uplinks) bell.ring();
     return judged;
   }
 
-  /** The oracle's own bytes, once it has them. */
-  receiptOf(sequence: number): Uint8Array | undefined {
-    const [row] = this.#journal.receipts(this.id, sequence, 1);
-    return row?.sequence === sequence ? row.bytes : undefined;
+  /** The oracles' own bytes, as far as they are here. */
+  receiptsOf(sequence: number): Uint8Array[] {
+    return this.#terms.logs.flatMap((log) => {
+      const [row] = this.#journal.receipts.kept(this.id, log, sequence, 1);
+      return row?.sequence === sequence ? [row.bytes] : [];
+    });
   }
 
   status(): DeviceStatus {
+    const { nextSequence } = this;
+    const cursors = this.#journal.receipts.cursors(this.id);
+    const down = this.uplinks.find(({ link }) => !link.connected);
     return {
       name: this.config.name,
       device: bytesToHex(this.id),
       provenance: 'sensor-signed',
-      link: this.link,
       key: { available: true },
+      link: { connected: down === undefined, why: down?.link.why },
+      links: this.uplinks.map((uplink) => uplink.status(cursors, nextSequence, monotonicClock.nowMs())),
       unsealed: 0,
       queued: this.queued,
       formerQueued: 0,
-      sealed: this.#journal.findHead(this.id)?.sequence ?? 0,
+      sealed: nextSequence,
       receipts: this.receipts,
+      dropped: 0,
       lastReadingAt: this.#lastSec === undefined ? undefined : new Date(this.#lastSec * 1_000).toISOString(),
       faults: this.#faults,
     };
   }
 
-  onReceipt({ sequence }: Pick<Receipt, 'sequence'>): Uint8Array | undefined {
-    this.receipts += 1;
-    this.queued -= 1;
-    return this.receiptOf(sequence);
-  }
-
   #known(sequence: number): Known | undefined {
-    const [waiting] = this.#journal.pending(this.id, sequence, 1);
-    if (waiting?.sequence === sequence) return { digest: waiting.digest, receipt: undefined };
-    const receipt = this.receiptOf(sequence);
-    const verified = receipt && verifyReceipt(receipt, this.#logPublicKey);
-    return verified?.ok === true ? { digest: verified.value.digest, receipt } : undefined;
+    const receipts = this.receiptsOf(sequence);
+    const [waiting] = this.#journal.unreleased(this.id, sequence, 1);
+    if (waiting?.sequence === sequence) return { digest: waiting.digest, receipts };
+    for (const keys of this.#logKeys) {
+      for (const receipt of receipts) {
+        const verified = keys.verify(receipt);
+        if (verified.ok) return { digest: verified.value.digest, receipts };
+      }
+    }
+    return undefined;
   }
 }

@@ -1,94 +1,111 @@
 /** The sensors that sign by themselves: intake from the local broker, forwarding, receipts back to them. */
-import type { AgentDeps } from './agent.ts';
-import type { Bell } from './bell.ts';
-import type { AgentConfig } from './config.ts';
-import type { ForwardDeps } from './forward.ts';
+import { carry, type CarryDeps } from './carry.ts';
+import type { ClockWatch } from './clock-watch.ts';
+import type { SignedSensorConfig } from './config-signed.ts';
+import type { ReceiptTerms } from './journal-receipts.ts';
 import type { LocalPublish } from './local-feed.ts';
 import { formatLocalTopic } from './local-topic.ts';
+import type { LogKeys } from './log-key.ts';
 import { OperatingError } from './operating-error.ts';
-import type { Refuse } from './refusal.ts';
 import { isClockTrusted } from './sample.ts';
 import { SignedSensor } from './signed-sensor.ts';
 import type { DeliverSigned } from './sensors/sensor.ts';
+import type { DeviceStatus } from './status.ts';
+import type { UplinkState } from './uplink-state.ts';
 
-export type ForwardHooks = Pick<ForwardDeps, 'onConnected' | 'onReceipt'>;
-
-export type SignedHooks = {
-  readonly refuse: Refuse;
-  /** Something of the status is not as it was. */
-  readonly changed: () => void;
+export type SignedDeps = Omit<CarryDeps, 'clock'> & {
+  readonly clock: ClockWatch;
+  readonly logKeys: readonly LogKeys[];
+  readonly uplinks: () => readonly UplinkState[];
+  readonly isTaking: () => boolean;
+  /** The journal's bounds. */
+  readonly hasRoom: () => boolean;
   /** The journal failed: the agent ends. */
   readonly fail: (error: unknown) => void;
-  readonly forward: (name: string, device: Uint8Array, bell: Bell, hooks: ForwardHooks) => Promise<void>;
 };
 
 export class SignedSensors {
-  readonly sensors: readonly SignedSensor[];
   /** Set when the local broker is open. */
   publish: LocalPublish = () => undefined;
-  readonly #deps: Pick<AgentDeps, 'clock' | 'log'>;
-  readonly #hooks: SignedHooks;
+  readonly #sensors: readonly SignedSensor[];
+  readonly #deps: SignedDeps;
 
-  constructor({ sensorSigned, uplink }: AgentConfig, deps: AgentDeps, hooks: SignedHooks) {
-    this.sensors = sensorSigned.map((each) => new SignedSensor(each, deps.journal, uplink.logPublicKey));
+  constructor(configs: readonly SignedSensorConfig[], terms: ReceiptTerms, deps: SignedDeps) {
+    const { journal, logKeys, uplinks } = deps;
+    this.#sensors = configs.map((each) => new SignedSensor(each, journal, { uplinks: uplinks(), terms, logKeys }));
     this.#deps = deps;
-    this.#hooks = hooks;
   }
 
-  byTopic(isTaking: () => boolean): ReadonlyMap<string, DeliverSigned> {
+  byTopic(): ReadonlyMap<string, DeliverSigned> {
     return new Map(
-      this.sensors.map((sensor) => [
+      this.#sensors.map((sensor) => [
         sensor.config.topic,
         async (bytes) => {
-          if (!isTaking()) throw new OperatingError('stopping', 'the agent stops', { retry: 'later' });
           await Promise.resolve(this.#take(sensor, bytes));
         },
       ]),
     );
   }
 
-  forwarding(): Promise<void>[] {
-    return this.sensors.map((sensor) => {
-      const { config, id, forwardBell } = sensor;
-      return this.#hooks.forward(config.name, id, forwardBell, {
-        onConnected: (connected, why) => {
-          sensor.link = { connected, why };
-          this.#hooks.changed();
+  forwarding(signal: AbortSignal): Promise<void>[] {
+    return this.#sensors.map((sensor) =>
+      carry(
+        {
+          name: sensor.config.name,
+          id: sensor.id,
+          uplinks: sensor.uplinks,
+          standing: () => ({ nextSequence: sensor.nextSequence, queued: sensor.queued }),
+          onReceipts: (receipts, released) => {
+            sensor.receipts += released;
+            sensor.queued -= released;
+            for (const { sequence } of receipts) this.#tell(sensor, sensor.receiptsOf(sequence));
+          },
         },
-        onReceipt: (receipt) => {
-          this.#tell(sensor, sensor.onReceipt(receipt));
-          this.#hooks.changed();
-        },
-      });
-    });
+        this.#deps,
+        signal,
+      ),
+    );
+  }
+
+  /** Those that the journal has heard of. */
+  known(): SignedSensor[] {
+    return this.#sensors.filter(({ id }) => this.#deps.journal.findHead(id) !== undefined);
+  }
+
+  status(): DeviceStatus[] {
+    return this.#sensors.map((sensor) => sensor.status());
   }
 
   /** Returns when the envelope is on the disk, or turned away and counted: both are answered with a PUBACK. */
   #take(sensor: SignedSensor, bytes: Uint8Array): void {
-    const nowSec = Math.floor(this.#deps.clock.nowMs() / 1_000);
+    const { clock, isTaking, hasRoom, refuse, changed, log, fail } = this.#deps;
     const { name } = sensor.config;
+    if (!isTaking()) throw new OperatingError('stopping', 'the agent stops', { retry: 'later' });
+    if (!hasRoom()) {
+      refuse('journal-full', name);
+      throw new OperatingError('journal-full', 'the journal is full', { retry: 'later' });
+    }
+    const nowSec = Math.floor(clock.nowMs() / 1_000);
     try {
-      const judged = sensor.take(bytes, isClockTrusted(nowSec, undefined) ? nowSec : undefined);
+      const judged = sensor.take(bytes, clock.isTrusted && isClockTrusted(nowSec, undefined) ? nowSec : undefined);
       if (!judged.ok) {
-        this.#hooks.refuse(judged.reason, `${name}: ${judged.detail}`);
+        refuse(judged.reason, `${name}: ${judged.detail}`);
         if (judged.reason === 'envelope-equivocation') {
-          this.#deps.log('error', 'equivocation', { device: name, detail: judged.detail });
+          log('error', 'equivocation', { device: name, detail: judged.detail });
         }
         return;
       }
       const { opened, repeated } = judged.value;
-      if (repeated === undefined) {
-        this.#deps.log('info', 'envelope-taken', { device: name, sequence: opened.batch.sequence });
-      } else this.#tell(sensor, repeated.receipt);
-      this.#hooks.changed();
+      if (repeated === undefined) log('info', 'envelope-taken', { device: name, sequence: opened.batch.sequence });
+      else this.#tell(sensor, repeated.receipts);
+      changed();
     } catch (error) {
-      this.#hooks.fail(error);
+      fail(error);
       throw error;
     }
   }
 
-  #tell({ config }: SignedSensor, receipt: Uint8Array | undefined): void {
-    if (receipt === undefined) return;
-    this.publish(formatLocalTopic(config.name, 'receipt'), receipt, { retain: false });
+  #tell({ config }: SignedSensor, receipts: readonly Uint8Array[]): void {
+    for (const each of receipts) this.publish(formatLocalTopic(config.name, 'receipt'), each, { retain: false });
   }
 }

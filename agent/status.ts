@@ -2,9 +2,12 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { marks } from '@coldproof/wire';
+import type { ClockStatus } from './clock-watch.ts';
 import { formatMetrics, metricsContentType, processFigures } from './metrics.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import type { DeviceQueue } from './queue.ts';
+import type { JournalStatus } from './room.ts';
+import type { LinkStatus } from './uplink-state.ts';
 
 export type DeviceStatus = {
   readonly name: string;
@@ -12,19 +15,22 @@ export type DeviceStatus = {
   readonly device: string;
   /** Who holds the key: the sensor's own firmware, or this agent for sensors that have none. */
   readonly provenance: 'sensor-signed' | 'gateway-signed';
-  /** `why` there is no connection. */
-  readonly link: { readonly connected: boolean; readonly why?: string | undefined };
   /** Whether the key store signs; readings that are due wait for it. True until it was tried. */
   readonly key: { readonly available: boolean; readonly why?: string | undefined };
+  /** Whether all uplinks have their connection; `why` the first that has none has none. */
+  readonly link: { readonly connected: boolean; readonly why?: string | undefined };
+  readonly links: readonly LinkStatus[];
   /** Readings that no batch has yet. */
   readonly unsealed: number;
-  /** Batches that no receipt has come for. */
+  /** Batches that too few receipts have come for. */
   readonly queued: number;
   /** Likewise of the keys that the device had before; they go first. */
   readonly formerQueued: number;
-  /** Batches and receipts since the key was made. */
+  /** Batches since the key was made, and how many of them have enough receipts. */
   readonly sealed: number;
   readonly receipts: number;
+  /** Readings that could not be kept, since the key was made. */
+  readonly dropped: number;
   /** ISO 8601, undefined before the first. */
   readonly lastReadingAt: string | undefined;
   /** Channels whose newest reading has a mark, with the gravest one's name; 'gap' for one that has fallen silent. */
@@ -36,6 +42,8 @@ export type AgentStatus = {
   readonly refused: { readonly [reason: string]: number };
   /** Whether all devices have their connection. */
   readonly link: { readonly connected: boolean };
+  readonly journal: JournalStatus;
+  readonly clock: ClockStatus;
 };
 
 /** A reading's marks, the gravest first. */

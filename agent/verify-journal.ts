@@ -2,16 +2,9 @@
  * Looks at everything that a journal holds, as an oracle would: is each envelope the device's own, is the chain whole
  * from the last receipt to the head, did the log really promise what the receipts say. Changes nothing.
  */
-import {
-  bytesEqual,
-  decodeEnvelope,
-  deviceOf,
-  noPrevious,
-  openEnvelope,
-  verifyEnvelope,
-  verifyReceipt,
-} from '@coldproof/wire';
+import { bytesEqual, decodeEnvelope, deviceOf, noPrevious, openEnvelope, verifyEnvelope } from '@coldproof/wire';
 import type { Journal } from './journal.ts';
+import type { LogKeys } from './log-key.ts';
 import { OperatingError } from './operating-error.ts';
 
 export type DeviceVerification = {
@@ -29,14 +22,10 @@ type Link = { readonly sequence: number; readonly digest: Uint8Array } | undefin
 
 const pageRows = 256;
 
-export function verifyJournal(
-  journal: Source,
-  { name, publicKey }: KeyOf,
-  logPublicKey: Uint8Array,
-): DeviceVerification {
+export function verifyJournal(journal: Source, { name, publicKey }: KeyOf, logKeys: LogKeys): DeviceVerification {
   const walk = new Walk(journal, publicKey);
   try {
-    walk.receipts(logPublicKey);
+    for (const log of logKeys.logs) walk.receipts(log, logKeys);
     walk.envelopes();
     walk.head();
   } catch (error) {
@@ -55,6 +44,8 @@ class Walk {
   readonly #publicKey: Uint8Array;
   readonly #device: Uint8Array;
   #last: Link;
+  /** Receipts may come out of order, so it can be a receipt's or an envelope's. */
+  #newest: Link;
 
   constructor(journal: Source, publicKey: Uint8Array) {
     this.#journal = journal;
@@ -62,10 +53,12 @@ class Walk {
     this.#device = deviceOf(publicKey);
   }
 
-  receipts(logPublicKey: Uint8Array): void {
-    for (const { sequence, bytes } of pages((from) => this.#journal.receipts(this.#device, from, pageRows))) {
+  /** Of one log: what logs have promised that the configuration does not name any more, no key is at hand for. */
+  receipts(log: Uint8Array, logKeys: LogKeys): void {
+    const { receipts } = this.#journal;
+    for (const { sequence, bytes } of pages((from) => receipts.kept(this.#device, log, from, pageRows))) {
       this.receiptCount += 1;
-      const verdict = verifyReceipt(bytes, logPublicKey);
+      const verdict = logKeys.verify(bytes);
       if (!verdict.ok) {
         this.problems.push(`receipt ${sequence}: ${verdict.reason}: ${verdict.detail}`);
         continue;
@@ -74,7 +67,7 @@ class Walk {
       if (!bytesEqual(device, this.#device) || named !== sequence) {
         this.problems.push(`receipt ${sequence}: expected this device and sequence, got another's`);
       } else {
-        this.#last = { sequence, digest };
+        this.#pass({ sequence, digest });
       }
     }
   }
@@ -84,17 +77,21 @@ class Walk {
       this.envelopeCount += 1;
       const problem = this.#verify(bytes, sequence, digest);
       if (problem !== undefined) this.problems.push(`envelope ${sequence}: ${problem}`);
-      this.#last = { sequence, digest };
+      this.#pass({ sequence, digest });
     }
   }
 
   /** The next batch will name this digest as its previous one. */
   head(): void {
     const { sequence, previous } = this.#journal.head(this.#device);
-    const last = sequence === 0 ? { sequence: -1, digest: noPrevious } : this.#last;
+    const last = sequence === 0 ? { sequence: -1, digest: noPrevious } : this.#newest;
     if (last?.sequence === sequence - 1 && bytesEqual(last.digest, previous)) return;
-    // Receipts may come out of order, so what is behind the newest of them can be gone with its own receipt pruned.
     this.problems.push(`head: expected to follow sequence ${last?.sequence ?? 'none'}, got sequence ${sequence}`);
+  }
+
+  #pass(link: NonNullable<Link>): void {
+    this.#last = link;
+    if (link.sequence >= (this.#newest?.sequence ?? 0)) this.#newest = link;
   }
 
   #verify(bytes: Uint8Array, sequence: number, digest: Uint8Array): string | undefined {

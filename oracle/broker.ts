@@ -1,33 +1,42 @@
 /**
- * The embedded MQTT 3.1.1 broker, and the only file that imports aedes. Devices publish their batches and status here
- * and read their receipts, each under its own credential; nobody sees or writes anything else. It keeps no sessions and
- * promises nothing: aedes acknowledges QoS 1 before it stores, so a receipt is the only promise.
+ * The embedded MQTT 3.1.1 broker, and the only file that imports aedes. Devices publish their batches and status here,
+ * over TLS when it has a certificate, and read their receipts, each under its own credential; nobody sees or writes
+ * anything else. It keeps no sessions and promises nothing: aedes acknowledges QoS 1 before it stores, so a receipt is
+ * the only promise.
  */
 import { createServer, type Server, type Socket } from 'node:net';
+import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { randomBytes, randomUUID, scryptSync, timingSafeEqual } from 'node:crypto';
 import { Aedes, type AedesOptions, type Client, type PublishPacket, type Subscription } from 'aedes';
 import { bytesToHex, envelopeBytesMax, parseTopic, topicFilter } from '@coldproof/wire';
+import type { BrokerCredential, BrokerTls, EmbeddedBroker } from './config-broker.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
-
-export type BrokerCredential = {
-  readonly username: string;
-  readonly password: string;
-  /** Devices in hex that this username may speak for. */
-  readonly devices: readonly string[];
-};
 
 export type Broker = {
   /** The port it listens on, also when 0 was asked for. */
   readonly port: number;
   /** For the oracle's own client; made anew at each start. */
-  readonly internal: { readonly username: string; readonly password: string };
+  readonly internal: { readonly url: string; readonly username: string; readonly password: string };
   readonly refused: ReadonlyMap<BrokerReason, number>;
+  /** From now on what devices publish for the oracle goes to `take`, in this process and nowhere else. */
+  receive(take: Take): void;
+  /** To the clients that have subscribed to these topics; nothing is kept for others. */
+  publish(messages: readonly Message[]): void;
   close(): Promise<void>;
 };
 
+export type Message = { readonly topic: string; readonly payload: Uint8Array };
+/** Must not throw. */
+export type Take = (topic: Topic, payload: Uint8Array) => void;
+type Topic = NonNullable<ReturnType<typeof parseTopic>>;
+
 export type BrokerReason =
   | 'credentials-wrong'
+  /** TLS did not come about: no client certificate, or one of another CA, expired, revoked; or no TLS at all. */
+  | 'tls-refused'
+  /** The client certificate is of another username. */
+  | 'certificate-of-another'
   /** Another username is connected under this client id; MQTT would let the newcomer push it out. */
   | 'client-id-taken'
   | 'packet-too-large'
@@ -43,54 +52,162 @@ const statusBytesMax = 1_024;
 /** aedes closes a client that does not read for this long, so that it does not hold up the others. */
 const drainMsMax = 10_000;
 const connectionsMax = 10_000;
+const handshakeMsMax = 10_000;
+const loopback = '127.0.0.1';
 
-export type BrokerSettings = {
-  readonly host: string;
-  /** 0 for any free one. */
-  readonly port: number;
-  readonly credentials: readonly BrokerCredential[];
-  readonly log: Log;
-};
+export type BrokerSettings = EmbeddedBroker & { readonly log: Log };
 
 type Refuse = (reason: BrokerReason, fields: Readonly<Record<string, unknown>>) => Error;
 
-export async function openBroker({ host, port, credentials, log }: BrokerSettings): Promise<Broker> {
-  const internal = { username: `oracle-${randomUUID()}`, password: randomBytes(24).toString('hex') };
+export async function openBroker({ host, port, credentials, tls, log }: BrokerSettings): Promise<Broker> {
+  const account = { username: `oracle-${randomUUID()}`, password: randomBytes(24).toString('hex') };
   const refused = new Map<BrokerReason, number>();
   const refuse: Refuse = (reason, fields) => {
     refused.set(reason, (refused.get(reason) ?? 0) + 1);
     log('warn', 'broker-refused', { reason, ...fields });
     return new Error(reason);
   };
-  const gate = new Gate(credentials, internal);
-  const aedes = await Aedes.createBroker(optionsOf(gate, refuse));
+  const gate = new Gate(credentials, account);
+  const aedes = new DirectAedes(optionsOf(gate, refuse));
+  await aedes.listen();
+  const readers = new Readers(aedes);
   aedes.on('clientDisconnect', (client) => gate.release(client));
   aedes.on('clientError', (client, error) =>
     log('debug', 'broker-client', { client: client.id, error: error.message }),
   );
   aedes.on('connectionError', (_client, error) => log('debug', 'broker-connection', { error: error.message }));
-  const server = createServer((socket) => {
+  const handle = (socket: Socket) => {
     limitPackets(socket, () => refuse('packet-too-large', { from: socket.remoteAddress }));
     aedes.handle(socket);
-  });
+  };
+  const server = tls === undefined ? createServer(handle) : tlsServer(tls, handle, refuse);
   server.maxConnections = connectionsMax;
+  // The oracle's own way in needs no TLS: it ends in this process, and nobody else has its password.
+  const inside =
+    tls === undefined
+      ? undefined
+      : createServer((socket) => {
+          gate.admitInside(socket);
+          handle(socket);
+        });
   const closeBroker = () => new Promise<void>((resolve) => aedes.close(() => resolve()));
-  const actualPort = await listen(server, host, port).catch(async (error: unknown) => {
+  let actualPort: number;
+  let insideUrl: string;
+  try {
+    actualPort = await listen(server, host, port);
+    // A broker on every address is on this one too.
+    const near = host === '0.0.0.0' || host === '::' ? loopback : host;
+    const insidePort = inside === undefined ? actualPort : await listen(inside, loopback, 0);
+    insideUrl = `mqtt://${inside === undefined ? near : loopback}:${insidePort}`;
+  } catch (error) {
+    server.close();
     await closeBroker();
     throw error;
-  });
+  }
   // Out of file descriptors, for one: the connections that stand go on.
   server.on('error', (error) => log('error', 'broker-fault', { error: error.message }));
   return {
     port: actualPort,
-    internal,
+    internal: { url: insideUrl, ...account },
     refused,
+    receive: (take) => {
+      aedes.take = take;
+    },
+    publish: (messages) => readers.publish(messages),
     async close() {
-      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      const servers = inside === undefined ? [server] : [server, inside];
+      const closed = servers.map((each) => new Promise<void>((resolve) => each.close(() => resolve())));
       await closeBroker();
-      await closed;
+      await Promise.all(closed);
     },
   };
+}
+
+/** Through aedes' own routing, a loopback and a client of ours, each batch would cost more than its verification. */
+class DirectAedes extends Aedes {
+  take: Take | undefined;
+
+  /** aedes calls this for each message that authorizePublish has let through, also for wills. */
+  override publish(packet: PublishPacket, ...rest: [callback: (error?: Error) => void]): void {
+    const topic = this.take === undefined ? undefined : parseTopic(packet.topic);
+    if (this.take === undefined || topic === undefined || !forOracle.has(topic.kind)) {
+      super.publish(packet, ...rest);
+      return;
+    }
+    if (typeof packet.payload !== 'string') this.take(topic, packet.payload);
+    // (packet, callback) or, where it has one, (packet, client, callback).
+    rest.at(-1)?.();
+  }
+}
+
+const forOracle: ReadonlySet<string> = new Set(['batch', 'live']);
+
+/** A client that has this much unread is not given more: its receipts are remade when it repeats its batches. */
+const unreadBytesMax = 1024 * 1024;
+
+/** Who has subscribed to what: filters here have no wildcard, so they are topics. */
+class Readers {
+  readonly #clients = new Map<string, Set<Client>>();
+
+  constructor(aedes: Aedes) {
+    aedes.on('subscribe', (subscriptions, client) => {
+      for (const { topic } of subscriptions) {
+        this.#clients.set(topic, (this.#clients.get(topic) ?? new Set()).add(client));
+      }
+    });
+    aedes.on('unsubscribe', (topics, client) => topics.forEach((topic) => this.#forget(topic, client)));
+    aedes.on('clientDisconnect', (client) => {
+      for (const topic of this.#clients.keys()) this.#forget(topic, client);
+    });
+  }
+
+  publish(messages: readonly Message[]): void {
+    const corked = new Set<Client>();
+    for (const { topic, payload } of messages) {
+      for (const client of this.#clients.get(topic) ?? []) {
+        const { conn } = client;
+        if (!('cork' in conn) || conn.writableLength > unreadBytesMax) continue;
+        if (!corked.has(client)) conn.cork();
+        corked.add(client);
+        const packet = {
+          cmd: 'publish',
+          topic,
+          payload: Buffer.from(payload),
+          qos: 0,
+          dup: false,
+          retain: false,
+        } as const;
+        // What goes wrong here ends the connection, which aedes sees by itself.
+        client.publish(packet, () => undefined);
+      }
+    }
+    // aedes writes each in a setImmediate of its own; after the last of them they leave together.
+    setImmediate(() => corked.forEach(({ conn }) => conn.uncork()));
+  }
+
+  #forget(topic: string, client: Client): void {
+    const clients = this.#clients.get(topic);
+    clients?.delete(client);
+    if (clients?.size === 0) this.#clients.delete(topic);
+  }
+}
+
+/** RFC 8996: TLS 1.2 or later, Node's own minimum. With a client CA, OpenSSL refuses who has no certificate of it. */
+function tlsServer({ cert, key, clientCa }: BrokerTls, handle: (socket: Socket) => void, refuse: Refuse): Server {
+  const isMutual = clientCa !== undefined;
+  const options = { cert, key, handshakeTimeout: handshakeMsMax, requestCert: isMutual, rejectUnauthorized: isMutual };
+  const server = createTlsServer({ ...options, ...(isMutual ? { ca: clientCa } : {}) }, handle);
+  server.on('tlsClientError', (error, socket) =>
+    refuse('tls-refused', { from: socket.remoteAddress, error: error.message }),
+  );
+  return server;
+}
+
+/** Undefined without one. */
+function certificateName({ conn }: Client): string | undefined {
+  if (!(conn instanceof TLSSocket) || !conn.authorized) return undefined;
+  const { CN: name } = conn.getPeerCertificate().subject;
+  return typeof name === 'string' ? name : '';
 }
 
 /** How aedes asks, and what the gate answers. */
@@ -135,8 +252,9 @@ function optionsOf(gate: Gate, refuse: Refuse): AedesOptions {
 
 /** Who may do what. */
 class Gate {
-  readonly #secrets = new Map<string, { salt: Buffer; hash: Buffer; devices: ReadonlySet<string> }>();
+  readonly #secrets = new Map<string, { salt: Buffer; hash: Buffer | undefined; devices: ReadonlySet<string> }>();
   readonly #internal: string;
+  readonly #inside = new WeakSet<object>();
   /** Usernames of the connected clients, by client and by client id. */
   readonly #users = new WeakMap<Client, string>();
   readonly #holders = new Map<string, { client: Client; username: string }>();
@@ -145,15 +263,35 @@ class Gate {
     this.#internal = internal.username;
     for (const { username, password, devices } of [...credentials, { ...internal, devices: [] }]) {
       const salt = randomBytes(16);
-      this.#secrets.set(username, { salt, hash: hashPassword(password, salt), devices: new Set(devices) });
+      const hash = password === undefined ? undefined : hashPassword(password, salt);
+      this.#secrets.set(username, { salt, hash, devices: new Set(devices) });
     }
   }
 
+  /** For the oracle alone: nobody gets around TLS by a port of the loopback. */
+  admitInside(socket: Socket): void {
+    this.#inside.add(socket);
+  }
+
   admit(client: Client, username: string | undefined, password: Buffer | undefined): BrokerReason | undefined {
+    if (this.#inside.has(client.conn) && username !== this.#internal) return 'credentials-wrong';
+    const certified = certificateName(client);
+    if (certified !== undefined && username !== undefined && certified !== username) return 'certificate-of-another';
+    return this.#admit(client, username ?? certified, password, certified !== undefined);
+  }
+
+  #admit(
+    client: Client,
+    username: string | undefined,
+    password: Buffer | undefined,
+    isCertified: boolean,
+  ): BrokerReason | undefined {
     const secret = this.#secrets.get(username ?? '');
     // An unknown username costs as much time as a wrong password.
     const salt = secret?.salt ?? Buffer.alloc(16);
-    const isRight = timingSafeEqual(hashPassword(password ?? '', salt), secret?.hash ?? Buffer.alloc(hashBytes));
+    const isSame = timingSafeEqual(hashPassword(password ?? '', salt), secret?.hash ?? Buffer.alloc(hashBytes));
+    // Without a password in the configuration the certificate is all, and is not to be done without.
+    const isRight = secret?.hash === undefined ? isCertified : isSame;
     if (username === undefined || secret === undefined || !isRight) return 'credentials-wrong';
     const holder = this.#holders.get(client.id);
     if (holder !== undefined && !holder.client.closed && holder.username !== username) return 'client-id-taken';
@@ -175,13 +313,13 @@ class Gate {
     if (username === this.#internal)
       return topic.kind === 'receipt' && !packet.retain ? undefined : 'publish-forbidden';
     if (topic.kind === 'receipt' || !this.#speaksFor(username, topic.device)) return 'publish-forbidden';
-    if (topic.kind === 'batch') return packet.retain ? 'retain-forbidden' : undefined;
+    if (topic.kind !== 'status') return packet.retain ? 'retain-forbidden' : undefined;
     return packet.payload.length > statusBytesMax ? 'packet-too-large' : undefined;
   }
 
   maySubscribe(client: Client, { topic }: Subscription): boolean {
     if (this.#users.get(client) === this.#internal)
-      return topic === topicFilter('batch') || topic === topicFilter('status');
+      return (['batch', 'live', 'status'] as const).some((kind) => topic === topicFilter(kind));
     return this.mayReceive(client, topic);
   }
 

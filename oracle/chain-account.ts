@@ -28,7 +28,7 @@ export type Transmitter = {
   sign(transaction: UnsignedTransaction, chainId: number): Promise<SignedTransaction>;
 };
 
-/** A party that signs agreements. */
+/** A party that signs agreements, or an oracle that attests with the account that pays. */
 export type Signatory = {
   readonly address: Address;
   /** r ‖ s ‖ v over an EIP-712 digest, 0x-hex. */
@@ -52,7 +52,7 @@ export function accountOfPhrase(phrase: string, index: number): Transmitter & Si
   return accountOf(HDNodeWallet.fromPhrase(phrase, undefined, `m/44'/60'/0'/0/${index}`));
 }
 
-export function accountOfKey(privateKey: string): Transmitter {
+export function accountOfKey(privateKey: string): Transmitter & Signatory {
   return accountOf(new Wallet(privateKey));
 }
 
@@ -60,7 +60,11 @@ export function accountOfKey(privateKey: string): Transmitter {
  * The transmitter's key, from the text of its file: encrypted JSON (Web3 secret storage, needs the passphrase) or a
  * bare private key in hex.
  */
-export async function readTransmitter(path: string, text: string, passphrase: string): Promise<Transmitter> {
+export async function readTransmitter(
+  path: string,
+  text: string,
+  passphrase: string,
+): Promise<Transmitter & Signatory> {
   try {
     if (!text.startsWith('{')) return accountOfKey(text.trim());
     return accountOf(await Wallet.fromEncryptedJson(text, passphrase));

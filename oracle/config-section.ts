@@ -44,6 +44,10 @@ export class Section {
     this.#say(this.#path === '' ? key : `${this.#path}.${key}`, value, expected);
   }
 
+  has(key: string): boolean {
+    return this.#value(key) !== undefined;
+  }
+
   section(key: string): Section {
     const known = this.#sections.get(key);
     if (known !== undefined) return known;

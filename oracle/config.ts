@@ -4,8 +4,9 @@
  */
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
-import { parseHex } from '@coldproof/wire';
+import { checkBroker, type EmbeddedBroker, type ExternalBroker } from './config-broker.ts';
 import { readSections, type Section } from './config-section.ts';
+import { isServerUrl } from './store-database.ts';
 import { defaultWorkers } from './verify-pool.ts';
 
 export type KeyConfig = {
@@ -16,15 +17,9 @@ export type KeyConfig = {
 };
 
 export type Config = KeyConfig & {
-  readonly broker: {
-    readonly host: string;
-    readonly port: number;
-    readonly credentials: readonly {
-      readonly username: string;
-      readonly password: string;
-      readonly devices: readonly string[];
-    }[];
-  };
+  readonly broker: EmbeddedBroker | ExternalBroker;
+  /** A file, or the URL of a PostgreSQL database, which may hold a password. */
+  readonly database: string;
   readonly verify: { readonly workers: number; readonly queueMax: number };
   readonly origin: string;
   readonly chain: {
@@ -46,7 +41,10 @@ const portMax = 65_535;
 
 /** Throws OperatingError 'config-invalid' with every problem on a line of its own. */
 export function readConfig(path: string, environment: NodeJS.ProcessEnv): Config {
-  return readSections(path, environment, (root) => ({ ...checkKeys(root), ...checkRest(root) }));
+  return readSections(path, environment, (root) => {
+    const keys = checkKeys(root);
+    return { ...keys, database: checkDatabase(root, keys.stateDir, environment), ...checkRest(root) };
+  });
 }
 
 /** Only what `init` needs: the contracts may not be deployed yet. */
@@ -66,7 +64,18 @@ function checkKeys(root: Section): KeyConfig {
   return { stateDir, passphrase, logKeyFile, transmitterKeyFile };
 }
 
-function checkRest(root: Section): Omit<Config, keyof KeyConfig> {
+/** `database.urlEnv` names the variable; DATABASE_URL counts also without it. Else it is a file in the state folder. */
+function checkDatabase(root: Section, stateDir: string, environment: NodeJS.ProcessEnv): string {
+  const database = root.section('database');
+  const isNamed = database.has('urlEnv') || environment['DATABASE_URL'] !== undefined;
+  if (!isNamed) return join(stateDir, 'oracle.db');
+  const url = database.secret('urlEnv', 'DATABASE_URL');
+  if (url !== '' && !isServerUrl(url))
+    database.problem('urlEnv', database.text('urlEnv', 'DATABASE_URL'), 'a variable with a postgres:// URL');
+  return url;
+}
+
+function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database'> {
   const broker = root.section('broker');
   const verify = root.section('verify');
   const log = root.section('log');
@@ -75,11 +84,7 @@ function checkRest(root: Section): Omit<Config, keyof KeyConfig> {
   // c2sp.org/tlog-checkpoint: a schema-less URL, no spaces and no plus signs.
   if (!/^[a-z0-9.-]+(\/[A-Za-z0-9._~/-]*)?$/.test(origin)) log.problem('origin', origin, 'a URL without its schema');
   return {
-    broker: {
-      host: broker.text('host', loopback),
-      port: broker.integer('port', { least: 0, most: portMax, fallback: 1883 }),
-      credentials: checkCredentials(broker),
-    },
+    broker: checkBroker(broker, loopback),
     verify: {
       workers: verify.integer('workers', { least: 1, most: 256, fallback: defaultWorkers }),
       queueMax: verify.integer('queueMax', { least: 1, most: 1_000_000, fallback: 8_192 }),
@@ -91,24 +96,6 @@ function checkRest(root: Section): Omit<Config, keyof KeyConfig> {
       port: http.integer('port', { least: 0, most: portMax, fallback: 8080 }),
     },
   };
-}
-
-function checkCredentials(broker: Section): Config['broker']['credentials'] {
-  const usernames = new Set<string>();
-  const holders = new Map<string, string>();
-  return broker.list('credentials').map((entry) => {
-    const username = entry.text('username');
-    if (usernames.has(username)) entry.problem('username', username, 'a name that no other entry has');
-    usernames.add(username);
-    const devices = entry.texts('devices');
-    for (const device of devices) {
-      if (parseHex(device, 32) === undefined) entry.problem('devices', device, '64 lower-case hex digits');
-      const holder = holders.get(device);
-      if (holder !== undefined) entry.problem('devices', device, `a device that ${holder} does not have`);
-      holders.set(device, username);
-    }
-    return { username, password: entry.secret('passwordEnv'), devices };
-  });
 }
 
 function checkChain(chain: Section): Config['chain'] {

@@ -4,6 +4,7 @@
  */
 import { assert, channelName, type ExcursionTerms, type OpenEnvelope } from '@coldproof/wire';
 import { nothingCumulated, walkCumulative, type CumulativeState } from './rules/cumulative.ts';
+import { findDropped } from './rules/dropped.ts';
 import { noExcursion, walkExcursion, type ExcursionState } from './rules/excursion.ts';
 import { walkGap, type GapState } from './rules/gap.ts';
 import { walkSensorFault, type SensorFaultState } from './rules/sensor-fault.ts';
@@ -36,7 +37,7 @@ export type RunLocation = {
 };
 
 export type Finding = {
-  readonly rule: 'excursion' | 'cumulative' | 'sensor-fault' | 'gap';
+  readonly rule: 'excursion' | 'cumulative' | 'sensor-fault' | 'gap' | 'readings-dropped';
   readonly channel: number;
   readonly openedAtSec: number;
   /** Absent while it goes on. */
@@ -86,6 +87,9 @@ export function evaluate(
       gaps: gaps.map((each) => each.state),
       sensorFault: sensorFault.state,
     },
-    findings: [...excursions, ...cumulatives, sensorFault, ...gaps].flatMap((each) => each.findings),
+    findings: [
+      ...[...excursions, ...cumulatives, sensorFault, ...gaps].flatMap((each) => each.findings),
+      ...findDropped(order, batch),
+    ],
   };
 }

@@ -18,11 +18,11 @@ import {
   makeConsistencyProof,
   makeInclusionProof,
   nodeHash,
-  noPrevious,
   receiptPreimage,
   reject,
   type Verdict,
 } from '@coldproof/wire';
+import { Draft, type Edge } from './log-draft.ts';
 import type { LogKey } from './log-key.ts';
 import { opensslSha256 as sha256 } from './openssl-crypto.ts';
 import type { Store } from './store.ts';
@@ -49,20 +49,20 @@ export type LogReason =
 /** Where a batch stands in the log. A repeat is a batch that stood there already. */
 export type Position = { readonly index: number; readonly isRepeat: boolean };
 
+export type Answer = Verdict<Position, LogReason>;
+
 export class Log {
   readonly origin: string;
   readonly #store: Store;
   readonly #key: LogKey;
-  #size: number;
-  /** Hash of the complete subtree of 2^level leaves that waits for its right sibling, by level. */
-  #edge: (Uint8Array | undefined)[];
+  #size = 0;
+  #edge: Edge = [];
 
   constructor({ store, key, origin }: { store: Store; key: LogKey; origin: string }) {
     this.origin = origin;
     this.#store = store;
     this.#key = key;
-    this.#size = store.log.size();
-    this.#edge = this.#loadEdge();
+    this.#load();
   }
 
   get size(): number {
@@ -75,33 +75,49 @@ export class Log {
 
   /**
    * Answers in the order of `group`. `counts` are added to the counters in the same transaction; what this method
-   * itself refuses, repeats and accepts is counted here.
+   * itself refuses, repeats and accepts is counted here, but for what `isEarly` claims of the batches whose predecessor
+   * has not come: those are neither refused nor stored, and the caller offers them again.
    */
+  append(group: readonly Loggable[], nowMs: number, counts?: ReadonlyMap<string, number>): Answer[];
+  append(
+    group: readonly Loggable[],
+    nowMs: number,
+    counts: ReadonlyMap<string, number>,
+    isEarly: (batch: Loggable) => boolean,
+  ): (Answer | 'early')[];
   append(
     group: readonly Loggable[],
     nowMs: number,
     counts: ReadonlyMap<string, number> = new Map(),
-  ): Verdict<Position, LogReason>[] {
-    const before = { size: this.#size, edge: [...this.#edge] };
-    try {
-      return this.#store.transaction(() => {
-        const answers = group.map((batch) => this.#appendOne(batch, nowMs));
-        for (const [name, count] of tally(answers, counts)) this.#store.log.addCount(name, count);
-        return answers;
+    isEarly: (batch: Loggable) => boolean = () => false,
+  ): (Answer | 'early')[] {
+    const { log } = this.#store;
+    const { answers, draft } = this.#store.transaction(() => {
+      log.lock();
+      // Another worker may have gone on since.
+      if (log.size() !== this.#size) this.#load();
+      const draft = this.#draft(group);
+      const answers = group.map((batch) => {
+        const answer = this.#appendOne(batch, draft, nowMs);
+        return !answer.ok && answer.reason === 'sequence-not-next' && isEarly(batch) ? 'early' : answer;
       });
-    } catch (error) {
-      this.#size = before.size;
-      this.#edge = before.edge;
-      throw error;
-    }
+      log.insertLeaves(draft.leaves);
+      log.insertSubtrees(draft.subtrees);
+      log.setHeads(draft.moved);
+      log.addCounts(tally(answers, counts));
+      return { answers, draft };
+    });
+    this.#size = draft.size;
+    this.#edge = draft.edge;
+    return answers;
   }
 
   /** The signed promise that this batch is stored. Call it after `append` has returned, never before. */
-  receipt(batch: Pick<Loggable, 'device' | 'sequence' | 'digest'>, index: number): Uint8Array {
+  async receipt(batch: Pick<Loggable, 'device' | 'sequence' | 'digest'>, index: number): Promise<Uint8Array> {
     assert(index < this.#size, `a receipt for leaf ${index} needs a log of more than ${this.#size}`);
     const { device, sequence, digest } = batch;
     const body = encodeReceiptBody({ log: this.#key.log, index, device, sequence, digest });
-    return encodeReceipt(body, this.#key.sign(receiptPreimage(body)));
+    return encodeReceipt(body, await this.#key.signAside(receiptPreimage(body)));
   }
 
   /** RFC 9162 tree hash of the first `size` leaves. */
@@ -128,10 +144,21 @@ export class Log {
     return makeConsistencyProof(first, second, (start, end) => this.#subtree(start, end));
   }
 
-  #appendOne(batch: Loggable, nowMs: number): Verdict<Position, LogReason> {
-    const { device, sequence, previous, digest } = batch;
-    const head = this.#store.log.head(device) ?? { nextSequence: 0, digest: noPrevious };
-    if (sequence < head.nextSequence) return this.#compare(batch, nowMs);
+  /** All that the group's answers depend on, read in one go. */
+  #draft(group: readonly Loggable[]): Draft {
+    const { log } = this.#store;
+    const devices = new Map(group.map(({ device }) => [bytesToHex(device), device]));
+    const heads = log.heads([...devices.values()]);
+    const repeats = group.filter(({ device, sequence }) => {
+      return sequence < (heads.get(bytesToHex(device))?.nextSequence ?? 0);
+    });
+    return new Draft(this.#size, this.#edge, heads, log.storedAll(repeats));
+  }
+
+  #appendOne(batch: Loggable, draft: Draft, nowMs: number): Answer {
+    const { device, sequence, previous } = batch;
+    const head = draft.head(device);
+    if (sequence < head.nextSequence) return this.#compare(batch, draft, nowMs);
     if (sequence > head.nextSequence) {
       return reject('sequence-not-next', `sequence: expected ${head.nextSequence}, got ${sequence}`);
     }
@@ -139,40 +166,25 @@ export class Log {
       const expected = bytesToHex(head.digest);
       return reject('previous-mismatch', `previous: expected ${expected}, got ${bytesToHex(previous)}`);
     }
-    const index = this.#size;
-    this.#store.log.insertLeaf({ ...batch, index, loggedMs: nowMs });
-    this.#store.log.setHead(device, { nextSequence: sequence + 1, digest });
-    this.#grow(leafHash(digest, sha256));
-    return accept({ index, isRepeat: false });
+    return accept({ index: draft.append({ ...batch, loggedMs: nowMs }), isRepeat: false });
   }
 
-  #compare(batch: Loggable, nowMs: number): Verdict<Position, LogReason> {
+  #compare(batch: Loggable, draft: Draft, nowMs: number): Answer {
     const { device, sequence, digest } = batch;
-    const stored = this.#store.log.stored(device, sequence);
-    assert(stored !== undefined, `sequence ${sequence} is below the head, so it is stored`);
+    const stored = draft.stored(batch);
     if (bytesEqual(stored.digest, digest)) return accept({ index: stored.index, isRepeat: true });
     this.#store.log.insertEquivocation({ ...batch, loggedMs: nowMs });
     const digests = `${bytesToHex(stored.digest)} and ${bytesToHex(digest)}`;
     return reject('equivocation', `sequence ${sequence} of ${bytesToHex(device)} was signed twice: ${digests}`);
   }
 
-  #grow(leaf: Uint8Array): void {
-    let hash = leaf;
-    let position = this.#size;
-    let level = 0;
-    for (; position % 2 === 1; level++) {
-      const left = this.#edge[level];
-      assert(left !== undefined, `a left sibling waits at level ${level}`);
-      this.#edge[level] = undefined;
-      hash = nodeHash(left, hash, sha256);
-      position = Math.floor(position / 2);
-      this.#store.log.insertSubtree(level + 1, position, hash);
-    }
-    this.#edge[level] = hash;
-    this.#size += 1;
+  /** What the log's end is in the store. */
+  #load(): void {
+    this.#size = this.#store.log.size();
+    this.#edge = this.#loadEdge();
   }
 
-  #loadEdge(): (Uint8Array | undefined)[] {
+  #loadEdge(): Edge {
     const edge: (Uint8Array | undefined)[] = [];
     for (let level = 0, count = this.#size; count > 0; level++, count = Math.floor(count / 2)) {
       edge[level] = count % 2 === 1 ? this.#complete(level, count - 1) : undefined;
@@ -198,9 +210,10 @@ export class Log {
   }
 }
 
-function tally(answers: readonly Verdict<Position, LogReason>[], counts: ReadonlyMap<string, number>) {
+function tally(answers: readonly (Answer | 'early')[], counts: ReadonlyMap<string, number>) {
   const sums = new Map(counts);
   for (const answer of answers) {
+    if (answer === 'early') continue;
     const name = answer.ok ? (answer.value.isRepeat ? 'repeated' : 'verified') : `rejected:${answer.reason}`;
     sums.set(name, (sums.get(name) ?? 0) + 1);
   }

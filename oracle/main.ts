@@ -6,7 +6,6 @@
  *   node oracle/dist/main.js check --config FILE    reads the configuration and says what is wrong with it
  */
 import { existsSync, mkdirSync } from 'node:fs';
-import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { bytesToHex } from '@coldproof/wire';
 import { openChain } from './chain.ts';
@@ -45,7 +44,7 @@ async function run(config: Config): Promise<void> {
   const keyText = readSecretFile(config.transmitterKeyFile);
   const transmitter = await readTransmitter(config.transmitterKeyFile, keyText, config.passphrase);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
-  const store = new Store(join(config.stateDir, 'oracle.db'));
+  const store = new Store(config.database);
   const chain = openChain(config.chain);
   const { broker, verify, origin } = config;
   const { fromBlock, pollMs } = config.chain;

@@ -19,7 +19,9 @@ export type OperatingCode =
   /** What stands on the chain is not what the plan and this build would deploy, and is not to be changed by it. */
   | 'deployment-differs'
   /** A verifying thread died. */
-  | 'verify-failed';
+  | 'verify-failed'
+  /** A thread that runs cryptlets died or hung. No verdict about the cryptlet, so nothing to sign. */
+  | 'cryptlet-failed';
 
 export class OperatingError extends Error {
   readonly code: OperatingCode;

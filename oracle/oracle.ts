@@ -10,6 +10,7 @@
  *       ^                        threads                 |            [outbox]   |
  *       |                                                v                |      |
  *       +------------------ receipts <--- committed --- evaluate (9) --> prove (10)
+ *       '--> live: the newest of a device with a backlog, verified, shown, and nothing else
  *
  * Two loops run side by side. The intake loop takes a group from the queue, verifies it while the group before is being
  * committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches, evaluates what
@@ -20,24 +21,27 @@
  * step they are in, then closes links, threads and store, in this order, since each uses the ones after it. After a
  * kill the next start runs the same functions on the same store: there is no other recovery.
  */
-import { bytesToHex, hexToBytes } from '@coldproof/wire';
+import { bytesToHex, hexToBytes, logOf } from '@coldproof/wire';
 import { openBroker, type Broker } from './broker.ts';
 import type { Chain } from './chain.ts';
+import type { EmbeddedBroker, ExternalBroker } from './config-broker.ts';
 import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
+import { EarlyBatches } from './early-batches.ts';
 import { Findings } from './findings.ts';
+import { Live } from './live.ts';
 import { Log as TransparencyLog, type Loggable } from './log.ts';
 import type { LogKey } from './log-key.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 import { opensslCrypto } from './openssl-crypto.ts';
 import { openReceiver, type Receiver } from './receive.ts';
+import { receiveEmbedded } from './receive-embedded.ts';
 import type { Store } from './store.ts';
 import { Transmit, type CrashPoint, type TransmitPolicy } from './transmit.ts';
 import { verifyPool, type Incoming, type VerifyPool } from './verify-pool.ts';
 import type { DeviceRecord, RejectReason } from './verify.ts';
 import { Watch } from './watch.ts';
-import type { BrokerCredential } from './broker.ts';
 
 export type OracleDeps = {
   /** The voyage's time: samples are dated by it. */
@@ -53,8 +57,8 @@ export type OracleDeps = {
 };
 
 export type OracleSettings = {
-  readonly broker: { readonly host: string; readonly port: number; readonly credentials: readonly BrokerCredential[] };
-  readonly verify: { readonly workers: number; readonly queueMax: number };
+  readonly broker: EmbeddedBroker | ExternalBroker;
+  readonly verify: { readonly workers: number; readonly queueMax: number; readonly earlyMs?: number };
   readonly origin: string;
   readonly fromBlock: number;
   readonly pollMs: number;
@@ -63,6 +67,8 @@ export type OracleSettings = {
 
 /** Messages in one commit at most: bounds what one fsync is shared by, and how long the thread is busy with it. */
 const groupMessagesMax = 512;
+/** Batches that came early are offered to the log again after this, or with the next group. */
+const earlyRetryMs = 20;
 /** What follows on a fault of the chain: not at once, and not much later. */
 const chainRetryMs = 1_000;
 
@@ -70,13 +76,16 @@ export class Oracle {
   readonly log: TransparencyLog;
   readonly #deps: OracleDeps;
   readonly #settings: OracleSettings;
-  readonly #broker: Broker;
+  /** Undefined when others run it. */
+  readonly #broker: Broker | undefined;
   readonly #receiver: Receiver;
   readonly #pool: VerifyPool;
   readonly #watch: Watch;
   readonly #findings: Findings;
   readonly #transmit: Transmit;
   readonly #devices: DeviceCache;
+  readonly #live: Live;
+  readonly #early: EarlyBatches;
   readonly #stop = new AbortController();
   #wakeChain: AbortController | undefined;
   #chainError: string | undefined = 'not asked yet';
@@ -84,7 +93,7 @@ export class Oracle {
   private constructor(
     deps: OracleDeps,
     settings: OracleSettings,
-    parts: { broker: Broker; receiver: Receiver; devices: DeviceCache; pool: VerifyPool },
+    parts: { broker: Broker | undefined; receiver: Receiver; devices: DeviceCache; live: Live; pool: VerifyPool },
   ) {
     this.#deps = deps;
     this.#settings = settings;
@@ -92,6 +101,8 @@ export class Oracle {
     this.#receiver = parts.receiver;
     this.#pool = parts.pool;
     this.#devices = parts.devices;
+    this.#live = parts.live;
+    this.#early = new EarlyBatches(settings.verify.earlyMs ?? 0);
     this.log = new TransparencyLog({ store: deps.store, key: deps.logKey, origin: settings.origin });
     this.#watch = new Watch({ ...deps, fromBlock: settings.fromBlock });
     this.#findings = new Findings({ ...deps, crypto: opensslCrypto() });
@@ -99,36 +110,51 @@ export class Oracle {
   }
 
   static async open(deps: OracleDeps, settings: OracleSettings): Promise<Oracle> {
-    const { host, port, credentials } = settings.broker;
-    const broker = await openBroker({ host, port, credentials, log: deps.log });
+    const external = 'url' in settings.broker ? settings.broker : undefined;
+    const broker = 'url' in settings.broker ? undefined : await openBroker({ ...settings.broker, log: deps.log });
     const devices = new DeviceCache(deps.store);
     const nowSec = () => Math.floor(deps.clock.nowMs() / 1_000);
     const pool = verifyPool({ workers: settings.verify.workers, devices: (device) => devices.get(device), nowSec });
+    const live = new Live({
+      devices: (device) => devices.get(device),
+      nextSequence: (device) => deps.store.log.head(device)?.nextSequence ?? 0,
+      crypto: opensslCrypto(),
+      nowSec,
+      realMs: () => deps.pace.nowMs(),
+    });
+    const onLive = (device: Uint8Array, bytes: Uint8Array) => {
+      const verdict = live.take(device, bytes);
+      if (!verdict.ok) deps.log('debug', 'live-refused', { reason: verdict.reason, detail: verdict.detail });
+    };
     try {
-      // A broker on every address is on this one too.
-      const url = `mqtt://${host === '0.0.0.0' || host === '::' ? '127.0.0.1' : host}:${broker.port}`;
       const { queueMax } = settings.verify;
-      const receiver = await openReceiver({ url, ...broker.internal, queueMax, log: deps.log });
-      return new Oracle(deps, settings, { broker, receiver, devices, pool });
+      const clientId = `coldproof-oracle-${bytesToHex(logOf(deps.logKey.publicKey)).slice(0, 32)}`;
+      const receiver =
+        broker === undefined
+          ? await openReceiver({ ...external!, clientId, isExternal: true, queueMax, onLive, log: deps.log })
+          : receiveEmbedded(broker, { queueMax, onLive });
+      return new Oracle(deps, settings, { broker, receiver, devices, live, pool });
     } catch (error) {
       await pool.close();
-      await broker.close();
+      await broker?.close();
       throw error;
     }
   }
 
-  get brokerPort(): number {
-    return this.#broker.port;
+  /** Undefined when others run the broker. */
+  get brokerPort(): number | undefined {
+    return this.#broker?.port;
   }
 
   /** What a status page needs besides the store. */
   get links() {
     return {
+      live: this.#live.list(),
       queued: this.#receiver.queued,
       isReceiving: this.#receiver.isConnected,
       chainError: this.#chainError,
       refusedByReceiver: this.#receiver.refused,
-      refusedByBroker: this.#broker.refused,
+      refusedByBroker: this.#broker?.refused ?? new Map<string, number>(),
     };
   }
 
@@ -145,7 +171,7 @@ export class Oracle {
     // Both are awaited whatever happens, so that no loop writes to a store that its caller has closed.
     const ends = await Promise.allSettled([stopOnError(this.#intake(signal)), stopOnError(this.#followChain(signal))]);
     await this.#receiver.close();
-    await this.#broker.close();
+    await this.#broker?.close();
     await this.#pool.close();
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
@@ -157,15 +183,30 @@ export class Oracle {
 
   async #intake(signal: AbortSignal): Promise<void> {
     let ahead: Group | undefined;
-    for (;;) {
-      const group: Group = ahead ?? this.#begin(await this.#receiver.take(groupMessagesMax, signal));
-      if (group.messages.length === 0) return;
-      const verdicts = await group.verdicts;
-      // The threads work on the next group while this one is written.
-      const hasMore = this.#receiver.queued > 0 && !signal.aborted;
-      ahead = hasMore ? this.#begin(await this.#receiver.take(groupMessagesMax, signal)) : undefined;
-      this.#commit(group.messages, verdicts);
+    let told: Promise<void> = Promise.resolve();
+    try {
+      for (;;) {
+        const group: Group = ahead ?? this.#begin(await this.#take(signal));
+        if (signal.aborted && group.messages.length === 0) return;
+        const verdicts = await group.verdicts;
+        // The threads work on the next group while this one is written.
+        const hasMore = this.#receiver.queued > 0 && !signal.aborted;
+        ahead = hasMore ? this.#begin(await this.#take(signal)) : undefined;
+        const logged = this.#commit(group.messages, verdicts);
+        // The receipts of one group are signed while the next is on its way, and no more than that.
+        await told;
+        told = this.#tell(logged);
+        // Awaited later, as above.
+        told.catch(() => undefined);
+      }
+    } finally {
+      await told;
     }
+  }
+
+  /** Nothing, while batches are held that came early, means that it is time to offer them again. */
+  #take(signal: AbortSignal): Promise<Incoming[]> {
+    return this.#receiver.take(groupMessagesMax, signal, this.#early.size === 0 ? undefined : earlyRetryMs);
   }
 
   #begin(messages: readonly Incoming[]): Group {
@@ -175,30 +216,43 @@ export class Oracle {
     return { messages, verdicts };
   }
 
-  #commit(messages: readonly Incoming[], verdicts: Awaited<Group['verdicts']>): void {
+  /** Gives what is in the log now and was asked for, with its index. */
+  #commit(messages: readonly Incoming[], verdicts: Awaited<Group['verdicts']>): Map<Loggable, number> {
+    const nowMs = this.#deps.pace.nowMs();
     const refused = new Refusals();
-    const batches: Loggable[] = [];
+    const batches = this.#early.take();
     verdicts.forEach((verdict, i) => {
       const { device, bytes } = messages[i]!;
-      if (verdict.ok) batches.push({ ...verdict.value, device, envelope: bytes });
+      if (verdict.ok) batches.set({ ...verdict.value, device, envelope: bytes }, nowMs);
       else refused.add(verdict.reason, verdict.detail);
     });
-    const answers = this.log.append(batches, this.#deps.clock.nowMs(), refused.counts());
+    const offered = [...batches.keys()];
+    const isEarly = (batch: Loggable) => this.#early.hold(batch, batches.get(batch)!, nowMs);
+    const answers = this.log.append(offered, this.#deps.clock.nowMs(), refused.counts(), isEarly);
     this.#deps.crashPoint('log-committed');
     const touched = new Set<string>();
+    const logged = new Map<Loggable, number>();
     answers.forEach((answer, i) => {
-      const batch = batches[i]!;
+      const batch = offered[i]!;
+      if (answer === 'early') return;
       if (!answer.ok) {
         refused.add(answer.reason, answer.detail);
         return;
       }
-      this.#receiver.publishReceipt(batch.device, this.log.receipt(batch, answer.value.index));
+      logged.set(batch, answer.value.index);
       if (!answer.value.isRepeat) touched.add(bytesToHex(batch.device));
-      return undefined;
     });
     refused.say(this.#deps.log);
     this.#deps.log('debug', 'group-logged', { messages: messages.length, size: this.log.size });
     if (this.#findings.run(touched)) this.#wakeChain?.abort();
+    return logged;
+  }
+
+  async #tell(logged: ReadonlyMap<Loggable, number>): Promise<void> {
+    const receipts = [...logged].map(async ([batch, index]) => {
+      return { device: batch.device, receipt: await this.log.receipt(batch, index) };
+    });
+    this.#receiver.publishReceipts(await Promise.all(receipts));
   }
 
   async #followChain(signal: AbortSignal): Promise<void> {

@@ -1,25 +1,28 @@
 /**
- * MQTT -> a bounded queue of messages, and receipts back. The only file that imports mqtt. When the queue is full a
- * message is dropped and counted: it gets no receipt, so its device sends it again.
+ * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The only
+ * file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its device
+ * sends it again.
  */
-import { connectAsync, type MqttClient } from 'mqtt';
-import { envelopeBytesMax, formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
+import { connect, type IClientOptions, type MqttClient } from 'mqtt';
+import { formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
+import type { ClientTls } from './config-broker.ts';
+import { inflateEnvelope, type InflateReason } from './inflate.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 import type { Incoming } from './verify-pool.ts';
 
 export type ReceiveReason =
-  | 'envelope-too-large'
+  | InflateReason
   /** Not a topic of a device; only an external broker without our access rules lets one through. */
   | 'topic-malformed'
   /** The queue is full: the oracle is slower than its devices just now. */
   | 'queue-full';
 
 export type Receiver = {
-  /** Waits for messages, then takes up to `countMax`. An empty list means `signal` has aborted. */
-  take(countMax: number, signal: AbortSignal): Promise<Incoming[]>;
+  /** Waits for messages, then takes up to `countMax`. None when `signal` has aborted, or `waitMs` have passed. */
+  take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]>;
   /** Never fails: a receipt that does not get through is made again when the device repeats its batch. */
-  publishReceipt(device: Uint8Array, receipt: Uint8Array): void;
+  publishReceipts(receipts: readonly { readonly device: Uint8Array; readonly receipt: Uint8Array }[]): void;
   readonly queued: number;
   readonly isConnected: boolean;
   /** Refused since the start, by reason. Not batches yet, so not in the store's counters. */
@@ -27,81 +30,137 @@ export type Receiver = {
   close(): Promise<void>;
 };
 
-const reconnectMs = 500;
+/** Beside us in the process, and across a network. */
+const reconnectMsEmbedded = 500;
+const reconnectMsExternal = 2_000;
 const queueBytesMax = 64 * 1024 * 1024;
 
-export async function openReceiver({
-  url,
-  username,
-  password,
-  queueMax,
-  log,
-}: {
-  url: string;
-  username: string;
-  password: string;
-  queueMax: number;
-  log: Log;
-}): Promise<Receiver> {
+export type ReceiverSettings = {
+  readonly url: string;
+  readonly username: string;
+  readonly password: string;
+  readonly tls?: ClientTls | undefined;
+  /** Of its own for each oracle: a broker pushes out the one before with the same. */
+  readonly clientId: string;
+  /** A broker of others may come later than we do; our own is there, or something is wrong. */
+  readonly isExternal: boolean;
+  readonly queueMax: number;
+  /** Must not throw. */
+  readonly onLive: (device: Uint8Array, bytes: Uint8Array) => void;
+  readonly log: Log;
+};
+
+export async function openReceiver(settings: ReceiverSettings): Promise<Receiver> {
+  const { url, queueMax, log } = settings;
   const queue = new BoundedQueue(queueMax);
   const refused = new Map<ReceiveReason, number>();
   const refuse = (reason: ReceiveReason) => refused.set(reason, (refused.get(reason) ?? 0) + 1);
-  const client = await connect(url, { username, password });
+  const client = connect(url, optionsOf(settings));
   client.on('message', (topic, payload) => {
     const parsed = parseTopic(topic);
-    if (parsed?.kind !== 'batch') return refuse('topic-malformed');
-    if (payload.length > envelopeBytesMax) return refuse('envelope-too-large');
-    if (!queue.push({ device: parsed.device, bytes: payload })) return refuse('queue-full');
+    if (parsed?.kind !== 'batch' && parsed?.kind !== 'live') return refuse('topic-malformed');
+    const inflated = inflateEnvelope(payload);
+    if (!inflated.ok) return refuse(inflated.reason);
+    if (parsed.kind === 'live') return settings.onLive(parsed.device, inflated.value);
+    if (!queue.push({ device: parsed.device, bytes: inflated.value })) return refuse('queue-full');
     return undefined;
   });
-  client.on('error', (error) => log('warn', 'receive-link', { error: error.message }));
-  client.on('offline', () => log('warn', 'receive-offline'));
-  try {
-    // QoS 0: between broker and oracle nothing is promised either way, and a lost message gets no receipt.
-    const granted = await client.subscribeAsync(topicFilter('batch'), { qos: 0 });
-    if (granted.some(({ qos }) => qos === 128)) throw new Error('the broker refused the subscription');
-  } catch (cause) {
+  const subscription = new Subscription(client, log);
+  const cause = settings.isExternal ? undefined : await subscription.outcome;
+  if (cause !== undefined) {
     await client.endAsync(true);
-    throw new OperatingError('listen-failed', `subscribe at ${url}: ${describeError(cause)}`, {
-      retry: 'later',
-      cause,
-    });
+    throw new OperatingError('listen-failed', `broker ${url}: ${describeError(cause)}`, { retry: 'later', cause });
   }
   return {
-    take: (countMax, signal) => queue.take(countMax, signal),
-    publishReceipt(device, receipt) {
+    take: (countMax, signal, waitMs) => queue.take(countMax, signal, waitMs),
+    publishReceipts(receipts) {
       // Only while connected: mqtt.js would otherwise keep it in memory without bound.
-      if (client.connected) client.publish(formatTopic(device, 'receipt'), Buffer.from(receipt), { qos: 0 });
+      if (!client.connected) return;
+      for (const { device, receipt } of receipts) {
+        client.publish(formatTopic(device, 'receipt'), Buffer.from(receipt), { qos: 0 });
+      }
     },
     get queued() {
       return queue.length;
     },
     get isConnected() {
-      return client.connected;
+      return client.connected && subscription.isGranted;
     },
     refused,
     async close() {
-      await client.endAsync();
+      // By force when there is no connection to end in order: mqtt.js would wait for one.
+      await client.endAsync(!client.connected);
     },
   };
 }
 
-async function connect(url: string, credential: { username: string; password: string }): Promise<MqttClient> {
-  try {
-    return await connectAsync(url, {
-      ...credential,
-      clientId: credential.username,
-      clean: true,
-      reconnectPeriod: reconnectMs,
-      queueQoSZero: false,
+function optionsOf({ username, password, tls, clientId, isExternal }: ReceiverSettings): IClientOptions {
+  return {
+    username,
+    password,
+    clientId,
+    clean: true,
+    reconnectPeriod: isExternal ? reconnectMsExternal : reconnectMsEmbedded,
+    // A password that is wrong now may be right after the broker's reload.
+    reconnectOnConnackError: true,
+    // Subscribed by hand: a refusal must be seen each time.
+    resubscribe: false,
+    queueQoSZero: false,
+    ...(tls?.ca === undefined ? {} : { ca: tls.ca }),
+    ...(tls?.cert === undefined ? {} : { cert: tls.cert }),
+    ...(tls?.key === undefined ? {} : { key: tls.key }),
+    ...(tls?.serverName === undefined ? {} : { servername: tls.serverName }),
+  };
+}
+
+/** mqtt.js connects again by itself; what is wrong meanwhile is told once, not at each try. */
+class Subscription {
+  isGranted = false;
+  /** Of the first attempt. */
+  readonly outcome: Promise<unknown>;
+  readonly #client: MqttClient;
+  readonly #log: Log;
+  #told: string | undefined;
+  #settle: (fault?: unknown) => void = () => undefined;
+
+  constructor(client: MqttClient, log: Log) {
+    this.#client = client;
+    this.#log = log;
+    this.outcome = new Promise((resolve) => {
+      this.#settle = resolve;
     });
-  } catch (cause) {
-    throw new OperatingError('listen-failed', `broker ${url}: ${describeError(cause)}`, { retry: 'later', cause });
+    client.on('error', (error) => this.#tell(error));
+    client.on('offline', () => log('warn', 'receive-offline'));
+    client.on('close', () => {
+      this.isGranted = false;
+    });
+    client.on('connect', () => void this.#subscribe());
+  }
+
+  async #subscribe(): Promise<void> {
+    try {
+      // QoS 0: between broker and oracle nothing is promised either way, and a lost message gets no receipt.
+      const filters = [topicFilter('batch'), topicFilter('live')];
+      const granted = await this.#client.subscribeAsync(filters, { qos: 0 });
+      if (granted.some(({ qos }) => qos >= 128)) throw new Error('the broker refused the subscription');
+      this.isGranted = true;
+      this.#told = undefined;
+      this.#settle();
+    } catch (error) {
+      this.#tell(error);
+    }
+  }
+
+  #tell(error: unknown): void {
+    this.#settle(error);
+    const words = describeError(error);
+    if (words !== this.#told) this.#log('warn', 'receive-link', { error: words });
+    this.#told = words;
   }
 }
 
 /** First in, first out, with one taker. Bounded by count and by bytes: large messages cannot fill the memory. */
-class BoundedQueue {
+export class BoundedQueue {
   readonly #countMax: number;
   #bytes = 0;
   #messages: Incoming[] = [];
@@ -124,14 +183,16 @@ class BoundedQueue {
     return true;
   }
 
-  async take(countMax: number, signal: AbortSignal): Promise<Incoming[]> {
-    while (this.#messages.length === 0 && !signal.aborted) {
+  async take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]> {
+    if (this.#messages.length === 0 && !signal.aborted) {
       await new Promise<void>((resolve) => {
         const wake = () => {
+          clearTimeout(timer);
           signal.removeEventListener('abort', wake);
           this.#wake = undefined;
           resolve();
         };
+        const timer = waitMs === undefined ? undefined : setTimeout(wake, waitMs);
         this.#wake = wake;
         signal.addEventListener('abort', wake, { once: true });
       });

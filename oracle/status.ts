@@ -1,6 +1,7 @@
 /** What the oracle knows, as one JSON value, for `GET /api/v1/status`. Times are Unix seconds. */
 import { bytesToHex, channelName } from '@coldproof/wire';
 import type { ChainHead, Order, StoredEvent } from './store-chain.ts';
+import type { LiveBatch } from './live.ts';
 import type { StoredFinding } from './store-evaluation.ts';
 import type { Action } from './store-outbox.ts';
 import type { Store } from './store.ts';
@@ -17,6 +18,7 @@ export type StatusSources = {
   };
   readonly transmitter: string;
   readonly links: () => {
+    readonly live: readonly LiveBatch[];
     readonly queued: number;
     readonly isReceiving: boolean;
     readonly chainError: string | undefined;
@@ -34,6 +36,8 @@ export function readStatus({ store, log, chain, transmitter, links }: StatusSour
   return {
     log: { size: log.size, root: bytesToHex(log.root()), origin: log.origin, publicKey: bytesToHex(log.publicKey) },
     batches: countBatches(store.log.counts(), link.refusedByReceiver),
+    // Signed by the device, and not in the log: nothing rests on it.
+    live: link.live.map((batch) => ({ ...batch, logged: false })),
     orders: store.chain.orders().map(({ order }) => describeOrder(store, order, head)),
     findings: store.evaluation.findings().map(describeFinding),
     equivocations: store.log.equivocations().map(({ device, sequence, digest }) => {
@@ -142,7 +146,8 @@ function describeFinding({ orderId, rule, channel, openedAtSec, closedAtSec, det
   };
 }
 
-function inWords({ cause, durationSec, peakCentiC }: StoredFinding['detail']): string {
+function inWords({ cause, durationSec, peakCentiC, readings }: StoredFinding['detail']): string {
+  if (typeof readings === 'number') return `${readings} readings that the device could not keep`;
   if (typeof cause === 'string') return cause;
   if (typeof durationSec !== 'number' || typeof peakCentiC !== 'number') return 'no samples';
   return `${Math.floor(durationSec / 60)} min, as far as ${(peakCentiC / 100).toFixed(2)} °C`;

@@ -1,6 +1,6 @@
 /** SQL of what the chain said, as far as it is known now: events by block; orders and devices as their views were. */
 import type { Limit } from './evaluate.ts';
-import type { Database } from './store.ts';
+import type { Database } from './store-database.ts';
 
 /** States of Shipments.sol. */
 export const orderStates = [
@@ -109,7 +109,11 @@ export class ChainStore {
 
   setHead({ number, hash, timeSec, safeNumber, finalNumber }: ChainHead): void {
     this.#database
-      .prepare('INSERT OR REPLACE INTO chain_head VALUES (0, ?, ?, ?, ?, ?)')
+      .prepare(
+        `INSERT INTO chain_head (slot, number, hash, time_sec, safe_number, final_number) VALUES (0, ?, ?, ?, ?, ?)
+         ON CONFLICT (slot) DO UPDATE SET number = excluded.number, hash = excluded.hash,
+           time_sec = excluded.time_sec, safe_number = excluded.safe_number, final_number = excluded.final_number`,
+      )
       .run(number, hash, timeSec, safeNumber, finalNumber);
     this.insertBlock(number, hash);
     // A final block stands for ever, so one such mark is enough to come back to.
@@ -119,7 +123,9 @@ export class ChainStore {
   }
 
   insertBlock(number: number, hash: string): void {
-    this.#database.prepare('INSERT OR REPLACE INTO chain_block VALUES (?, ?)').run(number, hash);
+    this.#database
+      .prepare('INSERT INTO chain_block VALUES (?, ?) ON CONFLICT (number) DO UPDATE SET hash = excluded.hash')
+      .run(number, hash);
   }
 
   /** Blocks whose hash is remembered, newest first. */
@@ -131,7 +137,12 @@ export class ChainStore {
 
   insertEvent({ blockNumber, logIndex, transactionHash, contract, name, subject, args }: StoredEvent): void {
     this.#database
-      .prepare('INSERT OR REPLACE INTO chain_event VALUES (?, ?, ?, ?, ?, ?, ?)')
+      .prepare(
+        `INSERT INTO chain_event (block_number, log_index, transaction_hash, contract, name, subject, args)
+         VALUES (?, ?, ?, ?, ?, ?, ?)
+         ON CONFLICT (block_number, log_index) DO UPDATE SET transaction_hash = excluded.transaction_hash,
+           contract = excluded.contract, name = excluded.name, subject = excluded.subject, args = excluded.args`,
+      )
       .run(blockNumber, logIndex, transactionHash, contract, name, subject, args);
   }
 
@@ -171,7 +182,11 @@ export class ChainStore {
 
   setOrder(order: Order, blockNumber: number): void {
     this.#database
-      .prepare('INSERT OR REPLACE INTO chain_order VALUES (?, ?, ?, ?)')
+      .prepare(
+        `INSERT INTO chain_order (order_id, state, block_number, view) VALUES (?, ?, ?, ?)
+         ON CONFLICT (order_id) DO UPDATE SET
+           state = excluded.state, block_number = excluded.block_number, view = excluded.view`,
+      )
       .run(order.orderId, order.state, blockNumber, JSON.stringify(order));
   }
 
@@ -185,11 +200,11 @@ export class ChainStore {
 
   /** Newest first, at most 1,000. */
   orders(): { readonly order: Order; readonly blockNumber: number }[] {
-    return this.#orders('WHERE ? ORDER BY CAST(order_id AS INTEGER) DESC LIMIT 1000', 1);
+    return this.#orders('ORDER BY length(order_id) DESC, order_id DESC LIMIT 1000');
   }
 
   ordersIn(state: OrderState): Order[] {
-    return this.#orders('WHERE state = ? ORDER BY CAST(order_id AS INTEGER)', state).map(({ order }) => order);
+    return this.#orders('WHERE state = ? ORDER BY length(order_id), order_id', state).map(({ order }) => order);
   }
 
   /** The block of the last event about a subject, 0 when there is none. */
@@ -202,13 +217,14 @@ export class ChainStore {
     return row?.number ?? 0;
   }
 
-  #orders(where: string, parameter: string | number) {
+  /** Order ids are decimal without leading zeros: by length, then by digits, is by number. */
+  #orders(where: string, ...parameters: readonly string[]) {
     return (
       this.#database
-        .prepare<[string | number], { block_number: number; view: string }>(
+        .prepare<readonly string[], { block_number: number; view: string }>(
           `SELECT block_number, view FROM chain_order ${where}`,
         )
-        .all(parameter)
+        .all(...parameters)
         // Written by setOrder only.
         .map((row) => ({ order: JSON.parse(row.view) as Order, blockNumber: row.block_number }))
     );
@@ -216,7 +232,10 @@ export class ChainStore {
 
   setDevice(device: Device, blockNumber: number): void {
     this.#database
-      .prepare('INSERT OR REPLACE INTO chain_device VALUES (?, ?, ?)')
+      .prepare(
+        `INSERT INTO chain_device (device, block_number, view) VALUES (?, ?, ?)
+         ON CONFLICT (device) DO UPDATE SET block_number = excluded.block_number, view = excluded.view`,
+      )
       .run(device.device, blockNumber, JSON.stringify(device));
   }
 

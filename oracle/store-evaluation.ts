@@ -1,6 +1,6 @@
 /** SQL of the rules' work: per order a cursor over the device's batches with the rules' state, and the findings. */
 import type { Finding } from './evaluate.ts';
-import type { Database } from './store.ts';
+import type { Database } from './store-database.ts';
 
 export type EvaluationRow = {
   /** Device and dispatch time that the state belongs to; a reorganisation of the chain can change them. */
@@ -31,14 +31,18 @@ export class EvaluationStore {
   load(orderId: string): EvaluationRow | undefined {
     return this.#database
       .prepare<[string], EvaluationRow>(
-        'SELECT dispatch, next_sequence AS nextSequence, state FROM evaluation WHERE order_id = ?',
+        'SELECT dispatch, next_sequence AS "nextSequence", state FROM evaluation WHERE order_id = ?',
       )
       .get(orderId);
   }
 
   save(orderId: string, { dispatch, nextSequence, state }: EvaluationRow): void {
     this.#database
-      .prepare('INSERT OR REPLACE INTO evaluation VALUES (?, ?, ?, ?)')
+      .prepare(
+        `INSERT INTO evaluation (order_id, dispatch, next_sequence, state) VALUES (?, ?, ?, ?)
+         ON CONFLICT (order_id) DO UPDATE SET
+           dispatch = excluded.dispatch, next_sequence = excluded.next_sequence, state = excluded.state`,
+      )
       .run(orderId, dispatch, nextSequence, state);
   }
 
@@ -51,7 +55,11 @@ export class EvaluationStore {
   /** A finding is opened once; the same one again brings its end or its present size. */
   saveFinding(orderId: string, { rule, channel, openedAtSec, closedAtSec, detail }: Finding): void {
     this.#database
-      .prepare('INSERT OR REPLACE INTO finding VALUES (?, ?, ?, ?, ?, ?)')
+      .prepare(
+        `INSERT INTO finding (order_id, rule, channel, opened_sec, closed_sec, detail) VALUES (?, ?, ?, ?, ?, ?)
+         ON CONFLICT (order_id, rule, channel, opened_sec) DO UPDATE SET
+           closed_sec = excluded.closed_sec, detail = excluded.detail`,
+      )
       .run(orderId, rule, channel, openedAtSec, closedAtSec ?? null, JSON.stringify(detail));
   }
 

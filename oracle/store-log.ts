@@ -1,5 +1,6 @@
 /** SQL of the append-only log: leaves with their envelopes, complete subtrees, device heads, counters. */
-import type { Database } from './store.ts';
+import { bytesToHex, hexToBytes } from '@coldproof/wire';
+import type { Database } from './store-database.ts';
 
 export type LeafRow = {
   readonly index: number;
@@ -13,32 +14,59 @@ export type LeafRow = {
   readonly envelope: Uint8Array;
 };
 
+export type StoredLeaf = Pick<LeafRow, 'index' | 'device' | 'sequence' | 'digest'>;
+
 export type HeadRow = { readonly nextSequence: number; readonly digest: Uint8Array };
+
+export type SubtreeRow = { readonly level: number; readonly position: number; readonly hash: Uint8Array };
+
+const leafColumns = {
+  leaf_index: 'INTEGER',
+  device: 'BLOB',
+  sequence: 'INTEGER',
+  digest: 'BLOB',
+  first_sec: 'INTEGER',
+  last_sec: 'INTEGER',
+  logged_ms: 'INTEGER',
+  envelope: 'BLOB',
+} as const;
+
+type StoredRow = { leaf_index: number; device: Uint8Array; sequence: number; digest: Uint8Array };
+
+/** Orders those who append to the log, where several processes do. */
+const appendLock = 1;
 
 export class LogStore {
   readonly #database: Database;
-  readonly #insertLeaf;
-  readonly #insertSubtree;
-  readonly #setHead;
-  readonly #selectHead;
+  readonly #insertLeaves;
+  readonly #insertSubtrees;
+  readonly #setHeads;
+  readonly #selectHeads;
   readonly #selectStored;
+  readonly #selectSize;
   readonly #selectDigest;
   readonly #selectSubtree;
-  readonly #addCount;
+  readonly #addCounts;
 
   constructor(database: Database) {
     this.#database = database;
-    this.#insertLeaf = database.prepare('INSERT INTO leaf VALUES (?, ?, ?, ?, ?, ?, ?, ?)');
-    this.#insertSubtree = database.prepare('INSERT INTO subtree VALUES (?, ?, ?)');
-    this.#setHead = database.prepare(
-      `INSERT INTO head VALUES (?, ?, ?)
-       ON CONFLICT (device) DO UPDATE SET next_sequence = excluded.next_sequence, digest = excluded.digest`,
+    this.#insertLeaves = database.prepareRows('leaf', leafColumns);
+    this.#insertSubtrees = database.prepareRows('subtree', { level: 'INTEGER', position: 'INTEGER', hash: 'BLOB' });
+    this.#setHeads = database.prepareRows(
+      'head',
+      { device: 'BLOB', next_sequence: 'INTEGER', digest: 'BLOB' },
+      'ON CONFLICT (device) DO UPDATE SET next_sequence = excluded.next_sequence, digest = excluded.digest',
     );
-    this.#selectHead = database.prepare<[Uint8Array], { next_sequence: number; digest: Uint8Array }>(
-      'SELECT next_sequence, digest FROM head WHERE device = ?',
+    this.#selectHeads = database.prepareKeys<{ device: Uint8Array; next_sequence: number; digest: Uint8Array }>(
+      'SELECT device, next_sequence, digest FROM head',
+      { device: 'BLOB' },
     );
-    this.#selectStored = database.prepare<[Uint8Array, number], { leaf_index: number; digest: Uint8Array }>(
-      'SELECT leaf_index, digest FROM leaf WHERE device = ? AND sequence = ?',
+    this.#selectStored = database.prepareKeys<StoredRow>('SELECT leaf_index, device, sequence, digest FROM leaf', {
+      device: 'BLOB',
+      sequence: 'INTEGER',
+    });
+    this.#selectSize = database.prepare<[], { size: number }>(
+      'SELECT coalesce(max(leaf_index) + 1, 0) AS size FROM leaf',
     );
     this.#selectDigest = database.prepare<[number], { digest: Uint8Array }>(
       'SELECT digest FROM leaf WHERE leaf_index = ?',
@@ -46,26 +74,34 @@ export class LogStore {
     this.#selectSubtree = database.prepare<[number, number], { hash: Uint8Array }>(
       'SELECT hash FROM subtree WHERE level = ? AND position = ?',
     );
-    this.#addCount = database.prepare(
-      'INSERT INTO counter VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET count = count + excluded.count',
+    this.#addCounts = database.prepareRows(
+      'counter',
+      { name: 'TEXT', count: 'INTEGER' },
+      'ON CONFLICT (name) DO UPDATE SET count = counter.count + excluded.count',
     );
+  }
+
+  /** Until the transaction ends, no other process appends. */
+  lock(): void {
+    this.#database.lock(appendLock);
   }
 
   /** Leaves in the log. */
   size(): number {
-    const row = this.#database
-      .prepare<[], { size: number }>('SELECT coalesce(max(leaf_index) + 1, 0) AS size FROM leaf')
-      .get();
-    return row?.size ?? 0;
+    return this.#selectSize.get()?.size ?? 0;
   }
 
-  insertLeaf({ index, device, sequence, digest, firstSec, lastSec, loggedMs, envelope }: LeafRow): void {
-    this.#insertLeaf.run(index, device, sequence, digest, firstSec, lastSec, loggedMs, envelope);
+  insertLeaves(leaves: readonly LeafRow[]): void {
+    this.#insertLeaves.run(
+      leaves.map(({ index, device, sequence, digest, firstSec, lastSec, loggedMs, envelope }) => {
+        return [index, device, sequence, digest, firstSec, lastSec, loggedMs, envelope];
+      }),
+    );
   }
 
   /** The hash over leaves [position * 2^level, (position + 1) * 2^level), for levels from 1 on. */
-  insertSubtree(level: number, position: number, hash: Uint8Array): void {
-    this.#insertSubtree.run(level, position, hash);
+  insertSubtrees(subtrees: readonly SubtreeRow[]): void {
+    this.#insertSubtrees.run(subtrees.map(({ level, position, hash }) => [level, position, hash]));
   }
 
   subtree(level: number, position: number): Uint8Array | undefined {
@@ -77,17 +113,31 @@ export class LogStore {
   }
 
   head(device: Uint8Array): HeadRow | undefined {
-    const row = this.#selectHead.get(device);
-    return row === undefined ? undefined : { nextSequence: row.next_sequence, digest: row.digest };
+    return this.heads([device]).get(bytesToHex(device));
   }
 
-  setHead(device: Uint8Array, { nextSequence, digest }: HeadRow): void {
-    this.#setHead.run(device, nextSequence, digest);
+  /** By device in hex; a device without a batch is absent. No device may be asked for twice. */
+  heads(devices: readonly Uint8Array[]): Map<string, HeadRow> {
+    const rows = this.#selectHeads.all(devices.map((device) => [device]));
+    return new Map(
+      rows.map(({ device, next_sequence: nextSequence, digest }) => [bytesToHex(device), { nextSequence, digest }]),
+    );
   }
 
-  stored(device: Uint8Array, sequence: number): { readonly index: number; readonly digest: Uint8Array } | undefined {
-    const row = this.#selectStored.get(device, sequence);
-    return row === undefined ? undefined : { index: row.leaf_index, digest: row.digest };
+  setHeads(heads: ReadonlyMap<string, HeadRow>): void {
+    this.#setHeads.run(
+      [...heads].map(([device, { nextSequence, digest }]) => [hexToBytes(device), nextSequence, digest]),
+    );
+  }
+
+  stored(device: Uint8Array, sequence: number): StoredLeaf | undefined {
+    return this.storedAll([{ device, sequence }])[0];
+  }
+
+  /** In no order; what is not stored is absent. */
+  storedAll(sought: readonly Pick<LeafRow, 'device' | 'sequence'>[]): StoredLeaf[] {
+    const rows = this.#selectStored.all(sought.map(({ device, sequence }) => [device, sequence]));
+    return rows.map(({ leaf_index: index, device, sequence, digest }) => ({ index, device, sequence, digest }));
   }
 
   /** The first proof that a device signed two batches for one sequence is kept; more of the same add nothing. */
@@ -99,7 +149,10 @@ export class LogStore {
     loggedMs,
   }: Omit<LeafRow, 'index' | 'firstSec' | 'lastSec'>): void {
     this.#database
-      .prepare('INSERT OR IGNORE INTO equivocation VALUES (?, ?, ?, ?, ?)')
+      .prepare(
+        `INSERT INTO equivocation (device, sequence, digest, seen_ms, envelope) VALUES (?, ?, ?, ?, ?)
+         ON CONFLICT (device, sequence) DO NOTHING`,
+      )
       .run(device, sequence, digest, loggedMs, envelope);
   }
 
@@ -111,8 +164,8 @@ export class LogStore {
       .all();
   }
 
-  addCount(name: string, count: number): void {
-    this.#addCount.run(name, count);
+  addCounts(counts: ReadonlyMap<string, number>): void {
+    this.#addCounts.run([...counts]);
   }
 
   counts(): Map<string, number> {

@@ -1,6 +1,6 @@
 /** SQL of the outbox: what shall happen on the chain, and every transaction that was ever signed for it. */
 import type { Excursion } from '@coldproof/wire';
-import type { Database } from './store.ts';
+import type { Database } from './store-database.ts';
 
 /**
  * unstarted    nothing is signed
@@ -91,8 +91,8 @@ export class OutboxStore {
   insert({ id, orderId, evidence, dueMs, createdMs }: Omit<Action, 'state' | 'reason' | 'mined'>): boolean {
     const done = this.#database
       .prepare(
-        `INSERT OR IGNORE INTO action (id, order_id, evidence, state, due_ms, created_ms)
-         VALUES (?, ?, ?, 'unstarted', ?, ?)`,
+        `INSERT INTO action (id, order_id, evidence, state, due_ms, created_ms)
+         VALUES (?, ?, ?, 'unstarted', ?, ?) ON CONFLICT (id) DO NOTHING`,
       )
       .run(id, orderId, evidence, dueMs, createdMs);
     return done.changes === 1;
@@ -100,7 +100,7 @@ export class OutboxStore {
 
   /** Oldest first: all that the transmitter still has to look at. */
   open(): Action[] {
-    return this.#actions("WHERE state NOT IN ('finalized', 'fatal') AND ? ORDER BY created_ms, id", 1);
+    return this.#actions("WHERE state NOT IN ('finalized', 'fatal') ORDER BY created_ms, id");
   }
 
   ofOrder(orderId: string): Action[] {
@@ -136,7 +136,10 @@ export class OutboxStore {
 
   insertAttempt({ hash, actionId, nonce, raw, feeWeiMax, priorityFeeWei, gasMax, signedMs }: Attempt): void {
     this.#database
-      .prepare('INSERT INTO attempt VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)')
+      .prepare(
+        `INSERT INTO attempt (hash, action_id, ordinal, nonce, raw, fee_wei, priority_wei, gas_max, signed_ms)
+         SELECT ?, ?, coalesce(max(ordinal) + 1, 0), ?, ?, ?, ?, ?, ? FROM attempt`,
+      )
       .run(hash, actionId, nonce, raw, String(feeWeiMax), String(priorityFeeWei), String(gasMax), signedMs);
   }
 
@@ -147,7 +150,7 @@ export class OutboxStore {
   /** In the order in which they were signed: the last one is the dearest of the highest nonce. */
   attempts(actionId: string): Attempt[] {
     return this.#database
-      .prepare<[string], AttemptRow>('SELECT * FROM attempt WHERE action_id = ? ORDER BY rowid')
+      .prepare<[string], AttemptRow>('SELECT * FROM attempt WHERE action_id = ? ORDER BY ordinal')
       .all(actionId)
       .map((row) => ({
         hash: row.hash,
@@ -172,7 +175,7 @@ export class OutboxStore {
   feesByNonce(from: number): Pick<Attempt, 'nonce' | 'feeWeiMax' | 'priorityFeeWei'>[] {
     const rows = this.#database
       .prepare<[number], { nonce: number; fee_wei: string; priority_wei: string }>(
-        'SELECT nonce, fee_wei, priority_wei FROM attempt WHERE nonce >= ? ORDER BY nonce, rowid',
+        'SELECT nonce, fee_wei, priority_wei FROM attempt WHERE nonce >= ? ORDER BY nonce, ordinal',
       )
       .all(from);
     // Each attempt for a nonce is dearer than the one before it, so the last one is the dearest.
@@ -182,10 +185,10 @@ export class OutboxStore {
     });
   }
 
-  #actions(where: string, parameter: string | number): Action[] {
+  #actions(where: string, ...parameters: readonly string[]): Action[] {
     return this.#database
-      .prepare<[string | number], ActionRow>(`SELECT * FROM action ${where}`)
-      .all(parameter)
+      .prepare<readonly string[], ActionRow>(`SELECT * FROM action ${where}`)
+      .all(...parameters)
       .map((row) => ({
         id: row.id,
         orderId: row.order_id,

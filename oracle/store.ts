@@ -1,21 +1,23 @@
 /**
- * The oracle's durable state: one SQLite file, and this the only file that opens it. The statements stand in families:
+ * The oracle's durable state: one SQLite file, or one PostgreSQL database. The statements stand in families:
  * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions) and
  * store-chain.ts (what the chain said). A family's methods run inside the caller's transaction, or alone as their own.
+ * Their SQL is what SQLite and PostgreSQL share (store-database.ts).
  */
-import type BetterSqlite from 'better-sqlite3';
-import { OperatingError, describeError } from './operating-error.ts';
 import { ChainStore } from './store-chain.ts';
+import { isServerUrl, type Database, type Sharing } from './store-database.ts';
 import { EvaluationStore } from './store-evaluation.ts';
 import { LogStore } from './store-log.ts';
 import { OutboxStore } from './store-outbox.ts';
-import { SqliteDatabase } from './store-sqlite.ts';
+import { openPostgresql } from './store-postgresql.ts';
+import { openSqlite } from './store-sqlite.ts';
 
-export type Database = BetterSqlite.Database;
+export type { Database } from './store-database.ts';
 
-/** 2: an order has several limits, evidence several runs. */
-const schemaVersion = 2;
+/** 2: an order has several limits, evidence several runs. 3: attempts are numbered; names that PostgreSQL allows. */
+const schemaVersion = 3;
 
+/** In SQLite's words; store-postgresql.ts translates the types. */
 const schema = `
 CREATE TABLE leaf (
   leaf_index INTEGER PRIMARY KEY, device BLOB NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL,
@@ -48,13 +50,13 @@ CREATE TABLE action (
 CREATE INDEX action_of_order ON action (order_id);
 CREATE INDEX action_of_state ON action (state);
 CREATE TABLE attempt (
-  hash TEXT PRIMARY KEY, action_id TEXT NOT NULL REFERENCES action (id), nonce INTEGER NOT NULL, raw TEXT NOT NULL,
-  fee_wei TEXT NOT NULL, priority_wei TEXT NOT NULL, gas_max TEXT NOT NULL, signed_ms INTEGER NOT NULL,
-  sent_ms INTEGER
+  hash TEXT PRIMARY KEY, action_id TEXT NOT NULL REFERENCES action (id), ordinal INTEGER NOT NULL,
+  nonce INTEGER NOT NULL, raw TEXT NOT NULL, fee_wei TEXT NOT NULL, priority_wei TEXT NOT NULL,
+  gas_max TEXT NOT NULL, signed_ms INTEGER NOT NULL, sent_ms INTEGER
 ) STRICT;
 CREATE INDEX attempt_of_action ON attempt (action_id);
 CREATE TABLE chain_head (
-  only INTEGER PRIMARY KEY CHECK (only = 0), number INTEGER NOT NULL, hash TEXT NOT NULL,
+  slot INTEGER PRIMARY KEY CHECK (slot = 0), number INTEGER NOT NULL, hash TEXT NOT NULL,
   time_sec INTEGER NOT NULL, safe_number INTEGER NOT NULL, final_number INTEGER NOT NULL
 ) STRICT;
 CREATE TABLE chain_block (number INTEGER PRIMARY KEY, hash TEXT NOT NULL) STRICT;
@@ -78,61 +80,30 @@ export class Store {
   readonly chain: ChainStore;
   readonly #database: Database;
 
-  /** `path` may be ':memory:' for a test. Throws 'store-locked' when another process has it open. */
-  constructor(path: string) {
-    this.#database = open(path);
-    this.log = new LogStore(this.#database);
-    this.evaluation = new EvaluationStore(this.#database);
-    this.outbox = new OutboxStore(this.#database);
-    this.chain = new ChainStore(this.#database);
+  /**
+   * `place` is a file, ':memory:' for a test, or the URL of a PostgreSQL database. Throws 'store-locked' when another
+   * process has it open, unless both share it.
+   */
+  constructor(place: string, sharing: Sharing = 'exclusive') {
+    this.#database = isServerUrl(place) ? openPostgresql(place, sharing) : openSqlite(place);
+    try {
+      this.#database.transaction(() => this.#database.createSchema(schema, schemaVersion));
+      this.log = new LogStore(this.#database);
+      this.evaluation = new EvaluationStore(this.#database);
+      this.outbox = new OutboxStore(this.#database);
+      this.chain = new ChainStore(this.#database);
+    } catch (error) {
+      this.#database.close();
+      throw error;
+    }
   }
 
   /** All of `run` is on disk when this returns, or none of it. A failed write is not tried again: the oracle stops. */
   transaction<Result>(run: () => Result): Result {
-    try {
-      return this.#database.transaction(run).immediate();
-    } catch (error) {
-      throw storeError(error);
-    }
+    return this.#database.transaction(run);
   }
 
   close(): void {
     this.#database.close();
   }
-}
-
-function open(path: string): Database {
-  try {
-    const database = new SqliteDatabase(path, { timeout: 1_000 });
-    // One process owns the file: the lock is held from the first write to the end, and dies with the process.
-    database.pragma('locking_mode = EXCLUSIVE');
-    database.pragma('journal_mode = WAL');
-    // A receipt says "stored": the write-ahead log is synced at every commit, not only at checkpoints.
-    database.pragma('synchronous = FULL');
-    database.pragma('foreign_keys = ON');
-    database.transaction(() => migrate(database, path)).immediate();
-    return database;
-  } catch (error) {
-    throw storeError(error, path);
-  }
-}
-
-function migrate(database: Database, path: string): void {
-  const version = database.pragma('user_version', { simple: true });
-  if (version === schemaVersion) return;
-  if (version !== 0) {
-    const message = `${path}: expected schema version ${schemaVersion}, got ${String(version)}`;
-    throw new OperatingError('store-failed', message, { retry: 'never' });
-  }
-  database.exec(schema);
-  database.pragma(`user_version = ${schemaVersion}`);
-}
-
-function storeError(error: unknown, path = 'database'): unknown {
-  if (!(error instanceof SqliteDatabase.SqliteError)) return error;
-  if (error.code.startsWith('SQLITE_BUSY') || error.code.startsWith('SQLITE_LOCKED')) {
-    return new OperatingError('store-locked', `${path}: another oracle has it open`, { retry: 'never', cause: error });
-  }
-  const message = `${path}: ${error.code}: ${describeError(error)}`;
-  return new OperatingError('store-failed', message, { retry: 'never', cause: error });
 }

@@ -121,6 +121,7 @@ t.test('one door for each heavy dependency', (t) => {
     ethers: /^oracle\/chain(-[a-z]+)?\.ts$/,
     aedes: /^(oracle\/broker|agent\/sensors\/mqtt)\.ts$/,
     'better-sqlite3': /^(oracle\/store(-[a-z]+)?|agent\/journal(-[a-z]+)?)\.ts$/,
+    pg: /^oracle\/store-postgresql-worker\.ts$/,
     serialport: /^(agent\/sensors\/serial-port|firmware-sim\/serial-line)\.ts$/,
     'modbus-serial': /^agent\/sensors\/modbus\.ts$/,
     'sparkplug-payload/lib/sparkplugPayloadProto.js': /^agent\/sensors\/sparkplug-payload\.ts$/,
@@ -129,6 +130,8 @@ t.test('one door for each heavy dependency', (t) => {
     'nmea-simple': /^agent\/sensors\/nmea\.ts$/,
     mqtt: /^(agent\/(link|node-red\/connection)|oracle\/receive|firmware-sim\/device-mqtt)\.c?ts$/,
     solc: /^contracts\/compiler\.ts$/,
+    'quickjs-emscripten-core': /^oracle\/cryptlet\/sandbox\.ts$/,
+    '@jitl/quickjs-wasmfile-release-sync': /^oracle\/cryptlet\/sandbox\.ts$/,
     fastify: /^oracle\/(http|demonstration\/door)\.ts$/,
   };
   for (const file of source) {
@@ -141,7 +144,8 @@ t.test('one door for each heavy dependency', (t) => {
 });
 
 t.test('every source file is reached, every package uses what it declares', (t) => {
-  const oracleMains = 'oracle/(main|verify-worker|(demonstration|deployment)/main)';
+  const oracleThreads = '(verify|store-postgresql)-worker|cryptlet/thread';
+  const oracleMains = `oracle/(main|${oracleThreads}|(cryptlet|demonstration|deployment)/main)`;
   const mains = `contracts/(build|compile-worker)|(agent|firmware-sim)/main|agent/(pkcs11-token|packaging/main)|${oracleMains}`;
   // Node-RED loads its nodes by the list in their package.
   const nodes = 'agent/node-red/(sample|readings|alarms|queue)';

@@ -26,6 +26,8 @@ export const channels = {
   longitude: 129,
   /** Metres. */
   odometer: 130,
+  /** Said by the device about itself: readings that it took and could not keep; see dropped.ts. */
+  readingsDropped: 131,
 } as const;
 
 export type ChannelName = keyof typeof channels;

@@ -26,6 +26,12 @@ export type Envelope = {
   readonly series: readonly Uint8Array[];
 };
 
+/**
+ * First byte of an envelope that travels deflated (RFC 1951): no CBOR array begins so. Only for the road: what is
+ * signed, logged and named is the envelope itself.
+ */
+export const deflatedMark = 0x00;
+
 /** An envelope with everything in it decoded and checked, ready for the stages behind `verify`. */
 export type OpenEnvelope = {
   readonly envelope: Envelope;

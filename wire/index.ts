@@ -8,6 +8,7 @@ export * from './checkpoint.ts';
 export * from './crypto.ts';
 export * from './cumulative.ts';
 export * from './demonstration-clock.ts';
+export * from './dropped.ts';
 export * from './enrolment.ts';
 export * from './envelope.ts';
 export * from './evidence.ts';

@@ -20,6 +20,8 @@ export const domainTags = {
   rotation: 'coldproof v1 rotation',
   /** An oracle's promise that a batch is stored. EdDSA. */
   receipt: 'coldproof v1 receipt',
+  /** A publisher's signature over a cryptlet's digest, and what that digest itself begins with. secp256k1. */
+  cryptlet: 'coldproof v1 cryptlet',
 } as const;
 
 /** Protected headers are fixed bytes, never negotiated: {1: -7} ES256, {1: -8} EdDSA (RFC 9053 §2). */
@@ -47,6 +49,11 @@ export function rotationPreimage(rotation: Uint8Array): Uint8Array {
 
 export function receiptPreimage(receipt: Uint8Array): Uint8Array {
   return preimageOf(heads.receipt, receipt);
+}
+
+/** Signed by an account over its SHA-256, as r ‖ s ‖ v: no COSE, accounts have no name there. */
+export function cryptletPreimage(cryptlet: Uint8Array): Uint8Array {
+  return encodeCbor([domainTags.cryptlet, cryptlet]);
 }
 
 /** The note text: everything before the blank line, with its last newline. */

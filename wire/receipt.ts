@@ -44,7 +44,32 @@ export function encodeReceipt(body: Uint8Array, signature: Uint8Array): Uint8Arr
 }
 
 /** Decodes and verifies at once: an unverified receipt is of no use to anybody. */
-export function verifyReceipt(bytes: Uint8Array, logPublicKey: Uint8Array): Verdict<Receipt, ReceiptReason> {
+export function verifyReceipt(
+  bytes: Uint8Array,
+  logPublicKey: Uint8Array,
+  verify: typeof verifyEd25519 = verifyEd25519,
+): Verdict<Receipt, ReceiptReason> {
+  const decoded = decodeReceipt(bytes);
+  if (!decoded.ok) return decoded;
+  const { receipt, payload, signature } = decoded.value;
+  if (!bytesEqual(receipt.log, logOf(logPublicKey))) {
+    return reject('receipt-of-another-log', 'log: not the identity of the key it is checked with');
+  }
+  if (!verify(logPublicKey, receiptPreimage(payload), signature)) {
+    return reject('receipt-signature-invalid', 'the signature is not by the log key over this receipt');
+  }
+  return accept(receipt);
+}
+
+/** Whose receipt it says it is, to choose the key to verify it with. Nothing else is to be made of it. */
+export function claimedLogOf(bytes: Uint8Array): Verdict<Uint8Array, ReceiptReason> {
+  const decoded = decodeReceipt(bytes);
+  return decoded.ok ? accept(decoded.value.receipt.log) : decoded;
+}
+
+type Signed = { readonly receipt: Receipt; readonly payload: Uint8Array; readonly signature: Uint8Array };
+
+function decodeReceipt(bytes: Uint8Array): Verdict<Signed, ReceiptReason> {
   if (bytes.length > receiptBytesMax) {
     return reject('receipt-malformed', `expected <= ${receiptBytesMax} bytes, got ${bytes.length}`);
   }
@@ -54,13 +79,7 @@ export function verifyReceipt(bytes: Uint8Array, logPublicKey: Uint8Array): Verd
   if (signed === undefined) return reject('receipt-malformed', 'expected a COSE_Sign1 with protected header {1: -8}');
   const body = decodeBody(signed.payload);
   if (!body.ok) return body;
-  if (!bytesEqual(body.value.log, logOf(logPublicKey))) {
-    return reject('receipt-of-another-log', 'log: not the identity of the key it is checked with');
-  }
-  if (!verifyEd25519(logPublicKey, receiptPreimage(signed.payload), signed.signature)) {
-    return reject('receipt-signature-invalid', 'the signature is not by the log key over this receipt');
-  }
-  return body;
+  return accept({ receipt: body.value, payload: signed.payload, signature: signed.signature });
 }
 
 function decodeBody(bytes: Uint8Array): Verdict<Receipt, ReceiptReason> {

@@ -1,9 +1,9 @@
-/** MQTT topics between agent and oracle: coldproof/v1/{device}/{batch|receipt|status}. */
+/** MQTT topics between agent and oracle: coldproof/v1/{device}/{batch|live|receipt|status}. */
 import { bytesToHex, parseHex } from './bytes.ts';
 
 const prefix = 'coldproof/v1';
 
-export const topicKinds = ['batch', 'receipt', 'status'] as const;
+export const topicKinds = ['batch', 'live', 'receipt', 'status'] as const;
 export type TopicKind = (typeof topicKinds)[number];
 
 export function formatTopic(device: Uint8Array, kind: TopicKind): string {

@@ -89,6 +89,8 @@ class LinePoll {
       } catch (error) {
         // Anything else is the loop's: the journal failed, or the agent stops.
         if (!(error instanceof OperatingError)) throw error;
+        // Counted; the next period may find room.
+        if (error.code === 'journal-full') continue;
         if (error.code !== 'line-failed') break;
         this.#tell(false, error.message);
         if (this.#client === undefined) this.#countMissed(error.message);

@@ -62,7 +62,7 @@ class PushLine {
     this.#line = line;
     this.#deps = deps;
     this.#open = open;
-    this.#decoder = new PushDecoder(line, devices, deps.refuse);
+    this.#decoder = new PushDecoder(line, devices, deps);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -100,7 +100,8 @@ class PushLine {
           port.pause();
           this.#take(chunk).then(
             () => port.resume(),
-            (error: unknown) => reject(asError(error)),
+            // A line can't be told to keep anything: what the journal had no room for is counted, and lost.
+            (error: unknown) => (isFull(error) ? port.resume() : reject(asError(error))),
           );
         });
       });
@@ -124,19 +125,29 @@ class PushLine {
   }
 }
 
+function isFull(error: unknown): boolean {
+  return error instanceof OperatingError && error.code === 'journal-full';
+}
+
 /** Pure but for the refusals that it counts: the chunks of one line in, samples out. */
 export class PushDecoder {
   readonly #line: PushLineConfig;
   readonly #sensors: readonly PushSensor[];
   readonly #refuse: SensorDeps['refuse'];
+  readonly #noteTime: SensorDeps['noteTime'];
   /** The period that a channel has a value of, and the last one that it has a fault of. */
   readonly #taken = new Map<PushSensor, { value: number; fault: number }>();
   #splitter: LineSplitter;
   #nmea = new NmeaReader();
 
-  constructor(line: PushLineConfig, devices: readonly DeviceConfig[], refuse: SensorDeps['refuse']) {
+  constructor(
+    line: PushLineConfig,
+    devices: readonly DeviceConfig[],
+    { refuse, noteTime }: Pick<SensorDeps, 'refuse' | 'noteTime'>,
+  ) {
     this.#line = line;
     this.#refuse = refuse;
+    this.#noteTime = noteTime;
     this.#splitter = new LineSplitter(line.checksum !== 'none');
     this.#sensors = devices.flatMap(({ name: device, sensors }) =>
       sensors.flatMap(({ channel, source }): PushSensor[] => {
@@ -175,6 +186,7 @@ export class PushDecoder {
     }
     if (read.value === undefined) return;
     const { timeSec, place } = read.value;
+    if (place !== undefined) this.#noteTime?.(this.#line.name, timeSec);
     for (const sensor of this.#sensors) {
       const value = sensor.channel === channels.latitude ? place?.latitude : place?.longitude;
       this.#add(sensor, { timeSec, value }, samples);

@@ -28,6 +28,8 @@ export type SensorDeps = {
   readonly deliver: Deliver;
   /** By topic of the local broker. */
   readonly signed?: ReadonlyMap<string, DeliverSigned>;
+  /** A receiver with a fix says the time, Unix seconds. */
+  readonly noteTime?: (line: string, timeSec: number) => void;
 };
 
 export type SensorSource = {

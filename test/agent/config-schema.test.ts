@@ -74,6 +74,9 @@ t.test('what is wrong in form is wrong at the same place for both', (t) => {
     ['url: mqtts:', 'url: http:', '.uplink.url'],
     [/logPublicKey: ../, 'logPublicKey: D7', '.uplink.logPublicKey'],
     ['http: { port: 9464 }', 'http: 9464', '.http'],
+    ['http:', 'journal: { sizeMaxMiB: 8 }\nhttp:', '.journal.sizeMaxMiB'],
+    ['http:', 'journal: { onFull: drop }\nhttp:', '.journal.onFull'],
+    ['http:', 'clock: { source: ntp }\nhttp:', '.clock.source'],
   ];
   for (const [from, to, path] of rows) {
     const broken = yaml.replace(from, to);

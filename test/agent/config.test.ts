@@ -61,8 +61,10 @@ t.test('the example of the documentation, with every default', (t) => {
   t.match(config, {
     stateDir: '/var/lib/coldproof',
     passphrase: { env: 'COLDPROOF_PASSPHRASE' },
-    uplink: { windowBatches: 16, resendSec: 10, reconnectSecMax: 30, password: { env: 'UPLINK_PASSWORD' } },
+    uplinks: [{ windowBatches: 16, resendSec: 10, reconnectSecMax: 30, password: { env: 'UPLINK_PASSWORD' } }],
     http: { host: '127.0.0.1', port: 9464 },
+    journal: { sizeMaxMiB: 1_024, ageMaxDays: undefined, onFull: 'refuse-new', keepDays: 7 },
+    clock: { source: 'none' },
   });
   const [probe, ambient, supply] = config.devices[0]!.sensors;
   t.same(ambient!.source, {
@@ -244,6 +246,37 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
     '  - { name: PROBE-1, trust: yes, publicKey',
     'sensorSigned[0].trust: expected one of name',
   ],
+  [
+    'http: {',
+    'journal: { sizeMaxMiB: 8 }\nhttp: {',
+    'journal.sizeMaxMiB: expected an integer, 16 <= n <= 1048576, got 8',
+  ],
+  [
+    'http: {',
+    'journal: { onFull: drop }\nhttp: {',
+    'journal.onFull: expected one of refuse-new, overwrite-oldest, got',
+  ],
+  ['http: {', 'journal: { ageMaxDays: 0 }\nhttp: {', 'journal.ageMaxDays: expected an integer, 1 <= n <= 3650, got 0'],
+  ['http: {', 'journal: { keepDays: -1 }\nhttp: {', 'journal.keepDays: expected an integer, 0 <= n <= 3650, got -1'],
+  [
+    'http: {',
+    'journal: { size: 20 }\nhttp: {',
+    'journal.size: expected one of sizeMaxMiB, ageMaxDays, onFull, keepDays',
+  ],
+  ['http: {', 'clock: { source: ntp }\nhttp: {', 'clock.source: expected one of system, gps, none, got "ntp"'],
+  ['http: {', 'clock: { source: gps }\nhttp: {', 'clock.line: expected the name of an nmea line, got nothing'],
+  [
+    'http: {',
+    'clock: { source: system, line: unit }\nhttp: {',
+    'clock.line: expected nothing: system has no line, got "unit"',
+  ],
+  [
+    'http: {',
+    'clock: { source: gps, line: unit }\nhttp: {',
+    'clock.line: expected the name of one of lines, of protocol nmea',
+  ],
+  ['sealAgeSecMax: 900', 'heartbeatSec: 5', 'devices[0].heartbeatSec: expected an integer, 10 <= n <= 86400, got 5'],
+  ['channel: ambient', 'channel: readings-dropped', 'sensors[1].channel: expected a channel'],
   ['http: {', 'htpp: {', 'htpp: expected one of stateDir'],
   ['stateDir: /var', 'stateDir: /a\nstateDir: /var', 'DUPLICATE_KEY'],
   ['devices:', 'devices: [', 'line '],
@@ -316,7 +349,7 @@ t.test('secrets: all that is missing in one answer, none in a message', (t) => {
   t.throws(read({ SENSOR_PASSWORD: 'hunter2' }), {
     code: 'secret-missing',
     message:
-      /passphrase: .*\$COLDPROOF_PASSPHRASE.*\nPIN of the token of REEFER-9: .*\$TOKEN_PIN.*\nuplink\.password: .*\$UPLINK_PASSWORD/,
+      /passphrase: .*\$COLDPROOF_PASSPHRASE.*\nPIN of the token of REEFER-9: .*\$TOKEN_PIN.*\npassword of uplink oracle.*\$UPLINK_PASSWORD/,
   });
   try {
     read({ SENSOR_PASSWORD: 'hunter2' })();
@@ -328,7 +361,7 @@ t.test('secrets: all that is missing in one answer, none in a message', (t) => {
   t.same(secrets, {
     passphrase: 'c',
     pins: new Map([['REEFER-9', 'd']]),
-    uplinkPassword: 'b',
+    uplinkPasswords: new Map([['oracle.example:1883', 'b']]),
     sensorPasswords: new Map([
       ['TRUCK-7', 'a'],
       ['PROBE-1', 'a'],

@@ -253,7 +253,12 @@ export async function startTruck(
     random: Math.random,
     log: (level, event, fields = {}) => log.push({ level, event, ...fields }),
     journal,
-    link: mqttLink({ url: config.uplink.url, username: undefined, password: undefined }),
+    links: new Map(
+      config.uplinks.map(({ name, url, mqtt }) => [
+        name,
+        mqttLink({ url, mqtt, username: undefined, password: undefined }),
+      ]),
+    ),
     keyStores: new Map(
       config.devices.map(({ name }) => [name, openKeyFile(join(config.stateDir, 'keys', `${name}.json`), passphrase)]),
     ),

@@ -10,7 +10,7 @@ import { createInterface } from 'node:readline';
 import { connectAsync } from 'mqtt';
 import t, { type Test } from 'tap';
 import { Journal } from '@coldproof/agent/journal';
-import { deviceOf } from '@coldproof/wire';
+import { decodeEnvelope, deviceOf, openEnvelope } from '@coldproof/wire';
 import { makeKey, sensorPassword, StubOracle, temporaryFolder, truckYaml, until } from './fixture.ts';
 import { command, environment, main, start, stop, type Line } from './process.ts';
 
@@ -59,14 +59,21 @@ async function sendUntilEnd(port: number, fromSec: number): Promise<number[]> {
   throw new Error('the disk took everything');
 }
 
+function samplesIn(envelope: Uint8Array): number {
+  const decoded = decodeEnvelope(envelope);
+  const opened = decoded.ok ? openEnvelope(decoded.value) : decoded;
+  if (!opened.ok) throw new Error(opened.detail);
+  return opened.value.series.reduce((sum, { samples }) => sum + samples.length, 0);
+}
+
 /** Readings that the journal has, sealed or not, as a count; and that it is sound. */
 function heldCount(stateDir: string, file: string, device: Uint8Array): number {
   const verified = command('verify', '--config', file);
   if (verified.status !== 0) throw new Error(verified.out + verified.err);
   const journal = Journal.open(stateDir);
   try {
-    // Each batch of this truck has five readings of its one channel.
-    return journal.readings(device).length + 5 * journal.pendingCount(device);
+    const sealed = journal.pending(device, 0, 1_000_000).map(({ bytes }) => samplesIn(bytes));
+    return sealed.reduce((sum, count) => sum + count, journal.readings(device).length);
   } finally {
     journal.close();
   }

@@ -16,6 +16,13 @@ const writer = fileURLToPath(new URL('journal-writer.js', import.meta.url));
 const other = new Uint8Array(32).fill(8);
 const digestOf = (sequence: number) => new Uint8Array(32).fill(sequence);
 
+const log = new Uint8Array(32).fill(9);
+const terms = { logs: [log], receiptsMin: 1, lagBatchesMax: 100 };
+
+function settle(journal: Journal, of: Uint8Array, sequence: number, digest: Uint8Array, bytes: Uint8Array) {
+  return journal.receipts.settle(of, [{ log, sequence, digest, bytes }]).settlements[0];
+}
+
 function entry(timeSec: number, value = 400, of = device): JournalEntry {
   const reading: Reading = { channel: 16, timeSec, value, marks: 0, isClockTrusted: true };
   return { device: of, reading, state: { newestSec: timeSec, marks: 0, lastValid: { timeSec, value, equalCount: 1 } } };
@@ -53,7 +60,8 @@ t.test('what was recorded is there after a reopen: readings, states, head, envel
     reopened.pending(device, 0, 9).map(({ sequence, bytes }) => [sequence, [...bytes]]),
     [[0, [1, 2]]],
   );
-  t.equal(reopened.settle(device, 0, digestOf(1), Uint8Array.of(9)), 'settled');
+  reopened.receipts.require(device, terms);
+  t.equal(settle(reopened, device, 0, digestOf(1), Uint8Array.of(9)), 'settled');
   t.equal(reopened.pendingCount(device), 0);
   t.match(reopened.head(device), { sequence: 1, receipts: 1 });
   reopened.close();
@@ -104,12 +112,13 @@ t.test('settle: only for this batch, and once', (t) => {
     journal.append({ device, sequence, digest: digestOf(sequence), bytes: Uint8Array.of(sequence), readings: [] });
   }
   const receipt = Uint8Array.of(1);
-  t.equal(journal.settle(device, 1, digestOf(2), receipt), 'another-batch');
-  t.equal(journal.settle(device, 7, digestOf(7), receipt), 'not-awaited');
-  t.equal(journal.settle(other, 1, digestOf(1), receipt), 'not-awaited');
+  journal.receipts.require(device, terms);
+  t.equal(settle(journal, device, 1, digestOf(2), receipt), 'another-batch');
+  t.equal(settle(journal, device, 7, digestOf(7), receipt), 'not-awaited');
   t.equal(journal.pendingCount(device), 3);
-  t.equal(journal.settle(device, 1, digestOf(1), receipt), 'settled');
-  t.equal(journal.settle(device, 1, digestOf(1), receipt), 'not-awaited');
+  t.equal(settle(journal, device, 1, digestOf(1), receipt), 'settled');
+  t.equal(settle(journal, device, 1, digestOf(1), receipt), 'repeated');
+  t.equal(settle(journal, device, 1, digestOf(1), Uint8Array.of(2)), 'contradicted');
   t.same(
     journal.pending(device, 0, 9).map(({ sequence }) => sequence),
     [0, 2],

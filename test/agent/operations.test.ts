@@ -39,7 +39,7 @@ async function send(port: number, channel: string, from: number, count: number):
   const login = { username: 'TRUCK-7', password: sensorPassword, reconnectPeriod: 0 };
   const sensor = await connectAsync(`mqtt://127.0.0.1:${port}`, login);
   for (let i = from; i < from + count; i++) {
-    const pack = JSON.stringify([{ n: `TRUCK-7/${channel}`, t: startSec + 60 * i, v: i % 7 }]);
+    const pack = JSON.stringify([{ n: `TRUCK-7/${channel}`, t: startSec + 60 * i, v: i % 5 }]);
     await sensor.publishAsync('sensors/TRUCK-7', pack, { qos: 1 });
   }
   await sensor.endAsync();
@@ -87,7 +87,13 @@ t.test('pages: /healthz, /readyz, /metrics in the exposition format; commands: s
 
 t.test('metrics: what a label may not hold is escaped', (t) => {
   const text = formatMetrics(
-    { devices: [], refused: { 'a"b\\c\nd': 1 }, link: { connected: true } },
+    {
+      devices: [],
+      refused: { 'a"b\\c\nd': 1 },
+      link: { connected: true },
+      journal: { usedBytes: 1, usedBytesMax: 2, onFull: 'refuse-new', state: 'open' },
+      clock: { source: 'none', synchronised: undefined, why: 'not asked', steps: 0 },
+    },
     { residentBytes: 1, cpuSec: 0.5, startSec: 2 },
   );
   t.match(text, 'coldproof_agent_refused_total{reason="a\\"b\\\\c\\nd"} 1\n');

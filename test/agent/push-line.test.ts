@@ -35,7 +35,9 @@ uplink: { url: 'mqtt://o:1', logPublicKey: '${'ab'.repeat(32)}' }
 function decoderOf(sensors: string, line: string) {
   const refusals = new Refusals(() => undefined);
   const parsed = linesOf(sensors, line);
-  const decoder = new PushDecoder(parsed.line, parsed.devices, (reason, detail) => refusals.refuse(reason, detail));
+  const decoder = new PushDecoder(parsed.line, parsed.devices, {
+    refuse: (reason, detail) => refusals.refuse(reason, detail),
+  });
   const take = (text: string, nowSec = voyageStartSec) =>
     decoder
       .push(Buffer.from(text), nowSec)

@@ -83,7 +83,7 @@ function makeFrame(kind: number, random: Random): [PushLineConfig, Frame] {
 
 /** All that a fresh decoder takes of these chunks and an end of line behind them, as the next frame would bring. */
 function read(line: PushLineConfig, { before }: Frame, chunks: readonly Uint8Array[]): string {
-  const decoder = new PushDecoder(line, devices, () => undefined);
+  const decoder = new PushDecoder(line, devices, { refuse: () => undefined });
   if (before !== undefined) decoder.push(before, voyageStartSec);
   const taken = [...chunks, Buffer.from('\n')].flatMap((chunk) => decoder.push(chunk, voyageStartSec));
   return JSON.stringify(taken.map(({ channel, raw }) => [channel, raw.timeSec, raw.value]));

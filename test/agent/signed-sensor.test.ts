@@ -103,8 +103,8 @@ t.test('each refusal has its reason', (t) => {
   const { publicKey } = device;
   const terms: Judging = {
     publicKey,
-    head: { sequence: 1, previous: digest, receipts: 0 },
-    known: (sequence) => (sequence === 0 ? { digest, receipt: undefined } : undefined),
+    head: { sequence: 1, previous: digest, receipts: 0, dropped: 0, aliveSec: 0 },
+    known: (sequence) => (sequence === 0 ? { digest, receipts: [] } : undefined),
     nowSec: voyageStartSec + voyageSec,
   };
   const judge = (envelope: Envelope, change: Partial<Judging> = {}) =>
@@ -166,7 +166,7 @@ t.test('PUBACK after the fsync, bytes untouched, hostile ones counted, receipts 
   await gateway.agent.stop();
   const journal = Journal.open(gateway.stateDir);
   t.same(
-    journal.pending(device.device, 0, 9).map(({ bytes }) => bytesToHex(bytes)),
+    journal.unreleased(device.device, 0, 9).map(({ bytes }) => bytesToHex(bytes)),
     encoded.slice(0, 2).map(bytesToHex),
     'acknowledged, so on the disk, as it was signed',
   );

@@ -3,6 +3,7 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
+import { measureCompression } from './compression.ts';
 import { measureVerifyRates } from './verify-rate.ts';
 import { measureWireSize } from './wire-size.ts';
 
@@ -12,6 +13,7 @@ const results = {
   machine: { cores: cpus().length, cpu: cpus()[0]?.model, node: process.version, openssl: process.versions.openssl },
   verify: await measureVerifyRates(),
   wire: measureWireSize(),
+  compression: measureCompression(),
   gas,
 };
 const text = `${JSON.stringify(results, undefined, 2)}\n`;

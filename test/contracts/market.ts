@@ -253,13 +253,14 @@ export class Market {
   /** What the contract owes by its orders and credits; it must hold just that. */
   async owed(): Promise<bigint> {
     const count = (await this.call('shipments', 'orderCount')) as bigint;
-    let sum = 0n;
-    for (let orderId = 1n; orderId <= count; orderId++) {
-      const ended: readonly OrderState[] = ['Settled', 'Cancelled', 'Refunded'];
-      if (!ended.includes(await this.state(orderId))) sum += price;
-    }
-    for (const party of partyNames) sum += await this.credit(party);
-    return sum;
+    const ended: readonly OrderState[] = ['Settled', 'Cancelled', 'Refunded'];
+    const amounts = [
+      ...Array.from({ length: Number(count) }, async (_, i) =>
+        ended.includes(await this.state(BigInt(i + 1))) ? 0n : price,
+      ),
+      ...partyNames.map((party) => this.credit(party)),
+    ];
+    return (await Promise.all(amounts)).reduce((sum, amount) => sum + amount, 0n);
   }
 
   async held(): Promise<bigint> {

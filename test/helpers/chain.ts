@@ -14,6 +14,7 @@ import {
   ContractFactory,
   JsonRpcProvider,
   Network,
+  toQuantity,
   type Interface,
   type InterfaceAbi,
   type JsonRpcSigner,
@@ -30,6 +31,8 @@ const chainId = 31_337;
 const startedMsMax = 20_000;
 const accountCount = 16;
 const receiptPollMs = 5;
+/** More than any transaction here takes. An estimate would run each of them a dozen times. */
+const gasLimitPlain = 16_000_000n;
 
 export type Chain = {
   readonly url: string;
@@ -218,10 +221,13 @@ export async function send<Name extends ArtifactName>(
   const runner = by ?? (contract.runner as JsonRpcSigner);
   try {
     const data = contract.interface.encodeFunctionData(method, args);
-    const transaction = { to: contract.target, data, ...(gasLimit === undefined ? {} : { gasLimit }) };
-    const response = await runner.sendTransaction(transaction);
-    const receipt = await receiptOf(runner.provider, response.hash);
-    // With a gas limit of the caller's nothing is estimated first, and a receipt has no reason.
+    const gas = toQuantity(gasLimit ?? gasLimitPlain);
+    const transaction = { from: runner.address, to: addressOf(contract), data, gas };
+    // Called first, for the reason of a refusal, which a receipt does not have.
+    if (gasLimit === undefined) await runner.provider.send('eth_call', [transaction, 'pending']);
+    const hash = (await runner.provider.send('eth_sendTransaction', [transaction])) as string;
+    const receipt = await receiptOf(runner.provider, hash);
+    // Nothing was called first.
     if (receipt.status === 0) throw new RevertError('(mined as reverted)', []);
     const events = receipt.logs.flatMap((log) => {
       const parsed = log.address === contract.target ? contract.interface.parseLog(log) : null;

@@ -33,7 +33,7 @@ async function start(t: Test, leaves: number) {
   let isReady = true;
   const none = new Map<string, number>();
   const links = () => ({
-    ...{ queued: 0, isReceiving: true, chainError: undefined, balanceWei: 5n },
+    ...{ live: [], queued: 0, isReceiving: true, chainError: undefined, balanceWei: 5n },
     ...{ refusedByReceiver: new Map([['queue-full', 2]]), refusedByBroker: none },
   });
   const chain = { rpcUrl: 'https://user:secret@rpc.example/key/pathkey?token=x', chainId: 1, contracts: {} };

@@ -8,7 +8,8 @@ import { Store } from '@coldproof/oracle/store';
 
 const folder = process.argv[2]!;
 const passphrase = process.argv[3]!;
-const store = new Store(join(folder, 'oracle.db'));
+const place = process.argv[4]!;
+const store = new Store(place);
 const log = new Log({ store, key: openLogKey(join(folder, 'log-key.json'), passphrase), origin: 'kill' });
 const device = new Uint8Array(32).fill(1);
 const digestOf = (sequence: number) => Uint8Array.from({ length: 32 }, (_, i) => (sequence >> (8 * (i % 4))) & 0xff);
@@ -22,9 +23,9 @@ for (;;) {
     return { device, sequence, previous, digest, firstSec: 0, lastSec: 0, envelope: digest };
   });
   const answers = log.append(group, 0);
-  const lines = answers.map((answer, i) => {
+  const lines = answers.map(async (answer, i) => {
     if (!answer.ok) throw new Error(`${answer.reason}: ${answer.detail}`);
-    return `${bytesToHex(log.receipt(group[i]!, answer.value.index))}\n`;
+    return `${bytesToHex(await log.receipt(group[i]!, answer.value.index))}\n`;
   });
-  if (!process.stdout.write(lines.join(''))) await once(process.stdout, 'drain');
+  if (!process.stdout.write((await Promise.all(lines)).join(''))) await once(process.stdout, 'drain');
 }

@@ -30,7 +30,12 @@ t.test('every channel has one name, and the name leads back', (t) => {
 t.test('widths and fault values', (t) => {
   t.equal(faultValue(channels.supplyAir), -32_768);
   t.equal(faultValue(channels.latitude), -2_147_483_648);
-  t.same(Object.values(channels).filter(isWide), [channels.latitude, channels.longitude, channels.odometer]);
+  t.same(Object.values(channels).filter(isWide), [
+    channels.latitude,
+    channels.longitude,
+    channels.odometer,
+    channels.readingsDropped,
+  ]);
   t.same(Object.values(channels).filter(isTemperature), [1, 2, 3, 4, 16]);
   t.end();
 });

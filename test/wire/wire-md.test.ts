@@ -35,6 +35,7 @@ const receipt = {
 };
 const receiptBody = wire.encodeReceiptBody(receipt);
 const signedReceipt = wire.encodeReceipt(receiptBody, ed25519.sign(wire.receiptPreimage(receiptBody), logSecret));
+const dropped = { firstSec: 1_767_225_600, lastSec: 1_767_225_600 + 21_600, count: 37 };
 const leaves = [wire.leafHash(receipt.digest)];
 const checkpoint = { origin: 'coldproof.example/log', size: 1, root: wire.merkleRoot(leaves) };
 const checkpointText = wire.formatCheckpoint(checkpoint);
@@ -64,6 +65,7 @@ t.test('the page shows each message as the code makes it', (t) => {
   const made = {
     device,
     series: sealed.series[0]!,
+    dropped: wire.encodeSeries(wire.droppedSeries(dropped), dropped.firstSec),
     batch: sealed.encoded,
     'batch-digest': wire.digestBatch(sealed.encoded),
     'envelope-preimage': wire.envelopePreimage(sealed.encoded),
