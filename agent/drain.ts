@@ -1,6 +1,6 @@
 /**
- * What a device's former keys have signed goes to the oracles before what its key signs now, so that a voyage arrives in
- * its order. But a batch that never gets a receipt (an oracle that does not know the former device any more) holds up
+ * What a device's former keys have signed goes to the oracles before what its key signs now: a voyage arrives in its
+ * order. But a batch that never gets a receipt (an oracle that does not know the former device any more) holds up
  * nothing for ever: after so long without news on a link that is up, the new key's batches go too, beside it.
  */
 import { carry, type Carried, type CarryDeps } from './carry.ts';
