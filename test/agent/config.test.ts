@@ -348,8 +348,13 @@ t.test('secrets: all that is missing in one answer, none in a message', (t) => {
   const read = (environment: { [name: string]: string }) => () => readSecrets(config, environment);
   t.throws(read({ SENSOR_PASSWORD: 'hunter2' }), {
     code: 'secret-missing',
-    message:
-      /passphrase: .*\$COLDPROOF_PASSPHRASE.*\nPIN of the token of REEFER-9: .*\$TOKEN_PIN.*\npassword of uplink oracle.*\$UPLINK_PASSWORD/,
+    message: new RegExp(
+      [
+        'passphrase: .*\\$COLDPROOF_PASSPHRASE.*',
+        'PIN of the token of REEFER-9: .*\\$TOKEN_PIN.*',
+        'password of uplink oracle.*\\$UPLINK_PASSWORD',
+      ].join('\n'),
+    ),
   });
   try {
     read({ SENSOR_PASSWORD: 'hunter2' })();

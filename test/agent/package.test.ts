@@ -1,4 +1,4 @@
-/** The Debian package and the tarball, unpacked into an empty root: the agent starts from there and needs nothing else. */
+/** The Debian package, unpacked into an empty root: the agent starts from there and needs nothing else. */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
