@@ -18,7 +18,7 @@
  *               |                    |
  *               |            per device, one at a time
  *         2  seal                      readings that are due -> Batch, next of its chain
- *         3  sign                      by the device's key store
+ *         3  sign                      by the device's key store, as soon as its key can be had
  *         4  journal.append ------------------------------------------------------ fsync
  *               |                    '--judge: terms/{device}.json ---------------- fsync
  *            (bell)
@@ -28,6 +28,8 @@
  *               |--receipts of one turn: journal.receipts.settle ----------------- fsync
  *               '--owner's configuration, command: ownerDesk --------------------- fsync; may start all of this anew
  *
+ * A sensor that signs by itself comes in at 4, and its receipts go back to it (signed-sensor.ts).
+ *
  * At every point the journal holds all that matters, so recovery is the normal path: `startAgent` loads what the
  * journal has and the same functions go on. Memory is only a copy, taken after the commit.
  *
@@ -36,36 +38,41 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { assert, bytesToHex, channelName } from '@coldproof/wire';
+import { assert, bytesToHex } from '@coldproof/wire';
+import { Arrivals } from './arrivals.ts';
+import { formatCabPage } from './cab-page.ts';
+import { carry, type CarryDeps } from './carry.ts';
 import { monotonicClock, type Clock } from './clock.ts';
 import { askSystemClock, ClockWatch, type ClockAnswer } from './clock-watch.ts';
 import type { AgentConfig } from './config.ts';
+import type { UplinkConfig } from './config-uplink.ts';
 import { Device } from './device.ts';
-import { runForward } from './forward.ts';
+import { drainFormer } from './drain.ts';
 import type { Journal } from './journal.ts';
 import { judgeOf } from './judge-keeper.ts';
+import type { ReceiptTerms } from './journal-receipts.ts';
+import type { FormerKey } from './key-ring.ts';
 import type { KeyStore } from './key-store.ts';
 import type { Link } from './link.ts';
 import { LogKeys } from './log-key.ts';
 import { LocalFeed } from './local-feed.ts';
 import type { Log } from './log-line.ts';
-import { asError, OperatingError } from './operating-error.ts';
+import { asError } from './operating-error.ts';
 import { recordSamples } from './record.ts';
 import { Refusals, type RefusalReason, type Refuse } from './refusal.ts';
-import { listQueue } from './queue.ts';
-import { Replay, requestReplay, runReplays, type ReplayRange, type ReplayTarget } from './replay.ts';
-import { formatCabPage } from './cab-page.ts';
-import type { OwnerDesk } from './owner-desk.ts';
+import { listQueue, type DeviceQueue } from './queue.ts';
+import { requestReplay, runReplays, type ReplayRange } from './replay.ts';
+import type { OwnerDesk, OwnerPort } from './owner-desk.ts';
 import { Room } from './room.ts';
 import { runSealing } from './sealing.ts';
 import { startModbusLine } from './sensors/modbus.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
 import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
+import { SignedSensors } from './signed-sensors.ts';
 import { openStatusServer, type AgentStatus } from './status.ts';
 import { runUpkeep } from './upkeep.ts';
 import { UplinkState } from './uplink-state.ts';
-import { agentVersion } from './version.ts';
 import { Warner } from './warner.ts';
 
 export type AgentDeps = {
@@ -81,6 +88,8 @@ export type AgentDeps = {
   readonly links: ReadonlyMap<string, Link>;
   /** By name of the configured device. */
   readonly keyStores: ReadonlyMap<string, KeyStore>;
+  /** Keys that a device had before, by its name: what they signed is delivered first. */
+  readonly formerKeys?: ReadonlyMap<string, readonly FormerKey[]>;
   /** By username of the local broker. */
   readonly sensorPasswords: ReadonlyMap<string, string>;
   /** What may be set from afar; undefined where the configuration names no owner. */
@@ -107,16 +116,10 @@ export async function startAgent(config: AgentConfig, deps: AgentDeps): Promise<
     return agent;
   } catch (error) {
     if (agent === undefined) deps.journal.close();
-    else await agent.close();
+    else await agent.stop();
     throw error;
   }
 }
-
-type Arrival = {
-  readonly samples: readonly SensorSample[];
-  readonly resolve: () => void;
-  readonly reject: (error: unknown) => void;
-};
 
 class Agent implements RunningAgent {
   readonly #config: AgentConfig;
@@ -124,12 +127,13 @@ class Agent implements RunningAgent {
   readonly #refusals: Refusals;
   readonly #clock: ClockWatch;
   readonly #room: Room;
-  readonly #replays: ReplayTarget[] = [];
   readonly #devices: ReadonlyMap<string, Device>;
+  readonly #signed: SignedSensors;
+  readonly #ways: readonly { readonly uplink: UplinkConfig; readonly logKeys: LogKeys }[];
   readonly #stopping = new AbortController();
   readonly #sources: SensorSource[] = [];
   readonly #loops: Promise<void>[] = [];
-  #arrivals: Arrival[] = [];
+  readonly #arrivals: Arrivals;
   #isOpen = false;
   #isTaking = true;
   #failure: Error | undefined;
@@ -158,28 +162,42 @@ class Agent implements RunningAgent {
     // Who is interested awaits `finished`; a failure while starting is told by startAgent itself.
     this.finished.catch(() => undefined);
     const { receiptsMin, lagBatchesMax } = config;
-    const ways = config.uplinks.map((uplink) => ({ uplink, logKeys: new LogKeys(uplink.logPublicKeys) }));
+    this.#ways = config.uplinks.map((uplink) => ({ uplink, logKeys: new LogKeys(uplink.logPublicKeys) }));
     this.#devices = new Map(
       config.devices.map((device) => {
         const keyStore = deps.keyStores.get(device.name);
         assert(keyStore !== undefined, `device ${device.name} has a key store`);
-        const now = [this.#clock.nowMs(), monotonicClock.nowMs()] as const;
-        const uplinks = ways.map(({ uplink, logKeys }) => new UplinkState(uplink, logKeys, ...now));
         const judge = judgeOf(device, keyStore.device(), deps, config.stateDir);
-        const links = { uplinks, terms: { receiptsMin, lagBatchesMax }, judge };
+        const links = { uplinks: this.#uplinkStates(), terms: { receiptsMin, lagBatchesMax }, judge };
         return [device.name, new Device(device, keyStore, deps.journal, links, this.#nowSec())];
       }),
     );
     this.#warner = new Warner(config.warn, () => this.status().devices, deps.log);
     this.#room = new Room(config.journal, { ...deps, devices: [...this.#devices.values()] });
+    this.#arrivals = new Arrivals({
+      isTaking: () => this.#isTaking,
+      room: this.#room,
+      record: (samples) => this.#record(samples),
+      refuse: (reason, detail) => this.#refuse(reason, detail),
+      fail: (error) => this.#fail(error),
+    });
     for (const device of this.#devices.values()) this.#tellLogs(device);
+    this.#signed = new SignedSensors(config.sensorSigned, this.#receiptTerms(), {
+      ...this.#carryDeps(),
+      clock: this.#clock,
+      logKeys: this.#ways.map(({ logKeys }) => logKeys),
+      uplinks: () => this.#uplinkStates(),
+      isTaking: () => this.#isTaking,
+      hasRoom: () => this.#room.canBeat(),
+      fail: (error) => this.#fail(error),
+    });
   }
 
   async open(): Promise<void> {
     const { devices, sensorBroker, lines, http } = this.#config;
     const server = await openStatusServer(http, {
       status: () => this.status(),
-      queue: () => listQueue(this.#deps.journal, [...this.#devices.values()]),
+      queue: () => this.#queue(),
       cab: () => formatCabPage(this.status(), this.#deps.clock.nowMs()),
       isReady: () => this.isReady,
     });
@@ -190,20 +208,23 @@ class Agent implements RunningAgent {
     this.#run(this.#runUpkeep());
     for (const device of this.#devices.values()) {
       this.#run(this.#runSealing(device));
-      for (const uplink of device.uplinks) this.#run(this.#runForwarding(device, uplink));
+      this.#run(this.#runForwarding(device));
     }
+    for (const run of this.#signed.forwarding(this.#stopping.signal)) this.#run(run);
     this.#run(this.#runReplays());
     const sensorDeps: SensorDeps = {
       clock: this.#clock,
       log: this.#deps.log,
       noteTime: (line, timeSec) => this.#clock.noteTime(line, timeSec),
       refuse: (reason, detail) => this.#refuse(reason, detail),
-      deliver: (samples) => this.#deliver(samples),
+      deliver: (samples) => this.#arrivals.deliver(samples),
+      signed: this.#signed.byTopic(),
     };
     if (sensorBroker !== undefined) {
       const broker = await openSensorBroker(sensorBroker, devices, this.#deps.sensorPasswords, sensorDeps);
       this.#sources.push(broker);
       this.brokerPort = broker.port;
+      this.#signed.publish = broker.publish;
       this.#feed = new LocalFeed(devices, () => this.status(), broker.publish);
       this.#run(this.#feed.run(this.#stopping.signal));
     }
@@ -217,10 +238,6 @@ class Agent implements RunningAgent {
   }
 
   stop(): Promise<void> {
-    return this.close();
-  }
-
-  close(): Promise<void> {
     this.#closing ??= this.#closeAll();
     return this.#closing;
   }
@@ -228,7 +245,7 @@ class Agent implements RunningAgent {
   async #closeAll(): Promise<void> {
     this.#isTaking = false;
     await Promise.all(this.#sources.map((source) => source.stop()));
-    this.#journalArrivals();
+    this.#arrivals.journal();
     this.#stopping.abort();
     await Promise.allSettled(this.#loops);
     await this.#closeStatus();
@@ -244,42 +261,7 @@ class Agent implements RunningAgent {
   #fail(error: unknown): void {
     this.#failure ??= asError(error);
     // Not awaited: it waits for the very loop that has failed.
-    void this.close();
-  }
-
-  #deliver(samples: readonly SensorSample[]): Promise<void> {
-    if (!this.#isTaking) return Promise.reject(new OperatingError('stopping', 'the agent stops', { retry: 'later' }));
-    return new Promise((resolve, reject) => {
-      this.#arrivals.push({ samples, resolve, reject });
-      if (this.#arrivals.length === 1) setImmediate(() => this.#journalArrivals());
-    });
-  }
-
-  #journalArrivals(): void {
-    const arrivals = this.#arrivals;
-    this.#arrivals = [];
-    if (arrivals.length === 0) return;
-    try {
-      if (!this.#hasRoom(arrivals)) return;
-      this.#record(arrivals.flatMap(({ samples }) => samples));
-      for (const { resolve } of arrivals) resolve();
-    } catch (error) {
-      for (const { reject } of arrivals) reject(error);
-      this.#fail(error);
-    }
-  }
-
-  /** Without room nothing of them is taken: a sensor that has no acknowledgement still has its samples. */
-  #hasRoom(arrivals: readonly Arrival[]): boolean {
-    const count = arrivals.reduce((sum, { samples }) => sum + samples.length, 0);
-    if (count === 0 || this.#room.make(count)) return true;
-    const full = new OperatingError('journal-full', 'the journal is full', { retry: 'later' });
-    for (const { samples, resolve, reject } of arrivals) {
-      for (const { device, channel } of samples) this.#refuse('journal-full', `${device} ${channelName(channel)}`);
-      if (samples.length === 0) resolve();
-      else reject(full);
-    }
-    return false;
+    void this.stop();
   }
 
   #nowSec(): number {
@@ -307,17 +289,15 @@ class Agent implements RunningAgent {
   /** Stages 2, 3 and 4. */
   #runSealing(device: Device): Promise<void> {
     const { journal, log } = this.#deps;
-    const onSealed = () => this.#changed();
-    return runSealing(device, { journal, log, room: this.#room, clock: this.#clock, onSealed }, this.#stopping.signal);
+    const changed = () => this.#changed();
+    return runSealing(device, { journal, log, room: this.#room, clock: this.#clock, changed }, this.#stopping.signal);
   }
 
   #runReplays(): Promise<void> {
     const { log } = this.#deps;
     // One request is for all uplinks of the device.
-    const targets = [...this.#devices.values()].map(({ config: { name } }) => {
-      const ways = this.#replays.filter((each) => each.name === name);
-      const ring = () => ways.forEach((way) => way.ring());
-      return { name, ring, replays: ways.flatMap(({ replays }) => replays) };
+    const targets = [...this.#devices.values()].map((device) => {
+      return { name: device.config.name, ring: () => device.ringUplinks(), replays: [...device.replays.values()] };
     });
     return runReplays(this.#config.stateDir, targets, { log, timer: monotonicClock }, this.#stopping.signal);
   }
@@ -336,57 +316,66 @@ class Agent implements RunningAgent {
     this.#feed?.changed();
   }
 
-  /** Stage 5. */
-  #runForwarding(device: Device, uplink: UplinkState): Promise<void> {
-    const { journal, links, random, log, clock, ownerDesk } = this.#deps;
-    const { owner } = this.#config;
-    const refuse: Refuse = (reason, detail) => this.#refuse(reason, detail);
-    const { name, order, compress, windowBatches, resendSec, reconnectSecMax } = uplink.config;
-    const terms = { device: device.id, windowBatches, resendMs: resendSec * 1_000 };
-    const replay = new Replay(journal, terms);
-    const again = (range: ReplayRange) => requestReplay(this.#config.stateDir, device.config.name, range);
-    this.#replays.push({ name: device.config.name, replays: [replay], ring: () => uplink.bell.ring() });
-    const link = links.get(name);
-    assert(link !== undefined, `uplink ${name} has a link`);
-    return runForward(
+  /** Stage 5. What the device's former keys signed goes first. */
+  async #runForwarding(device: Device): Promise<void> {
+    const { signal } = this.#stopping;
+    const former = this.#formerKeys(device.config.name);
+    const uplinks = () => this.#uplinkStates();
+    const patienceMs = 30_000 + 30_000 * Math.max(...this.#config.uplinks.map(({ resendSec }) => resendSec));
+    const onQueued = (queued: number) => (device.formerQueued = queued);
+    for (const { id } of former) this.#deps.journal.receipts.require(id, this.#receiptTerms());
+    const rests = await drainFormer(former, this.#carryDeps(), { patienceMs, uplinks, onQueued }, signal);
+    for (const rest of rests) this.#run(rest);
+    const { name } = device.config;
+    await carry(
       {
-        journal: journal.receipts,
-        replay,
-        link,
-        random,
-        log,
-        timer: monotonicClock,
-        refuse,
-        bell: uplink.bell,
-        owner: owner && ownerDesk?.portOf(device.owned(refuse, again), owner.publicKey),
+        ...{ name, id: device.id, uplinks: device.uplinks, replays: device.replays, owner: this.#ownerPort(device) },
         standing: () => ({ nextSequence: device.sealed, queued: device.queued }),
-        onConnected: (isConnected, why) => {
-          uplink.change(isConnected, why, clock.nowMs(), monotonicClock.nowMs());
-          this.#feed?.changed();
-        },
-        onWindows: (windows) => uplink.watch(windows),
         onReceipts: (receipts, released) => {
           device.receipts += released;
           device.queued -= released;
           if (this.#room.isPaused) for (const each of this.#devices.values()) each.sealBell.ring();
-          for (const receipt of receipts) this.#feed?.tellReceipt(device.config.name, receipt);
-          this.#feed?.changed();
+          for (const receipt of receipts) this.#feed?.tellReceipt(name, receipt);
         },
       },
-      {
-        name: device.config.name,
-        device: device.id,
-        uplink: name,
-        logKeys: uplink.logKeys,
-        order,
-        compress,
-        windowBatches,
-        resendMs: resendSec * 1_000,
-        reconnectMsMax: reconnectSecMax * 1_000,
-        version: agentVersion,
-      },
-      this.#stopping.signal,
+      this.#carryDeps(),
+      signal,
     );
+  }
+
+  /** What the owner of the device may do from afar; undefined where there is none. */
+  #ownerPort(device: Device): OwnerPort | undefined {
+    const { owner, stateDir } = this.#config;
+    const refuse: Refuse = (reason, detail) => this.#refuse(reason, detail);
+    const again = (range: ReplayRange) => requestReplay(stateDir, device.config.name, range);
+    return owner && this.#deps.ownerDesk?.portOf(device.owned(refuse, again), owner.publicKey);
+  }
+
+  #carryDeps(): CarryDeps {
+    const refuse: Refuse = (reason, detail) => this.#refuse(reason, detail);
+    return { ...this.#deps, refuse, changed: () => this.#feed?.changed() };
+  }
+
+  #uplinkStates(): UplinkState[] {
+    const now = [this.#clock.nowMs(), monotonicClock.nowMs()] as const;
+    return this.#ways.map(({ uplink, logKeys }) => new UplinkState(uplink, logKeys, ...now));
+  }
+
+  #receiptTerms(): ReceiptTerms {
+    const { receiptsMin, lagBatchesMax } = this.#config;
+    return { logs: this.#ways.flatMap(({ logKeys }) => logKeys.logs), receiptsMin, lagBatchesMax };
+  }
+
+  #formerKeys(name: string): readonly FormerKey[] {
+    const known = this.#deps.formerKeys?.get(name) ?? [];
+    // A key of a journal that was lost has nothing to deliver.
+    return known.filter(({ id }) => this.#deps.journal.findHead(id) !== undefined);
+  }
+
+  #queue(): DeviceQueue[] {
+    const former = this.#config.devices.flatMap(({ name }) => this.#formerKeys(name));
+    const queues = former.map(({ name, id }) => ({ config: { name }, id }));
+    return listQueue(this.#deps.journal, [...queues, ...this.#devices.values(), ...this.#signed.known()]);
   }
 
   /** A log that is new to a device that has batches: what it gets from here, and what it does not. */
@@ -405,7 +394,8 @@ class Agent implements RunningAgent {
 
   status(): AgentStatus {
     const nowSec = this.#nowSec();
-    const devices = [...this.#devices.values()].map((device) => device.status(nowSec));
+    const sealing = [...this.#devices.values()].map((device) => device.status(nowSec));
+    const devices = [...sealing, ...this.#signed.status()];
     return {
       devices,
       refused: this.#refusals.counts(),

@@ -27,7 +27,7 @@ export class Place {
 
   problem(value: unknown, bound: string): null {
     // A secret that was written here by mistake must not go on into a log.
-    const isSecret = /pass(word|phrase)[^.]*$/i.test(this.path) && value !== undefined;
+    const isSecret = /(pass(word|phrase)|\bpin)[^.]*$/i.test(this.path) && value !== undefined;
     this.#problems.push({ path: this.path, value: isSecret ? 'what is not shown here' : describe(value), bound });
     return null;
   }

@@ -9,9 +9,12 @@ export function checkRelations(root: unknown, place: Place): void {
   const devices = items(root, 'devices', place);
   const lines = items(root, 'lines', place);
   const credentials = items(at(root, 'sensorBroker'), 'credentials', place.key('sensorBroker'));
+  const signed = items(root, 'sensorSigned', place);
   const sensors = devices.flatMap(({ value, place }) => items(value, 'sensors', place));
 
-  distinct(devices, ['name']);
+  distinct([...devices, ...signed], ['name']);
+  distinct(signed, ['publicKey']);
+  distinct(signed, ['topic']);
   distinct(lines, ['name']);
   distinct(lines, ['path']);
   distinct(credentials, ['username']);
@@ -26,9 +29,10 @@ export function checkRelations(root: unknown, place: Place): void {
   );
   checkFormats(sensors.map((each) => inside(each, 'mqtt')));
 
-  const deviceNames = devices.map(({ value }) => at(value, 'name'));
+  const deviceNames = [...devices, ...signed].map(({ value }) => at(value, 'name'));
   for (const { value, place } of credentials.flatMap(({ value, place }) => items(value, 'reads', place))) {
-    if (typeof value === 'string' && !deviceNames.includes(value)) place.problem(value, 'the name of one of devices');
+    if (typeof value === 'string' && !deviceNames.includes(value))
+      place.problem(value, 'the name of one of devices or sensorSigned');
   }
 
   checkClock(at(root, 'clock'), lines, place.key('clock'));
@@ -36,6 +40,11 @@ export function checkRelations(root: unknown, place: Place): void {
     .flatMap(({ value, place }) => items(value, 'topics', place))
     .map((each) => each.value)
     .filter((topic) => typeof topic === 'string');
+  checkSigned(
+    signed,
+    sensors.map((each) => inside(each, 'mqtt')),
+    allowedTopics,
+  );
   for (const each of sensors) {
     const mqtt = inside(each, 'mqtt');
     const topic = at(mqtt.value, 'topic');
@@ -78,6 +87,19 @@ function checkFormats(sources: readonly Item[]): void {
     const topic = at(value, 'topic');
     const other = senml.find((each) => overlap(topic, at(each.value, 'topic')));
     if (other !== undefined) place.key('topic').problem(topic, `another topic than the SenML of ${other.place.path}`);
+  }
+}
+
+/** An envelope is no sample: on one topic there are the one or the others. */
+function checkSigned(signed: readonly Item[], sources: readonly Item[], allowedTopics: readonly string[]): void {
+  for (const { value, place } of signed) {
+    const topic = at(value, 'topic');
+    if (typeof topic !== 'string') continue;
+    if (!allowedTopics.some((allowed) => coversTopic(allowed, topic))) {
+      place.key('topic').problem(topic, 'a topic of one of sensorBroker.credentials');
+    }
+    const other = sources.find((each) => overlap(topic, at(each.value, 'topic')));
+    if (other !== undefined) place.key('topic').problem(topic, `another topic than ${other.place.path}`);
   }
 }
 

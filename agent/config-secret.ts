@@ -1,4 +1,4 @@
-/** Where a secret is found: named in the configuration, never held there. */
+/** Where a secret is found: the file names a variable or another file, and never holds it. */
 import { text, type Place } from './config-field.ts';
 
 export type SecretSource = { readonly env: string } | { readonly file: string };
@@ -7,7 +7,7 @@ export const environmentName = text(/^[A-Z_][A-Z0-9_]{0,127}$/, 'the NAME_OF_A_V
 
 /** `passwordEnv` or `passwordFile` beside each other: exactly one. */
 export function secretOf(
-  key: 'password' | 'passphrase',
+  key: 'password' | 'passphrase' | 'pin',
   { env, file }: { env: string | undefined | null; file: string | undefined | null },
   place: Place,
 ): SecretSource | null {

@@ -31,11 +31,13 @@ import {
   type Problem,
 } from './config-field.ts';
 import { journal, type JournalConfig } from './config-journal.ts';
+import { key, type KeyConfig } from './config-key.ts';
 import { line, type LineConfig } from './config-line.ts';
 import { checkRelations } from './config-relations.ts';
 import { owner, type OwnerConfig } from './config-owner.ts';
 import type { Amend } from './config-remote.ts';
 import { sensor, type SensorConfig } from './config-sensor.ts';
+import { signedSensor, type SignedSensorConfig } from './config-signed.ts';
 import { environmentName, secretOf, type SecretSource } from './config-secret.ts';
 import { sparkplugId, topicFilter } from './config-source.ts';
 import { terms, warn, type WarnConfig } from './config-terms.ts';
@@ -45,6 +47,7 @@ export type { SecretSource } from './config-secret.ts';
 
 export type DeviceConfig = {
   readonly name: string;
+  readonly key: KeyConfig;
   readonly sealSamplesMax: number;
   readonly sealAgeSecMax: number;
   /** So long without a reading, and a batch without series says that the device lives. Undefined: never. */
@@ -73,8 +76,11 @@ export type BrokerConfig = {
 
 export type AgentConfig = {
   readonly stateDir: string;
-  readonly passphrase: SecretSource;
+  /** Undefined when no key of these devices is a file. */
+  readonly passphrase: SecretSource | undefined;
   readonly devices: readonly DeviceConfig[];
+  /** Sensors whose firmware holds the key; the agent carries what they sign. */
+  readonly sensorSigned: readonly SignedSensorConfig[];
   readonly lines: readonly LineConfig[];
   readonly sensorBroker: BrokerConfig | undefined;
   /** Of one or more brokers, each with its logs. */
@@ -104,6 +110,7 @@ const sparkplugHost = optional(sparkplugId, 'coldproof');
 const device: Field<DeviceConfig> = record(
   {
     name,
+    key: optional(key, { kind: 'file' }),
     sealSamplesMax: optional(integer(1, samplesPerSeriesMax), 15),
     // Also what keeps every delta of a batch within its two bytes.
     sealAgeSecMax: optional(integer(1, sampleDeltaSecMax), 900),
@@ -111,9 +118,9 @@ const device: Field<DeviceConfig> = record(
     sensors: list(sensor, 1, seriesPerBatchMax),
     terms: optional(terms),
   },
-  ({ name, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors, terms }, place) => {
+  ({ name, key, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors, terms }, place) => {
     if (name === null || sealSamplesMax === null || sealAgeSecMax === null || sensors === null) return null;
-    if (heartbeatSec === null || terms === null) return null;
+    if (key === null || heartbeatSec === null || terms === null) return null;
     for (const [i, { channel }] of (terms?.limits ?? []).entries()) {
       if (sensors.some((each) => each.channel === channel)) continue;
       const at = place.key('terms').key('limits').key(i).key('channel');
@@ -123,7 +130,7 @@ const device: Field<DeviceConfig> = record(
       (sum, { channel }) => sum + sealSamplesMax * sampleBytes(channel) + seriesOverheadBytes,
       batchOverheadBytes,
     );
-    if (bytes <= envelopeBytesMax) return { name, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors, terms };
+    if (bytes <= envelopeBytesMax) return { name, key, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors, terms };
     const bound = `a batch of <= ${envelopeBytesMax} bytes, not of ${bytes}`;
     return place.key('sealSamplesMax').problem(sealSamplesMax, bound);
   },
@@ -150,7 +157,8 @@ const agent: Field<AgentConfig> = record(
     stateDir: path,
     passphraseEnv: optional(environmentName),
     passphraseFile: optional(path),
-    devices: list(device, 1, devicesMax),
+    devices: optional(list(device, 0, devicesMax), []),
+    sensorSigned: optional(list(signedSensor, 0, devicesMax), []),
     lines: optional(list(line, 0, linesMax), []),
     sensorBroker: optional(record({ host, port, credentials: list(credential, 1, 256), sparkplugHost })),
     uplink: optional(uplink),
@@ -165,13 +173,22 @@ const agent: Field<AgentConfig> = record(
   },
   ({ passphraseEnv, passphraseFile, ...formed }, place) => {
     const ways = uplinksOf(formed, place);
-    const passphrase = secretOf('passphrase', { env: passphraseEnv, file: passphraseFile }, place);
-    const { stateDir, devices, lines, sensorBroker, lagBatchesMax, journal, clock, warn, owner, http } = formed;
+    const { stateDir, devices, sensorSigned, lines, sensorBroker, lagBatchesMax } = formed;
+    const { journal, clock, warn, owner, http } = formed;
+    const isNamed = passphraseEnv !== undefined || passphraseFile !== undefined;
+    const isNeeded = isNamed || devices?.some((each) => each.key.kind === 'file') !== false;
+    const passphrase = isNeeded
+      ? secretOf('passphrase', { env: passphraseEnv, file: passphraseFile }, place)
+      : undefined;
+    if (devices?.length === 0 && sensorSigned?.length === 0) {
+      return place.key('devices').problem(devices, `a list of 1 to ${devicesMax}, or some sensorSigned`);
+    }
+    if (sensorSigned === null) return null;
     if (stateDir === null || passphrase === null || devices === null || lines === null) return null;
     if (sensorBroker === null || ways === null || lagBatchesMax === null || http === null) return null;
     if (journal === null || clock === null || warn === null || owner === null) return null;
-    const common = { stateDir, passphrase, devices, lines, sensorBroker, lagBatchesMax, journal, clock, http };
-    return { ...common, ...ways, warn, owner };
+    const sensing = { devices, sensorSigned, lines, sensorBroker };
+    return { stateDir, passphrase, ...sensing, ...ways, lagBatchesMax, journal, clock, warn, owner, http };
   },
 );
 

@@ -10,7 +10,7 @@ import type { JudgeKeeper } from './judge-keeper.ts';
 import type { KeyStore } from './key-store.ts';
 import type { OwnedDevice } from './owner-desk.ts';
 import type { Refuse } from './refusal.ts';
-import type { ReplayRange } from './replay.ts';
+import { Replay, type ReplayRange } from './replay.ts';
 import { gapBefore, type Reading, type SamplerState } from './sample.ts';
 import { markNames, type DeviceStatus } from './status.ts';
 import type { UplinkState } from './uplink-state.ts';
@@ -33,10 +33,15 @@ export class Device {
   /** Undefined where the configuration has no terms. */
   readonly judge: JudgeKeeper | undefined;
   readonly uplinks: readonly UplinkState[];
+  readonly replays: ReadonlyMap<UplinkState, Replay>;
   /** What the configuration has changed since the last start. */
   readonly logChanges: readonly LogChange[];
   readonly #journal: Journal;
+  /** Why nothing can be signed now. */
+  keyFault: string | undefined;
   queued: number;
+  /** Batches without a receipt that former keys of the device signed. */
+  formerQueued = 0;
   sealed: number;
   receipts: number;
   dropped: number;
@@ -60,6 +65,12 @@ export class Device {
     this.#journal = journal;
     this.judge = judge;
     this.uplinks = uplinks;
+    this.replays = new Map(
+      uplinks.map((uplink) => {
+        const { windowBatches, resendSec } = uplink.config;
+        return [uplink, new Replay(journal, { device: this.id, windowBatches, resendMs: resendSec * 1_000 })];
+      }),
+    );
     // Throws for a device that the journal does not know, before anything is changed.
     journal.head(this.id);
     this.logChanges = journal.receipts.require(this.id, {
@@ -158,10 +169,13 @@ export class Device {
     return {
       name: this.config.name,
       device: bytesToHex(this.id),
+      provenance: 'gateway-signed',
+      key: { available: this.keyFault === undefined, why: this.keyFault },
       link: { connected: down === undefined, why: down?.link.why },
       links: this.uplinks.map((uplink) => uplink.status(cursors, this.sealed, monotonicClock.nowMs())),
       unsealed: this.unsealedCount,
       queued: this.queued,
+      formerQueued: this.formerQueued,
       sealed: this.sealed,
       receipts: this.receipts,
       dropped: this.dropped,

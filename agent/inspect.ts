@@ -2,11 +2,11 @@
 import { deviceOf } from '@coldproof/wire';
 import type { AgentConfig } from './config.ts';
 import { Journal } from './journal.ts';
-import { readPublicKey } from './key-store.ts';
+import { readPublicKey } from './key-file.ts';
+import { formerKeys, keyPath } from './key-ring.ts';
 import { LogKeys } from './log-key.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import { listQueue } from './queue.ts';
-import { keyPath } from './run.ts';
 import { verifyJournal, type DeviceVerification } from './verify-journal.ts';
 
 const answerMsMax = 5_000;
@@ -34,9 +34,9 @@ export async function readQueue(config: AgentConfig): Promise<unknown> {
   } catch (error) {
     if (!(error instanceof OperatingError)) throw error;
     return withJournal(config, (journal) => {
-      const devices = config.devices.map((device) => ({
-        config: device,
-        id: deviceOf(readPublicKey(keyPath(config, device.name))),
+      const devices = keysOf(config, journal).map(({ name, publicKey }) => ({
+        config: { name },
+        id: deviceOf(publicKey),
       }));
       return listQueue(journal, devices);
     });
@@ -47,11 +47,20 @@ export async function readQueue(config: AgentConfig): Promise<unknown> {
 export function verifyState(config: AgentConfig): DeviceVerification[] {
   const keys = new LogKeys(config.uplinks.flatMap(({ logPublicKeys }) => logPublicKeys));
   return withJournal(config, (journal) =>
-    config.devices.map(({ name }) => {
-      const publicKey = readPublicKey(keyPath(config, name));
-      return verifyJournal(journal, { name, publicKey }, keys);
-    }),
+    keysOf(config, journal).map((device) => verifyJournal(journal, device, keys)),
   );
+}
+
+/** Former keys, the keys now, and sensors that sign by themselves; of these only what the journal has heard of. */
+function keysOf(config: AgentConfig, journal: Journal): { name: string; publicKey: Uint8Array }[] {
+  const own = config.devices.flatMap(({ name }) => [
+    ...formerKeys(config, name).filter(({ id }) => journal.findHead(id) !== undefined),
+    { name, publicKey: readPublicKey(keyPath(config, name)) },
+  ]);
+  return [
+    ...own,
+    ...config.sensorSigned.filter(({ publicKey }) => journal.findHead(deviceOf(publicKey)) !== undefined),
+  ];
 }
 
 function withJournal<Result>({ stateDir }: AgentConfig, look: (journal: Journal) => Result): Result {

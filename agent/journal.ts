@@ -14,7 +14,7 @@ import { JournalBounds, type UnstatedDrop } from './journal-bounds.ts';
 import { checkEnvelopes, checksumOf, JournalReceipts, type PendingEnvelope } from './journal-receipts.ts';
 import { prepareFile } from './journal-schema.ts';
 import { SqliteDatabase } from './journal-sqlite.ts';
-import { fsyncFolder } from './key-store.ts';
+import { fsyncFolder } from './durable-file.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import type { Reading, SamplerState } from './sample.ts';
 
@@ -109,12 +109,27 @@ export class Journal {
     this.#write('adopt a device', () => this.#statements.adopt.run(device, noPrevious));
   }
 
+  /** For a sensor that signs by itself and had another gateway before: its chain goes on from here. */
+  adoptDeviceAt(device: Uint8Array, sequence: number, previous: Uint8Array): void {
+    this.#write('adopt a device', () => this.#statements.adoptAt.run(device, sequence, previous));
+  }
+
+  /** As `head`, undefined for a device that was never adopted. */
+  findHead(device: Uint8Array): Head | undefined {
+    return this.#statements.head.get(device) as Head | undefined;
+  }
+
+  /** A new key measures with the same sensors: what they said last is said already. Twice is as once. */
+  handOver(device: Uint8Array, successor: Uint8Array): void {
+    this.#write('hand over to another key', () => this.#statements.copyChannels.run(successor, device));
+  }
+
   /**
    * Throws `journal-of-another-key` for a device that was never adopted here. A lost journal must not let a key begin
    * again at sequence 0: two batches with one sequence are what a forger's look like.
    */
   head(device: Uint8Array): Head {
-    const row = this.#statements.head.get(device) as Head | undefined;
+    const row = this.findHead(device);
     if (row !== undefined) return row;
     const why = 'expected a head in the journal, found none; a lost journal needs a new key';
     const message = `device ${bytesToHex(device)}: ${why}`;
@@ -240,6 +255,11 @@ function prepareStatements(database: Database) {
   const prepare = (sql: string): Statement => database.prepare(sql);
   return {
     adopt: prepare('INSERT INTO heads (device, sequence, previous, receipts) VALUES (?, 0, ?, 0)'),
+    adoptAt: prepare('INSERT INTO heads (device, sequence, previous, receipts) VALUES (?, ?, ?, 0)'),
+    copyChannels: prepare(`
+      INSERT INTO channels (device, channel, newestSec, marks, lastValidSec, lastValidValue, equalCount)
+      SELECT ?, channel, newestSec, marks, lastValidSec, lastValidValue, equalCount FROM channels WHERE device = ?
+      ON CONFLICT DO NOTHING`),
     head: prepare('SELECT sequence, previous, receipts, dropped, aliveSec FROM heads WHERE device = ?'),
     moveHead: prepare(`
       UPDATE heads SET sequence = @next, previous = @digest, aliveSec = coalesce(@lastSec, aliveSec)

@@ -12,7 +12,7 @@ import { markNames, type AgentStatus } from './status.ts';
 import { hasWildcard } from './sensors/topic-filter.ts';
 import { fromChannelInteger, unitsOf } from './unit.ts';
 
-export type LocalPublish = (topic: string, message: string, options: { readonly retain: boolean }) => void;
+export type LocalPublish = (topic: string, message: string | Uint8Array, options: { readonly retain: boolean }) => void;
 
 /** State changes with every reading; a person, or a flow that acts on it, needs it no more often than this. */
 const statePeriodMs = 200;

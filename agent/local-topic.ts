@@ -11,6 +11,7 @@
  *   agent/{device}/warnings    state   how the shipment stands against its terms, of a device that has some
  *   agent/{device}/readings    event   what was journaled just now
  *   agent/{device}/receipts    event   the oracle has stored a batch
+ *   agent/{device}/receipt     event   the oracle's receipt itself, CBOR, for a sensor that signs by itself
  *
  * `{device}` is the name in the configuration. A sensor can publish none of these.
  */
@@ -20,7 +21,7 @@ export const refusedTopic = 'agent/refused';
 export const journalTopic = 'agent/journal';
 export const clockTopic = 'agent/clock';
 
-export const localKinds = ['alarms', 'queue', 'warnings', 'readings', 'receipts'] as const;
+export const localKinds = ['alarms', 'queue', 'warnings', 'readings', 'receipts', 'receipt'] as const;
 export type LocalKind = (typeof localKinds)[number];
 
 export function formatLocalTopic(device: string, kind: LocalKind): string {

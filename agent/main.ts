@@ -10,12 +10,12 @@
  *   main.js replay --config FILE [--device NAME] --from N [--to M]
  *                                         has kept envelopes sent once more, by the agent that runs or by the next one
  *   main.js keygen --config FILE [--device NAME]
- *   main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset CSQU3054383
+ *   main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER [--send URL]
+ *   main.js rotate  likewise, of a stopped agent: a new key, with the consent of the old one
  *   main.js owner-keygen --key FILE       an owner's key; passphrase in COLDPROOF_OWNER_PASSPHRASE
  *   main.js sign-config --key FILE --device HEX --number N --settings FILE --out FILE [--config FILE --name NAME]
  *   main.js sign-command --key FILE --device HEX --command NAME --argument N --out FILE [--expires-sec N] [--id HEX]
  */
-import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { parseArgs } from 'node:util';
 import {
@@ -26,24 +26,29 @@ import {
   isContainerNumber,
   parseHex,
   sequenceMax,
+  type Enrolment,
 } from '@coldproof/wire';
-import { configSchema, parseConfig, type AgentConfig } from './config.ts';
+import { clockOf } from './clock.ts';
+import { configSchema, parseConfig, type AgentConfig, type DeviceConfig } from './config.ts';
 import { Journal } from './journal.ts';
 import { fetchPage, readQueue, verifyState } from './inspect.ts';
-import { createKeyFile, openKeyFile } from './key-store.ts';
+import { createKey, keyPath, openKey } from './key-ring.ts';
 import { jsonLog } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
+import { sendToOwner } from './owner.ts';
 import { ownerCommands, ownerOptions } from './owner-command.ts';
 import { requestReplay } from './replay.ts';
-import { keyPath, runAgent, type ConfigSource } from './run.ts';
-import { readPassphrase } from './secret.ts';
+import { rotateKey } from './rotate.ts';
+import { runAgent, type ConfigSource } from './run.ts';
+import { readKeySecrets } from './secret.ts';
 
 const usage = `usage: main.js --config FILE [--check-config]
        main.js status|queue|verify --config FILE
        main.js replay --config FILE [--device NAME] --from N [--to M]
        main.js schema
        main.js keygen --config FILE [--device NAME]
-       main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER
+       main.js enrol|rotate --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER
+               [--send URL]
        main.js owner-keygen --key FILE
        main.js sign-config --key FILE --device HEX --number N --settings FILE --out FILE [--config FILE --name NAME]
        main.js sign-command --key FILE --device HEX --command NAME --argument N --out FILE [--expires-sec N] [--id HEX]
@@ -66,6 +71,7 @@ function readOptions(args: readonly string[]) {
       owner: { type: 'string' },
       asset: { type: 'string' },
       ...ownerOptions,
+      send: { type: 'string' },
     },
   });
 }
@@ -97,29 +103,29 @@ function answer(fields: unknown): void {
 }
 
 /** A device name that the configuration has; may be left out when there is only one. */
-function chooseDevice(config: AgentConfig, name: string | undefined): string {
-  const names = config.devices.map((device) => device.name);
-  const chosen = name ?? (names.length === 1 ? names[0]! : '');
-  if (!names.includes(chosen)) throw invalid(`--device: expected one of ${names.join(', ')}, got "${chosen}"`);
-  return chosen;
+function chooseDevice({ devices }: AgentConfig, name: string | undefined): DeviceConfig {
+  const chosen = name === undefined && devices.length === 1 ? devices[0] : devices.find((each) => each.name === name);
+  if (chosen !== undefined) return chosen;
+  const names = devices.map((device) => device.name).join(', ');
+  throw invalid(`--device: expected one of ${names}, got "${name ?? ''}"`);
 }
 
 /** The journal has to know the device before its key exists: a crash between the two leaves nothing unusable. */
-function keygen(config: AgentConfig, options: Options): void {
-  const name = chooseDevice(config, options.device);
-  const passphrase = readPassphrase(config, process.env);
+async function keygen(config: AgentConfig, options: Options): Promise<void> {
+  const device = chooseDevice(config, options.device);
+  const { name } = device;
+  const access = { ...readKeySecrets(config, process.env), isAttended: true };
   const journal = Journal.open(config.stateDir);
   try {
-    const adopt = (device: Uint8Array) => journal.adoptDevice(device);
-    const keyStore = createKeyFile(keyPath(config, name), passphrase, randomBytes, adopt);
+    const adopt = (id: Uint8Array) => journal.adoptDevice(id);
+    const keyStore = await createKey(device, keyPath(config, name), access, adopt);
     answer({ name, device: bytesToHex(keyStore.device()), ...coordinates(keyStore.publicKey()) });
   } finally {
     journal.close();
   }
 }
 
-/** The device's signed consent to its enrolment, for DeviceRegistry.enrol. */
-async function enrol(config: AgentConfig, options: Options): Promise<void> {
+function readEnrolment(options: Options): Enrolment {
   const chainId = Number(options['chain-id']);
   const registry = parseAddress('--registry', options.registry);
   const owner = parseAddress('--owner', options.owner);
@@ -130,11 +136,19 @@ async function enrol(config: AgentConfig, options: Options): Promise<void> {
   if (!isContainerNumber(asset)) {
     throw invalid(`--asset: expected a container number with its check digit (ISO 6346), got "${asset}"`);
   }
-  const name = chooseDevice(config, options.device);
-  const keyStore = openKeyFile(keyPath(config, name), readPassphrase(config, process.env));
+  return { chainId, registry, owner, asset };
+}
+
+/** The device's signed consent to its enrolment, for DeviceRegistry.enrol. */
+async function enrol(config: AgentConfig, options: Options): Promise<void> {
+  const { chainId, registry, owner, asset } = readEnrolment(options);
+  const device = chooseDevice(config, options.device);
+  const { name } = device;
+  const access = { ...readKeySecrets(config, process.env), isAttended: true };
+  const keyStore = openKey(device, keyPath(config, name), access);
   const enrolment = encodeEnrolment({ chainId, registry, owner, asset });
   const signature = bytesToHex(await keyStore.sign(enrolmentPreimage(enrolment)));
-  answer({
+  await hand(options, {
     name,
     device: bytesToHex(deviceOf(keyStore.publicKey())),
     ...coordinates(keyStore.publicKey()),
@@ -145,6 +159,26 @@ async function enrol(config: AgentConfig, options: Options): Promise<void> {
     r: signature.slice(0, 64),
     s: signature.slice(64),
   });
+}
+
+/** A new key in the old one's place, and both keys' consent, for DeviceRegistry.rotate. The agent must be stopped. */
+async function rotate(config: AgentConfig, options: Options): Promise<void> {
+  const enrolment = readEnrolment(options);
+  const device = chooseDevice(config, options.device);
+  const access = { ...readKeySecrets(config, process.env), isAttended: true };
+  const nowSec = Math.floor(clockOf(process.env['COLDPROOF_DEMONSTRATION_CLOCK']).nowMs() / 1_000);
+  const journal = Journal.open(config.stateDir);
+  try {
+    await hand(options, await rotateKey(config, device, enrolment, { journal, access, nowSec }));
+  } finally {
+    journal.close();
+  }
+}
+
+/** What the owner needs, on stdout; with --send also to the owner's endpoint. There is nothing secret in it. */
+async function hand({ send }: Options, request: object): Promise<void> {
+  answer(request);
+  if (send !== undefined) await sendToOwner(send, request);
 }
 
 function coordinates(publicKey: Uint8Array): { x: string; y: string } {
@@ -166,7 +200,7 @@ function verify(config: AgentConfig): void {
 }
 
 function replay(config: AgentConfig, options: Options): void {
-  const device = chooseDevice(config, options.device);
+  const { name: device } = chooseDevice(config, options.device);
   const from = parseSequence('--from', options.from);
   const to = options.to === undefined ? sequenceMax : parseSequence('--to', options.to);
   if (to < from) throw invalid(`--to: expected >= ${from}, got ${to}`);
@@ -187,6 +221,7 @@ const commands: { readonly [name: string]: (config: AgentConfig, options: Option
   replay,
   keygen,
   enrol,
+  rotate,
 };
 
 async function main(args: readonly string[]): Promise<void> {
@@ -212,8 +247,9 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const source = configSource(values.config);
   const config = source.check(source.read());
-  if (values['check-config']) answer({ config: 'ok', devices: config.devices.length });
-  else if (command === 'run') await runAgent(source);
+  if (values['check-config']) {
+    answer({ config: 'ok', devices: config.devices.length + config.sensorSigned.length });
+  } else if (command === 'run') await runAgent(source);
   else await commands[command]!(config, values);
 }
 

@@ -44,6 +44,12 @@ export function formatMetrics(
   return [
     formatLinkMetrics(devices),
     metric(
+      'coldproof_agent_key_available',
+      'gauge',
+      'The key store signs.',
+      each(({ key }) => Number(key.available)),
+    ),
+    metric(
       'coldproof_agent_readings_unsealed',
       'gauge',
       'Readings that no batch has.',

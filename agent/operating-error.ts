@@ -17,6 +17,10 @@ export type OperatingCode =
   | 'key-exposed'
   | 'key-damaged'
   | 'key-passphrase-wrong'
+  /** The token that holds the key is pulled out, is another one, or does not answer. */
+  | 'key-away'
+  /** The token refuses the PIN or has counted wrong ones. Nothing tries again by itself, or it locks for good. */
+  | 'key-pin-wrong'
   /** The key store gave a signature that its own public key refuses. */
   | 'key-unusable'
   | 'secret-missing'
@@ -28,6 +32,8 @@ export type OperatingCode =
   | 'line-failed'
   /** No agent answers at its status page. */
   | 'agent-away'
+  /** The owner's endpoint did not take what was sent to it. */
+  | 'owner-away'
   /** The journal holds what an oracle would refuse. */
   | 'journal-unsound'
   /** With a configuration that is being tried: it did not come up in time, or it was not ready for long enough. */

@@ -22,7 +22,8 @@ import {
 import { parse } from 'yaml';
 import { amendWith } from './config-remote.ts';
 import { parseConfig } from './config.ts';
-import { createKeyFile, openKeyFile, type KeyStore } from './key-store.ts';
+import { createKeyFile, openKeyFile } from './key-file.ts';
+import type { KeyStore } from './key-store.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 
 /** Of parseArgs. */

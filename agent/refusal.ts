@@ -4,6 +4,7 @@ import type { SampleReason } from './sample.ts';
 import type { NmeaReason } from './sensors/nmea.ts';
 import type { SenmlReason } from './sensors/senml.ts';
 import type { SparkplugReason } from './sensors/sparkplug.ts';
+import type { SignedSensorReason } from './signed-sensor.ts';
 import type { TextLineReason } from './sensors/text-line.ts';
 import type { MappingReason } from './sensors/value-mapping.ts';
 
@@ -14,6 +15,7 @@ export type RefusalReason =
   | TextLineReason
   | NmeaReason
   | SparkplugReason
+  | SignedSensorReason
   /** A local sensor with a wrong name or password. */
   | 'sensor-credentials-wrong'
   /** A topic that the sensor's credentials do not cover, or that belongs to no sensor. */
@@ -23,6 +25,8 @@ export type RefusalReason =
   /** A retained reading would be served again as if it were new. */
   | 'publish-retained'
   | 'packet-too-large'
+  /** Bytes that are no MQTT, or that break its rules: QoS 3, flags, a second CONNECT. The connection is closed. */
+  | 'packet-invalid'
   /** Outside the agent's own topics, of a device not to be read, or for a session that outlives its connection. */
   | 'subscription-not-allowed'
   /** A reader that does not keep up: it loses readings of the local feed, and the journal loses nothing. */

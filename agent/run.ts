@@ -3,14 +3,13 @@
  * whole of it is in order; else it says what is wrong and goes on with the one it has. What is under way is no concern:
  * the journal has it, and a sensor without its PUBACK sends again.
  */
-import { join } from 'node:path';
 import { startAgent, type RunningAgent } from './agent.ts';
 import { clockOf, monotonicClock, type Clock } from './clock.ts';
 import type { Amend } from './config-remote.ts';
 import type { AgentConfig } from './config.ts';
 import type { UplinkConfig } from './config-uplink.ts';
 import { Journal } from './journal.ts';
-import { openKeyFile, type KeyStore } from './key-store.ts';
+import { formerKeys, openKeys } from './key-ring.ts';
 import { mqttLink, type Link } from './link.ts';
 import { readLinkTls, type LinkTls } from './link-tls.ts';
 import { jsonLog, type Log } from './log-line.ts';
@@ -21,10 +20,6 @@ import { systemdSupervisor } from './systemd.ts';
 import { startProven, trialTimes } from './trial.ts';
 
 const expiringMs = 14 * 86_400_000;
-
-export function keyPath({ stateDir }: AgentConfig, device: string): string {
-  return join(stateDir, 'keys', `${device}.json`);
-}
 
 /** The configuration's file. Both throw `config-invalid`, `check` with all problems. */
 export type ConfigSource = { read(): string; check(yaml: string, amend?: Amend): AgentConfig };
@@ -119,7 +114,7 @@ function acceptable(source: ConfigSource, stateDir: string, desk: OwnerDesk, log
       throw new OperatingError('config-invalid', bound, { retry: 'never' });
     }
     // Missing secrets, keys that are not there or do not open, certificates: all before anything is given up.
-    openKeys(next, readSecrets(next, process.env).passphrase);
+    openKeys(next, { ...readSecrets(next, process.env), isAttended: false });
     readCertificates(next);
     return yaml;
   } catch (error) {
@@ -133,15 +128,17 @@ async function start(
   config: AgentConfig,
   { clock, log, desk }: { readonly clock: Clock; readonly log: Log; readonly desk: OwnerDesk },
 ): Promise<RunningAgent> {
-  const { passphrase, uplinkPasswords, sensorPasswords } = readSecrets(config, process.env);
+  const { uplinkPasswords, sensorPasswords, ...keySecrets } = readSecrets(config, process.env);
   const certificates = readCertificates(config);
   tellExpiring(certificates, clock, log);
-  const keyStores = openKeys(config, passphrase);
+  const keyStores = openKeys(config, { ...keySecrets, isAttended: false });
   const journal = Journal.open(config.stateDir);
   const linkOf = ({ name, url, username, mqtt }: UplinkConfig): Link =>
     mqttLink({ url, username, mqtt, password: uplinkPasswords.get(name), tls: certificates.get(name) });
   const links = new Map(config.uplinks.map((uplink) => [uplink.name, linkOf(uplink)]));
-  const deps = { clock, random: Math.random, log, journal, links, keyStores, sensorPasswords, ownerDesk: desk };
+  const former = new Map(config.devices.map(({ name }) => [name, formerKeys(config, name)]));
+  const own = { keyStores, sensorPasswords, formerKeys: former, ownerDesk: desk };
+  const deps = { clock, random: Math.random, log, journal, links, ...own };
   const agent = await startAgent(config, deps);
   const { httpPort, brokerPort } = agent;
   // What a crash or a failed write has left is what is here: nothing else was ever acknowledged.
@@ -164,8 +161,4 @@ function tellExpiring(certificates: ReadonlyMap<string, LinkTls>, clock: Clock, 
     if (expiresAtMs === undefined || expiresAtMs - clock.nowMs() > expiringMs) continue;
     log('warn', 'certificate-expires', { uplink, at: new Date(expiresAtMs).toISOString() });
   }
-}
-
-function openKeys(config: AgentConfig, passphrase: string): Map<string, KeyStore> {
-  return new Map(config.devices.map(({ name }) => [name, openKeyFile(keyPath(config, name), passphrase)]));
 }

@@ -4,6 +4,7 @@
  * has measured nothing for its time, what is left of it and a heartbeat.
  */
 import { shortHex } from '@coldproof/wire';
+import { monotonicClock } from './clock.ts';
 import type { ClockWatch } from './clock-watch.ts';
 import type { Device } from './device.ts';
 import type { Journal } from './journal.ts';
@@ -12,14 +13,15 @@ import type { Log } from './log-line.ts';
 import type { Room } from './room.ts';
 import { isClockTrusted, type Reading } from './sample.ts';
 import { cutReadings, sealDropped, sealHeartbeat, sealReadings, type Chain, type Sealed } from './seal.ts';
-import { signBatch } from './sign.ts';
+import { signWhenPossible } from './sign.ts';
 
 export type SealingDeps = {
   readonly journal: Pick<Journal, 'head' | 'append' | 'bounds'>;
   readonly room: Room;
   readonly clock: Pick<ClockWatch, 'nowMs' | 'isTrusted'>;
   readonly log: Log;
-  readonly onSealed: () => void;
+  /** Something of the status is not as it was. */
+  readonly changed: () => void;
 };
 
 type Due = {
@@ -29,9 +31,14 @@ type Due = {
   seal(chain: Chain): Sealed;
 };
 
-/** Until `signal` is aborted. Throws what the journal and the key store throw. */
+/** Until `signal` is aborted. Throws what the journal throws, and `key-unusable`. */
 export async function runSealing(device: Device, deps: SealingDeps, signal: AbortSignal): Promise<void> {
-  const { journal, log, onSealed } = deps;
+  const { journal, log, changed } = deps;
+  const onKey = (why: string | undefined) => {
+    device.keyFault = why;
+    log(why === undefined ? 'info' : 'error', 'key', { device: device.config.name, why });
+    changed();
+  };
   while (!signal.aborted) {
     const due = nextDue(device, deps);
     if (due === undefined) {
@@ -42,7 +49,8 @@ export async function runSealing(device: Device, deps: SealingDeps, signal: Abor
     const { sequence, previous } = journal.head(device.id);
     const sealed = due.seal({ device: device.id, sequence, previous });
     device.reserve(readings);
-    const bytes = await signBatch(sealed, device.keyStore);
+    const bytes = await signWhenPossible(sealed, device.keyStore, { timer: monotonicClock, onKey }, signal);
+    if (bytes === undefined) return;
     const { digest } = sealed;
     journal.append({ device: device.id, sequence, digest, bytes, readings, lastSec: sealed.batch.lastSec, statement });
     // Before anything else can happen: once its receipts have come, the journal no longer has the batch.
@@ -54,7 +62,7 @@ export async function runSealing(device: Device, deps: SealingDeps, signal: Abor
     const { name } = device.config;
     log('info', event, { device: name, sequence, digest: shortHex(digest), readings: readings.length });
     device.ringUplinks();
-    onSealed();
+    changed();
   }
 }
 

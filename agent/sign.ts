@@ -1,9 +1,14 @@
 /** Stage 3, sign: Batch -> Envelope, by the device's key store. */
 import { createPublicKey, verify, type KeyObject } from 'node:crypto';
 import { encodeEnvelope, envelopePreimage, referenceCrypto, verifyEnvelope, type Crypto } from '@coldproof/wire';
+import type { Clock } from './clock.ts';
 import type { KeyStore } from './key-store.ts';
 import { OperatingError } from './operating-error.ts';
 import type { Sealed } from './seal.ts';
+
+/** A token is plugged in again by hand; a TPM that restarts takes as long. */
+const retryMsFirst = 1_000;
+const retryMsMax = 30_000;
 
 /**
  * Gives the encoded envelope. A key store that errs (a secure element at the edge of its voltage) would otherwise leave
@@ -14,6 +19,38 @@ export async function signBatch({ encoded, series }: Sealed, keyStore: KeyStore)
   const verdict = verifyEnvelope({ batch: encoded, signature }, keyStore.publicKey(), crypto);
   if (!verdict.ok) throw new OperatingError('key-unusable', `signature: ${verdict.detail}`, { retry: 'never' });
   return encodeEnvelope({ batch: encoded, signature, series });
+}
+
+export type SignDeps = {
+  /** Real, monotonic time. */
+  readonly timer: Clock;
+  /** `why` the key cannot be had; undefined when it can. Told at each change and each try. */
+  readonly onKey: (why: string | undefined) => void;
+};
+
+/**
+ * As signBatch, as soon as the key can be had; undefined when `signal` was aborted before. Meanwhile readings are
+ * journaled as ever. A wrong PIN waits for a person, who restarts the agent.
+ */
+export async function signWhenPossible(
+  sealed: Sealed,
+  keyStore: KeyStore,
+  { timer, onKey }: SignDeps,
+  signal: AbortSignal,
+): Promise<Uint8Array | undefined> {
+  for (let failures = 0; !signal.aborted; failures++) {
+    try {
+      const bytes = await signBatch(sealed, keyStore);
+      if (failures > 0) onKey(undefined);
+      return bytes;
+    } catch (error) {
+      const isKnown = error instanceof OperatingError && ['key-away', 'key-pin-wrong'].includes(error.code);
+      if (!isKnown) throw error;
+      onKey(error.message);
+      await timer.wait(error.retry === 'later' ? Math.min(retryMsMax, retryMsFirst * 2 ** failures) : Infinity, signal);
+    }
+  }
+  return undefined;
 }
 
 /** By OpenSSL: the reference takes 30 times as long, which is what a gateway with many devices would spend most of. */

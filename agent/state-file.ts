@@ -1,26 +1,11 @@
 /** A small file of JSON in the state directory that is there whole or not at all, also after a power cut. */
-import { closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
-import { fsyncFolder } from './key-store.ts';
+import { readFileSync } from 'node:fs';
+import { writeDurably } from './durable-file.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 
-/** Temporary file, fsync, rename, fsync of the folder. Throws `state-unavailable`. */
+/** Throws `state-unavailable`. */
 export function writeStateFile(path: string, state: unknown): void {
-  const temporary = `${path}.tmp`;
-  try {
-    mkdirSync(dirname(path), { recursive: true, mode: 0o700 });
-    const file = openSync(temporary, 'w', 0o600);
-    try {
-      writeFileSync(file, JSON.stringify(state));
-      fsyncSync(file);
-    } finally {
-      closeSync(file);
-    }
-    renameSync(temporary, path);
-    fsyncFolder(dirname(path));
-  } catch (cause) {
-    throw new OperatingError('state-unavailable', `${path}: ${describeError(cause)}`, { retry: 'never', cause });
-  }
+  writeDurably(path, JSON.stringify(state));
 }
 
 /** Undefined where there is no file. Throws `state-unavailable` for one that cannot be read or is no JSON. */

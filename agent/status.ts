@@ -16,6 +16,10 @@ export type DeviceStatus = {
   readonly name: string;
   /** SHA-256(x ‖ y), hex. */
   readonly device: string;
+  /** Who holds the key: the sensor's own firmware, or this agent for sensors that have none. */
+  readonly provenance: 'sensor-signed' | 'gateway-signed';
+  /** Whether the key store signs; readings that are due wait for it. True until it was tried. */
+  readonly key: { readonly available: boolean; readonly why?: string | undefined };
   /** Whether all uplinks have their connection; `why` the first that has none has none. */
   readonly link: { readonly connected: boolean; readonly why?: string | undefined };
   readonly links: readonly LinkStatus[];
@@ -23,6 +27,8 @@ export type DeviceStatus = {
   readonly unsealed: number;
   /** Batches that too few receipts have come for. */
   readonly queued: number;
+  /** Likewise of the keys that the device had before; they go first. */
+  readonly formerQueued: number;
   /** Batches since the key was made, and how many of them have enough receipts. */
   readonly sealed: number;
   readonly receipts: number;

@@ -11,8 +11,11 @@ import {IDeviceRegistry} from "./interfaces/IDeviceRegistry.sol";
 contract DeviceRegistry is IDeviceRegistry {
     uint32 private constant NEVER = type(uint32).max;
     uint256 private constant ENROLMENT_VERSION = 1;
+    uint256 private constant ROTATION_VERSION = 1;
 
     mapping(bytes32 device => Device) private _devices;
+    /// @inheritdoc IDeviceRegistry
+    mapping(bytes32 device => bytes32) public successorOf;
 
     /// @inheritdoc IDeviceRegistry
     function enrol(
@@ -26,13 +29,7 @@ contract DeviceRegistry is IDeviceRegistry {
     ) external returns (bytes32 device) {
         if (!isContainerNumber(asset)) revert AssetInvalid(asset);
         if (calibrationUntil <= block.timestamp) revert CalibrationExpired(calibrationUntil, block.timestamp);
-        if (!P256.isValidPublicKey(x, y)) revert KeyNotOnCurve(x, y);
-        device = Evidence.deviceOf(x, y);
-        address owner = _devices[device].owner;
-        if (owner != address(0)) revert DeviceAlreadyEnrolled(device, owner);
-        if (!P256.verify(_enrolmentMessage(msg.sender, asset), r, s, x, y)) {
-            revert ConsentInvalid(device, msg.sender, asset);
-        }
+        device = _newDevice(x, y, asset, r, s);
         uint32 validFrom = uint32(block.timestamp);
         _devices[device] = Device({
             owner: msg.sender,
@@ -58,6 +55,36 @@ contract DeviceRegistry is IDeviceRegistry {
     }
 
     /// @inheritdoc IDeviceRegistry
+    function rotate(
+        bytes32 device,
+        uint32 from,
+        bytes32 x,
+        bytes32 y,
+        Signature calldata consent,
+        Signature calldata possession
+    ) external returns (bytes32 successor) {
+        Device memory record = _devices[device];
+        if (record.owner == address(0)) revert DeviceUnknown(device);
+        if (record.owner != msg.sender) revert NotDeviceOwner(msg.sender, record.owner);
+        if (successorOf[device] != 0) revert DeviceAlreadyRotated(device, successorOf[device]);
+        if (from < record.validFrom) revert RotationBeforeEnrolment(from, record.validFrom);
+        if (from >= record.revokedFrom) revert RevocationNotEarlier(from, record.revokedFrom);
+        successor = _newDevice(x, y, record.asset, possession.r, possession.s);
+        if (!P256.verify(_rotationMessage(successor, from), consent.r, consent.s, record.x, record.y)) {
+            revert RotationConsentInvalid(device, successor, from);
+        }
+        successorOf[device] = successor;
+        _devices[device].revokedFrom = from;
+        (record.validFrom, record.revokedFrom, record.x, record.y) = (from, NEVER, x, y);
+        _devices[successor] = record;
+        emit DeviceEnrolled(
+            successor, msg.sender, record.asset, x, y, from, record.calibrationDigest, record.calibrationUntil
+        );
+        emit DeviceRevoked(device, msg.sender, from);
+        emit DeviceRotated(device, successor, msg.sender, from);
+    }
+
+    /// @inheritdoc IDeviceRegistry
     function deviceOf(bytes32 device) external view returns (Device memory) {
         return _devices[device];
     }
@@ -79,6 +106,21 @@ contract DeviceRegistry is IDeviceRegistry {
             if (i < 10) sum += _characterValue(code) << i;
         }
         return (sum % 11) % 10 == uint8(asset[10]) - 0x30;
+    }
+
+    /// Of a key that was never enrolled, and that consents to be the caller's for this container.
+    function _newDevice(bytes32 x, bytes32 y, bytes11 asset, bytes32 r, bytes32 s)
+        private
+        view
+        returns (bytes32 device)
+    {
+        if (!P256.isValidPublicKey(x, y)) revert KeyNotOnCurve(x, y);
+        device = Evidence.deviceOf(x, y);
+        address owner = _devices[device].owner;
+        if (owner != address(0)) revert DeviceAlreadyEnrolled(device, owner);
+        if (!P256.verify(_enrolmentMessage(msg.sender, asset), r, s, x, y)) {
+            revert ConsentInvalid(device, msg.sender, asset);
+        }
     }
 
     /// Digits as they are; A = 10 and on, but never a multiple of 11.
@@ -109,5 +151,27 @@ contract DeviceRegistry is IDeviceRegistry {
             mstore(enrolment, sub(add(cursor, 11), start))
         }
         return sha256(bytes.concat(prefix, bytes1(uint8(enrolment.length)), enrolment));
+    }
+
+    /// What the old key signs, likewise:
+    ///   ["Signature1", h'a10126', 'coldproof v1 rotation', bstr of [1, chainId, registry, successor, from]]
+    function _rotationMessage(bytes32 successor, uint32 from) private view returns (bytes32) {
+        bytes memory prefix = hex"846a5369676e61747572653143a1012655636f6c6470726f6f6620763120726f746174696f6e58";
+        // 58 bytes, a chain id of 1 to 9 and a time of 1 to 5, so the length is one byte after 0x58; 31 more for Cbor.
+        bytes memory rotation = new bytes(104);
+        uint256 start;
+        assembly ("memory-safe") {
+            start := add(rotation, 0x20)
+            mstore8(start, 0x85)
+        }
+        uint256 cursor = Cbor.writeUint(start + 1, ROTATION_VERSION);
+        cursor = Cbor.writeUint(cursor, block.chainid);
+        cursor = Cbor.writeAddress(cursor, address(this));
+        cursor = Cbor.writeDigest(cursor, successor);
+        cursor = Cbor.writeUint(cursor, from);
+        assembly ("memory-safe") {
+            mstore(rotation, sub(cursor, start))
+        }
+        return sha256(bytes.concat(prefix, bytes1(uint8(rotation.length)), rotation));
     }
 }

@@ -16,6 +16,9 @@ async function main(): Promise<void> {
     case 'list':
       process.stdout.write(`${JSON.stringify({ voyageSec, scenarios })}\n`);
       return;
+    case 'public-key':
+      process.stdout.write(`${JSON.stringify({ publicKey: asked.publicKey, device: asked.device })}\n`);
+      return;
     case 'problems':
       process.stderr.write(`${asked.problems.join('\n')}\n\n${usage}\n`);
       process.exitCode = 2;

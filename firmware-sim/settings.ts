@@ -1,9 +1,10 @@
 /** What the process was asked to do: arguments and environment in, settings or all problems at once out. */
 import { parseArgs } from 'node:util';
-import { parseDemonstrationClock } from '@coldproof/wire';
+import { bytesToHex, deviceOf, parseDemonstrationClock, parseHex } from '@coldproof/wire';
 import { demonstrationClock, realClock, type Clock } from './clock.ts';
 import { faultNames, parseFault, type FaultRates } from './fault.ts';
 import type { Broker } from './device-mqtt.ts';
+import { publicKeyOf, simulatedKey } from './device-signed.ts';
 import { seedMax } from './random.ts';
 import { isScenarioName, scenarioNames, type ScenarioName } from './scenario.ts';
 import { messageFormats, type SimulatorOptions } from './simulator.ts';
@@ -22,6 +23,9 @@ export const usage = `usage: node firmware-sim/dist/main.js [options]
   --topic TOPIC          (default sensors/TRUCK)
   --format FORMAT        of the messages: ${messageFormats.join(', ')} (default senml-json)
   --sparkplug GROUP      a Sparkplug B edge node of this group, named as the truck, in place of --topic
+  --signed LOGKEY        a sensor that signs by itself, until it has receipts of the log with this Ed25519 key
+                         (64 hex digits); named as the truck at the gateway's broker
+  --public-key           print that sensor's public key and device, for the gateway's configuration
   --serial PATH          serial line for the unit's own channels, as a Modbus RTU slave
   --lines PATH           serial line on which a logger prints the same as text, with an XOR checksum
   --nmea PATH            serial line of a satellite receiver (NMEA 0183)
@@ -43,6 +47,7 @@ export type Asked =
   | { readonly kind: 'run'; readonly settings: Settings }
   | { readonly kind: 'help' }
   | { readonly kind: 'list' }
+  | { readonly kind: 'public-key'; readonly publicKey: string; readonly device: string }
   /** Each names the option, its bound and its value. */
   | { readonly kind: 'problems'; readonly problems: readonly string[] };
 
@@ -58,6 +63,8 @@ const optionTypes = {
   serial: { type: 'string' },
   lines: { type: 'string' },
   sparkplug: { type: 'string' },
+  signed: { type: 'string' },
+  'public-key': { type: 'boolean', default: false },
   nmea: { type: 'string' },
   baud: { type: 'string', default: '19200' },
   'unit-id': { type: 'string', default: '1' },
@@ -93,6 +100,14 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): A
   const catchUpSec = integer('catch-up-sec', 0, 86_400);
   const scenario = readScenario(values.scenario, problems);
   const faults = readFaults(values.fault, problems);
+  // A restarted device must tell the same story; without a clock that has a start, it would tell another.
+  if ((values.signed !== undefined || values['public-key']) && (env[clockVariable] ?? '') === '') {
+    problems.push(`--signed: expected ${clockVariable} beside it, got nothing`);
+  }
+  const logPublicKey = values.signed === undefined ? undefined : parseHex(values.signed, 32);
+  if (values.signed !== undefined && logPublicKey === undefined) {
+    problems.push(`--signed: expected 64 lower-case hex digits, got ${values.signed}`);
+  }
   const { truck } = values;
   if (!/^[A-Za-z0-9][-A-Za-z0-9._]{0,63}$/.test(truck)) {
     problems.push(`--truck: expected up to 64 letters, digits, - . _, got ${truck}`);
@@ -111,8 +126,13 @@ export function readSettings(args: readonly string[], env: NodeJS.ProcessEnv): A
   }
   const broker = readBroker({ ...values, truck }, env, problems);
   if (problems.length > 0 || scenario === undefined || format === undefined) return { kind: 'problems', problems };
+  if (values['public-key']) {
+    const publicKey = publicKeyOf(simulatedKey({ scenario, seed, voyageStartSec }));
+    return { kind: 'public-key', publicKey: bytesToHex(publicKey), device: bytesToHex(deviceOf(publicKey)) };
+  }
   const serial = values.serial === undefined ? {} : { serial: { path: values.serial, baud, unitId } };
   const speakers = {
+    ...(logPublicKey === undefined ? {} : { logPublicKey }),
     ...(group === undefined ? {} : { sparkplugGroup: group }),
     ...(values.lines === undefined ? {} : { textLine: { path: values.lines, baud } }),
     ...(values.nmea === undefined ? {} : { nmeaLine: { path: values.nmea, baud } }),

@@ -7,7 +7,8 @@
  *           |
  *           +-- each period ---> lines of text, NMEA 0183 ---------------> device-line --> gateway's serial port
  *
- * With Sparkplug B, device-sparkplug stands in the place of path, outbox and device-mqtt.
+ * With Sparkplug B, device-sparkplug stands in the place of path, outbox and device-mqtt; for a device that signs by
+ * itself, device-signed does.
  *
  * A sample bears the time it was due, however late it is taken or sent. After a restart, what was due in the last
  * minutes is sampled again, with the same values, since nobody knows whether it was sent; what is older is missed.
@@ -15,11 +16,12 @@
  * Shutdown: `signal` first ends the sampling. The radio then has a moment to empty the outbox, and is stopped by a
  * signal of its own; the serial line closes at once. All three end on their signal, so run() ends.
  */
-import { utf8ToBytes } from '@coldproof/wire';
+import { bytesToHex, utf8ToBytes } from '@coldproof/wire';
 import type { Clock } from './clock.ts';
 import { runLineDevice } from './device-line.ts';
 import { runModbusDevice } from './device-modbus.ts';
 import { runMqttDevice, type Broker, type Link } from './device-mqtt.ts';
+import { publicKeyOf, SigningDevice, simulatedKey } from './device-signed.ts';
 import { SparkplugDevice } from './device-sparkplug.ts';
 import { FaultyPath, type FaultRates } from './fault.ts';
 import type { Log } from './log-line.ts';
@@ -61,6 +63,8 @@ export type SimulatorOptions = {
   readonly textLine?: { readonly path: string; readonly baud: number };
   /** A Sparkplug edge node, named as the truck, in this group; in place of the messages on `topic`. */
   readonly sparkplugGroup?: string;
+  /** A sensor that signs by itself, until it has receipts of the log with this key; on `topic`. */
+  readonly logPublicKey?: Uint8Array;
   /** A serial line of a satellite receiver. */
   readonly nmeaLine?: { readonly path: string; readonly baud: number };
 };
@@ -70,6 +74,9 @@ export type MessageFormat = (typeof messageFormats)[number];
 
 /** A receiver says more than anybody needs; each second would be usual. */
 const fixPeriodSec = 10;
+
+/** Real milliseconds without a receipt until a signing device sends again. */
+const receiptMsMax = 10_000;
 
 /** Real milliseconds that a stopping device still has for its outbox. */
 const lastSendsMsMax = 1_000;
@@ -82,7 +89,7 @@ export async function runSimulator(deps: SimulatorDeps, options: SimulatorOption
   const stop = AbortSignal.any([signal, radio.signal]);
   const startsAt = new Date(voyageStartSec * 1_000).toISOString();
   deps.log('info', 'voyage-started', { scenario, seed, startsAt, voyageSec, isSerial: serial !== undefined });
-  const edge = sparkplugOf({ ...deps, random }, options);
+  const edge = sparkplugOf({ ...deps, random }, options) ?? signingOf({ ...deps, random }, options);
   const tasks = [edge?.run(radio.signal) ?? runMqttDevice({ ...deps, random }, topic, outbox, radio.signal)];
   if (serial !== undefined) tasks.push(runUnit(deps, options, serial, random, stop));
   tasks.push(...runSpeakers(deps, options, random, stop));
@@ -110,7 +117,7 @@ export async function runSimulator(deps: SimulatorDeps, options: SimulatorOption
 async function sampleVoyage(
   deps: SimulatorDeps,
   options: SimulatorOptions,
-  radio: Outbox | SparkplugDevice,
+  radio: Outbox | SparkplugDevice | SigningDevice,
   signal: AbortSignal,
 ): Promise<void> {
   const { clock, log } = deps;
@@ -119,15 +126,17 @@ async function sampleVoyage(
   const startMs = options.voyageStartSec * 1_000;
   const elapsedSec = Math.floor((clock.nowMs() - startMs) / 1_000);
   const sampleCount = voyageSec / samplePeriodSec;
-  const missed = Math.min(sampleCount, Math.max(0, Math.floor((elapsedSec - options.catchUpSec) / samplePeriodSec)));
-  if (missed > 0) log('warn', 'samples-missed', { count: missed, catchUpSec: options.catchUpSec });
+  // A chain of batches has no holes: a signing device takes all of them again.
+  const catchUpSec = radio instanceof SigningDevice ? Infinity : options.catchUpSec;
+  const missed = Math.min(sampleCount, Math.max(0, Math.floor((elapsedSec - catchUpSec) / samplePeriodSec)));
+  if (missed > 0) log('warn', 'samples-missed', { count: missed, catchUpSec });
   for (let atSec = (missed + 1) * samplePeriodSec; atSec <= voyageSec; atSec += samplePeriodSec) {
     await clock.wait(startMs + atSec * 1_000 - clock.nowMs(), signal);
     if (signal.aborted) return;
     logEvents(log, options.scenario, atSec);
     const readings = readingsOf(voyage.sampleAt(atSec), options.serial !== undefined);
     const sampleSec = options.voyageStartSec + atSec;
-    if (radio instanceof SparkplugDevice) {
+    if (!(radio instanceof Outbox)) {
       radio.sample(sampleSec, readings);
       continue;
     }
@@ -192,6 +201,17 @@ function sparkplugOf(
 ): SparkplugDevice | undefined {
   if (sparkplugGroup === undefined) return undefined;
   return new SparkplugDevice(deps, { group: sparkplugGroup, node: truck, device: 'sensors' });
+}
+
+function signingOf(
+  deps: SimulatorDeps & { readonly random: Random },
+  { logPublicKey, topic, truck, ...voyage }: SimulatorOptions,
+): SigningDevice | undefined {
+  if (logPublicKey === undefined) return undefined;
+  const secretKey = simulatedKey(voyage);
+  deps.log('info', 'signing', { publicKey: bytesToHex(publicKeyOf(secretKey)) });
+  const receiptTopic = `agent/${truck}/receipt`;
+  return new SigningDevice(deps, { secretKey, topic, receiptTopic, logPublicKey, resendMs: receiptMsMax });
 }
 
 /** The devices that speak by themselves. */

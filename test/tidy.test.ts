@@ -126,6 +126,7 @@ t.test('one door for each heavy dependency', (t) => {
     'modbus-serial': /^agent\/sensors\/modbus\.ts$/,
     'sparkplug-payload/lib/sparkplugPayloadProto.js': /^agent\/sensors\/sparkplug-payload\.ts$/,
     'sparkplug-payload': /^firmware-sim\/sparkplug\.ts$/,
+    pkcs11js: /^agent\/pkcs11-token\.ts$/,
     'nmea-simple': /^agent\/sensors\/nmea\.ts$/,
     mqtt: /^(agent\/(link|node-red\/connection)|oracle\/(receive|peer-link)|firmware-sim\/device-mqtt)\.c?ts$/,
     solc: /^contracts\/compiler\.ts$/,
@@ -148,7 +149,8 @@ t.test('one door for each heavy dependency', (t) => {
 t.test('every source file is reached, every package uses what it declares', (t) => {
   const oracleThreads = '(verify|store-postgresql)-worker|cryptlet/thread';
   const oracleMains = `oracle/(main|${oracleThreads}|(cryptlet|demonstration|deployment)/main)`;
-  const mains = `contracts/(build|compile-worker)|(agent|firmware-sim)/main|${oracleMains}`;
+  const agentMains = 'agent/(main|pkcs11-token|packaging/main)';
+  const mains = `contracts/(build|compile-worker)|firmware-sim/main|${agentMains}|${oracleMains}`;
   // Node-RED loads its nodes by the list in their package.
   const nodes = 'agent/node-red/(sample|readings|alarms|queue)';
   const entries = new RegExp(`^(wire/index|contracts/artifacts|${mains}|${nodes})\\.c?ts$`);

@@ -26,6 +26,7 @@ export * from './peer-message.ts';
 export * from './preimage.ts';
 export * from './receipt.ts';
 export * from './report.ts';
+export * from './rotation.ts';
 export * from './rule-cumulative.ts';
 export * from './rule-excursion.ts';
 export { durationSecOf, type Run } from './rule-run.ts';

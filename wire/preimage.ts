@@ -20,6 +20,8 @@ export const domainTags = {
   envelope: 'coldproof v1 envelope',
   /** A device's consent to be enrolled by an owner in one registry on one chain. ES256. */
   enrolment: 'coldproof v1 enrolment',
+  /** A device's consent to the key that takes its place. ES256. */
+  rotation: 'coldproof v1 rotation',
   /** An oracle's promise that a batch is stored. EdDSA. */
   receipt: 'coldproof v1 receipt',
   /** An oracle's word for what a bundle states and nobody else can prove. EdDSA. */
@@ -41,6 +43,7 @@ export const protectedEdDsa = Uint8Array.of(0xa1, 0x01, 0x27);
 const heads = {
   envelope: headOf(protectedEs256, domainTags.envelope),
   enrolment: headOf(protectedEs256, domainTags.enrolment),
+  rotation: headOf(protectedEs256, domainTags.rotation),
   receipt: headOf(protectedEdDsa, domainTags.receipt),
   bundle: headOf(protectedEdDsa, domainTags.bundle),
   peer: headOf(protectedEdDsa, domainTags.peer),
@@ -60,6 +63,10 @@ export function envelopePreimage(batch: Uint8Array): Uint8Array {
 
 export function enrolmentPreimage(enrolment: Uint8Array): Uint8Array {
   return preimageOf(heads.enrolment, enrolment);
+}
+
+export function rotationPreimage(rotation: Uint8Array): Uint8Array {
+  return preimageOf(heads.rotation, rotation);
 }
 
 export function receiptPreimage(receipt: Uint8Array): Uint8Array {

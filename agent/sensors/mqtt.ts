@@ -14,6 +14,7 @@
 import { createHash, timingSafeEqual } from 'node:crypto';
 import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
 import { Aedes, type AedesOptions, type AedesPublishPacket, type Client, type PublishPacket } from 'aedes';
+import { envelopeBytesMax } from '@coldproof/wire';
 import type { BrokerConfig, DeviceConfig } from '../config.ts';
 import type { LocalPublish } from '../local-feed.ts';
 import { mayRead, maySubscribe } from '../local-topic.ts';
@@ -27,7 +28,7 @@ import { coversTopic } from './topic-filter.ts';
 import { TopicRoutes } from './topic-route.ts';
 
 /** The pack, its topic, and the packet's own head. */
-const packetBytesMax = senmlBytesMax + 1_024;
+const packetBytesMax = Math.max(senmlBytesMax, envelopeBytesMax) + 1_024;
 /** More local sensors than any truck has. */
 const connectionsMax = 64;
 /** While a reader's socket is full, each message to it holds one of the broker's 100 places; so not for long. */
@@ -54,6 +55,8 @@ export async function openSensorBroker(
   intake.speakThrough(broker);
   for (const event of ['clientError', 'connectionError'] as const) {
     broker.on(event, (client: Client, error: Error) => {
+      // Of a packet in several pieces aedes may say several things; the connection has ended at the first.
+      if (isProtocolError(error)) deps.refuse('packet-invalid', error.message);
       deps.log('info', 'sensor-connection-ended', { client: client.id, why: error.message });
     });
   }
@@ -88,6 +91,12 @@ export async function openSensorBroker(
       await intake.idle();
     },
   };
+}
+
+/** Not what a network does (it has a code), a wrong password (an errorCode), silence, or our own word. */
+function isProtocolError(error: Error): boolean {
+  if ('code' in error || 'errorCode' in error || error instanceof OperatingError) return false;
+  return !/in time|timeout|reserved|premature/i.test(error.message);
 }
 
 type Login = { readonly digest: Buffer; readonly topics: readonly string[]; readonly reads: ReadonlySet<string> };
@@ -222,23 +231,32 @@ class Intake {
       this.#deps.refuse('topic-reserved', `topic: got ${packet.topic.slice(0, 80)}`);
       throw new Error('topics under $ and of Sparkplug commands are reserved');
     }
+    const bytes = this.#admit(client, packet);
+    const signed = this.#deps.signed?.get(packet.topic);
+    if (bytes !== undefined && signed !== undefined) {
+      await signed(bytes);
+      return;
+    }
+    const samples = bytes === undefined ? [] : this.#decode(packet.topic, bytes, this.#deps.clock.nowMs());
+    if (samples === undefined) this.#deps.refuse('topic-not-allowed', `topic: got ${packet.topic.slice(0, 80)}`);
     // A message that was turned away delivers nothing, in its turn: PUBACKs go out in order (MQTT 3.1.1 §4.6).
-    await this.#deps.deliver(this.#open(client, packet) ?? []);
+    await this.#deps.deliver(samples ?? []);
   }
 
-  #open(client: Client | null, packet: PublishPacket): SensorSample[] | undefined {
-    const { refuse, clock } = this.#deps;
+  /** The payload of a message that its sender may send here. */
+  #admit(client: Client | null, packet: PublishPacket): Uint8Array | undefined {
+    const { refuse } = this.#deps;
     const { topic, retain, payload } = packet;
     if (retain) {
       packet.retain = false;
       refuse('publish-retained', `retain on ${topic.slice(0, 80)}`);
       return undefined;
     }
-    const isAllowed = client !== null && this.#users.get(client)?.topics.some((filter) => coversTopic(filter, topic));
-    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload;
-    const samples = isAllowed === true ? this.#decode(topic, bytes, clock.nowMs()) : undefined;
-    if (samples === undefined) refuse('topic-not-allowed', `topic: got ${topic.slice(0, 80)}`);
-    return samples;
+    if (client !== null && this.#users.get(client)?.topics.some((filter) => coversTopic(filter, topic)) === true) {
+      return typeof payload === 'string' ? Buffer.from(payload) : payload;
+    }
+    refuse('topic-not-allowed', `topic: got ${topic.slice(0, 80)}`);
+    return undefined;
   }
 
   #decode(topic: string, bytes: Uint8Array, nowMs: number): SensorSample[] | undefined {

@@ -18,11 +18,16 @@ export type SensorSample = {
  */
 export type Deliver = (samples: readonly SensorSample[]) => Promise<void>;
 
+/** As Deliver, for an envelope that the sensor has signed by itself. */
+export type DeliverSigned = (bytes: Uint8Array) => Promise<void>;
+
 export type SensorDeps = {
   readonly clock: Clock;
   readonly log: Log;
   readonly refuse: Refuse;
   readonly deliver: Deliver;
+  /** By topic of the local broker. */
+  readonly signed?: ReadonlyMap<string, DeliverSigned>;
   /** A receiver with a fix says the time, Unix seconds. */
   readonly noteTime?: (line: string, timeSec: number) => void;
 };

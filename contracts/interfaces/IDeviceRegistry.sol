@@ -21,6 +21,12 @@ interface IDeviceRegistry {
         bytes32 calibrationDigest;
     }
 
+    /// @notice ES256, low s.
+    struct Signature {
+        bytes32 r;
+        bytes32 s;
+    }
+
     /// @notice A device is known from `validFrom` on. Times are Unix seconds.
     event DeviceEnrolled(
         bytes32 indexed device,
@@ -34,6 +40,15 @@ interface IDeviceRegistry {
     );
     /// @notice No sample from `revokedFrom` (Unix seconds) on counts any more.
     event DeviceRevoked(bytes32 indexed device, address indexed owner, uint32 revokedFrom);
+
+    /// @notice From `from` (Unix seconds) on, `successor` speaks where `device` spoke. DeviceEnrolled and DeviceRevoked
+    /// tell the same of each.
+    event DeviceRotated(
+        bytes32 indexed device,
+        bytes32 indexed successor,
+        address indexed owner,
+        uint32 from
+    );
 
     /// @notice This key has been enrolled before.
     error DeviceAlreadyEnrolled(bytes32 device, address owner);
@@ -49,6 +64,12 @@ interface IDeviceRegistry {
     error ConsentInvalid(bytes32 device, address owner, bytes11 asset);
     /// @notice A revocation moves only back in time. Unix seconds.
     error RevocationNotEarlier(uint32 got, uint32 revokedFrom);
+    /// @notice A key has one successor at most.
+    error DeviceAlreadyRotated(bytes32 device, bytes32 successor);
+    /// @notice The successor would speak before its predecessor did. Unix seconds.
+    error RotationBeforeEnrolment(uint32 from, uint32 validFrom);
+    /// @notice Not a low-s signature of the old key over this chain, registry, successor and time.
+    error RotationConsentInvalid(bytes32 device, bytes32 successor, uint32 from);
 
     /// @notice Enrols a device for the caller as its owner, valid from this block's time on.
     /// @param x the device's P-256 public key
@@ -73,6 +94,29 @@ interface IDeviceRegistry {
     /// moved back further, never forward.
     /// @param from Unix seconds
     function revoke(bytes32 device, uint32 from) external;
+
+    /// @notice Gives a device another key, by its owner and with the old key's consent: the old one is revoked from
+    /// `from` on, the successor is valid from then on, with the same owner, asset and calibration. The old key's
+    /// samples before `from` stay evidence. An order in transit goes on naming the old device: rotate between two
+    /// orders.
+    /// @param device the device whose key is replaced
+    /// @param from Unix seconds, not before its enrolment, and before its revocation
+    /// @param x the successor's P-256 public key
+    /// @param y likewise
+    /// @param consent the old key's signature over the rotation of wire/WIRE.md
+    /// @param possession the successor's own, over the enrolment of wire/WIRE.md with this owner and asset
+    /// @return successor SHA-256(x ‖ y)
+    function rotate(
+        bytes32 device,
+        uint32 from,
+        bytes32 x,
+        bytes32 y,
+        Signature calldata consent,
+        Signature calldata possession
+    ) external returns (bytes32 successor);
+
+    /// @notice The device that took this one's place; zero when none has.
+    function successorOf(bytes32 device) external view returns (bytes32);
 
     /// @notice All that is known of a device; zeros for one that is not enrolled.
     function deviceOf(bytes32 device) external view returns (Device memory);

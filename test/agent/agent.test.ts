@@ -9,7 +9,7 @@ import type { RunningAgent } from '@coldproof/agent/agent';
 import type { SenmlSource } from '@coldproof/agent/config-source';
 import { agentVersion as version } from '@coldproof/agent/version';
 import { Journal } from '@coldproof/agent/journal';
-import { openKeyFile } from '@coldproof/agent/key-store';
+import { openKeyFile } from '@coldproof/agent/key-file';
 import { OperatingError } from '@coldproof/agent/operating-error';
 import { seeded } from '../helpers/seed.ts';
 import {

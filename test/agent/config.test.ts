@@ -4,6 +4,10 @@ import { readSecrets } from '@coldproof/agent/secret';
 import { mustParse } from './fixture.ts';
 
 const key = 'ab'.repeat(32);
+/** Of RFC 6979 §A.2.5. */
+const x = '60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6';
+const y = '7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299';
+const point = x + y;
 
 const whole = `
 stateDir: /var/lib/coldproof
@@ -28,6 +32,12 @@ devices:
         text: { line: logger, pattern: 'T2=(?<value>[-0-9.]+)(;.*)?', scale: 0.1 }
       - { channel: latitude, nmea: { line: gps } }
       - { channel: return-air, sparkplug: { group: Fleet, node: PLC, device: probes, metric: return/air } }
+  - name: REEFER-9
+    key: { pkcs11: { module: /usr/lib/softhsm/libsofthsm2.so, token: truck, label: REEFER 9, pinEnv: TOKEN_PIN } }
+    sensors:
+      - { channel: door, mqtt: { topic: sensors/REEFER-9, name: door } }
+sensorSigned:
+  - { name: PROBE-1, publicKey: '${point}', topic: signed/PROBE-1 }
 lines:
   - { name: logger, path: /dev/ttyUSB1, protocol: text, checksum: crc16, sampleSec: 60 }
   - { name: gps, path: /dev/ttyUSB2, protocol: nmea, sampleSec: 60 }
@@ -37,6 +47,7 @@ sensorBroker:
   port: 1884
   credentials:
     - { username: TRUCK-7, passwordEnv: SENSOR_PASSWORD, topics: [sensors/TRUCK-7, zigbee/+/#, spBv1.0/Fleet/+/PLC/#] }
+    - { username: PROBE-1, passwordEnv: SENSOR_PASSWORD, topics: [signed/PROBE-1, sensors/REEFER-9], reads: [PROBE-1] }
 uplink:
   url: mqtt://oracle.example:1883
   username: gateway-1
@@ -95,7 +106,7 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ['sealSamplesMax: 15', 'sealSamplesMax: 1.5', 'devices[0].sealSamplesMax: expected an integer'],
   ['sealSamplesMax: 15', 'sealSamplesMax: "15"', 'devices[0].sealSamplesMax: expected an integer', 'got "15"'],
   ['sealAgeSecMax: 900', 'sealAgeSecMax: 65536', 'devices[0].sealAgeSecMax: expected an integer, 1 <= n <= 65535'],
-  ['sealSamplesMax', 'sealSampelsMax', 'devices[0].sealSampelsMax: expected one of name, sealSamplesMax'],
+  ['sealSamplesMax', 'sealSampelsMax', 'devices[0].sealSampelsMax: expected one of name, key, sealSamplesMax'],
   ['channel: cargo-probe-1', 'channel: cargo-probe-17', 'devices[0].sensors[0].channel: expected a channel'],
   ['channel: supply-air', 'channel: cargo-probe-1', 'devices[0].sensors[2].channel: expected another channel than'],
   ['unit: Cel', 'unit: mV', 'devices[0].sensors[0].unit: expected a unit of cargo-probe-1: Cel, K, Far, got "mV"'],
@@ -180,7 +191,7 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   [
     ', topics:',
     ', reads: [TRUCK-8], topics:',
-    'credentials[0].reads[0]: expected the name of one of devices, got "TRUCK-8"',
+    'credentials[0].reads[0]: expected the name of one of devices or sensorSigned, got "TRUCK-8"',
   ],
   [', topics:', ', reads: [], topics:', 'sensorBroker.credentials[0].reads: expected a list of 1 to 64'],
   ['url: mqtt://oracle', 'url: http://oracle', 'uplink.url: expected mqtt://host:port or mqtts://'],
@@ -200,6 +211,53 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   ['uplink:\n', 'receiptsMin: 2\nuplink:\n', 'receiptsMin: expected at most the number of logs, 1, got 2'],
   ['uplink:\n', 'uplinks: []\nuplink:\n', 'uplinks: expected a list of 1 to 16'],
   ['logPublicKey:', 'logPublicKeys: []\n  logPublicKey:', 'uplink.logPublicKeys: expected a list of 1 to 64'],
+  [
+    'module: /usr/lib/softhsm/libsofthsm2.so',
+    'module: libsofthsm2.so',
+    'devices[1].key.pkcs11.module: expected an absolute',
+  ],
+  [
+    'token: truck',
+    `token: ${'t'.repeat(33)}`,
+    'devices[1].key.pkcs11.token: expected 1 to 32 printable ASCII characters',
+  ],
+  ['token: truck', 'token: 7', 'devices[1].key.pkcs11.token: expected 1 to 32 printable ASCII characters, got 7'],
+  ['label: REEFER 9', `label: "Kühl"`, 'devices[1].key.pkcs11.label: expected 1 to 64 printable ASCII characters'],
+  ['label: REEFER 9, ', '', 'devices[1].key.pkcs11.label: expected 1 to 64 printable ASCII characters, got nothing'],
+  ['pinEnv: TOKEN_PIN', 'pinEnv: hunter2', 'devices[1].key.pkcs11.pinEnv: expected the NAME_OF_A_VARIABLE'],
+  [
+    'pinEnv: TOKEN_PIN',
+    'pin: hunter2',
+    'devices[1].key.pkcs11.pin: expected one of module, token, label, pinEnv, pinFile',
+  ],
+  [
+    ', pinEnv: TOKEN_PIN',
+    '',
+    'devices[1].key.pkcs11.pinEnv: expected one of pinEnv and pinFile, and not both, got nothing',
+  ],
+  [
+    'pinEnv: TOKEN_PIN',
+    'pinEnv: A, pinFile: /b',
+    'key.pkcs11.pinEnv: expected one of pinEnv and pinFile, and not both',
+  ],
+  ['key: { pkcs11:', 'key: { tpm:', 'devices[1].key.tpm: expected one of pkcs11'],
+  ['name: REEFER-9', 'name: TRUCK-7', 'devices[1].name: expected another name than devices[0]'],
+  ['name: PROBE-1,', 'name: TRUCK-7,', 'sensorSigned[0].name: expected another name than devices[0]'],
+  [`publicKey: '${point}'`, `publicKey: '${x}'`, 'sensorSigned[0].publicKey: expected 128 lower-case hex digits'],
+  [`publicKey: '${point}'`, `publicKey: '${y + x}'`, 'sensorSigned[0].publicKey: expected 128', 'of a point of P-256'],
+  [
+    'topic: signed/PROBE-1',
+    'topic: signed/+',
+    'sensorSigned[0].topic: expected a topic of 1 to 256 characters without +',
+  ],
+  ['topic: signed/PROBE-1', 'topic: agent/PROBE-1', 'sensorSigned[0].topic: expected a topic of 1 to 256 characters'],
+  ['topic: signed/PROBE-1', 'topic: signed/PROBE-2', 'sensorSigned[0].topic: expected a topic of one of sensorBroker'],
+  ['topic: signed/PROBE-1', 'topic: sensors/REEFER-9', 'sensorSigned[0].topic: expected another topic than devices[1]'],
+  [
+    '  - { name: PROBE-1, publicKey',
+    '  - { name: PROBE-1, trust: yes, publicKey',
+    'sensorSigned[0].trust: expected one of name',
+  ],
   [
     'http: {',
     'journal: { sizeMaxMiB: 8 }\nhttp: {',
@@ -245,16 +303,17 @@ t.test('each bad value gets its key, its value and its bound', (t) => {
     for (const each of expected) t.ok(detail.includes(each), `${to} -> ${detail}`);
     t.notOk(detail.includes('hunter2'), 'a secret in the wrong place is not told on');
   }
-  t.ok(bad.length >= 40, `${bad.length} cases`);
+  t.ok(bad.length >= 90, `${bad.length} cases`);
   t.end();
 });
 
 t.test('all problems in one answer, of form and of relation', (t) => {
-  // Leaves out what cannot be wrong at the same time: edits of one line, of the YAML itself, the channel and unit that
-  // others are told by, and the count of logs that are wrong themselves.
+  // Leaves out what cannot be wrong at the same time: edits of one line, of the YAML itself, the channel, unit and names
+  // that others are told by, and the count of logs that are wrong themselves.
   const taken = new Set<string>();
   const chosen = bad.filter(([from, to, first]) => {
-    if (to === 'channel: cargo-probe-17' || to === 'unit: mV' || to.startsWith('receiptsMin')) return false;
+    if (['channel: cargo-probe-17', 'unit: mV', 'name: TRUCK-7', 'name: TRUCK-7,'].includes(to)) return false;
+    if (to.startsWith('receiptsMin')) return false;
     const line = whole.split('\n').find((each) => each.includes(from.split('\n')[0]!)) ?? '';
     if (taken.has(line) || !first!.includes('expected')) return false;
     taken.add(line);
@@ -302,16 +361,30 @@ t.test('secrets: all that is missing in one answer, none in a message', (t) => {
   const read = (environment: { [name: string]: string }) => () => readSecrets(config, environment);
   t.throws(read({ SENSOR_PASSWORD: 'hunter2' }), {
     code: 'secret-missing',
-    message: /passphrase: .*\$COLDPROOF_PASSPHRASE.*\npassword of uplink oracle.*\$UPLINK_PASSWORD/,
+    message: new RegExp(
+      [
+        'passphrase: .*\\$COLDPROOF_PASSPHRASE.*',
+        'PIN of the token of REEFER-9: .*\\$TOKEN_PIN.*',
+        'password of uplink oracle.*\\$UPLINK_PASSWORD',
+      ].join('\n'),
+    ),
   });
   try {
     read({ SENSOR_PASSWORD: 'hunter2' })();
   } catch (error) {
     t.notOk(String(error).includes('hunter2'));
   }
-  const secrets = readSecrets(config, { SENSOR_PASSWORD: 'a', UPLINK_PASSWORD: 'b', COLDPROOF_PASSPHRASE: 'c' });
-  const uplinkPasswords = new Map([['oracle.example:1883', 'b']]);
-  t.same(secrets, { passphrase: 'c', uplinkPasswords, sensorPasswords: new Map([['TRUCK-7', 'a']]) });
+  const environment = { SENSOR_PASSWORD: 'a', UPLINK_PASSWORD: 'b', COLDPROOF_PASSPHRASE: 'c', TOKEN_PIN: 'd' };
+  const secrets = readSecrets(config, environment);
+  t.same(secrets, {
+    passphrase: 'c',
+    pins: new Map([['REEFER-9', 'd']]),
+    uplinkPasswords: new Map([['oracle.example:1883', 'b']]),
+    sensorPasswords: new Map([
+      ['TRUCK-7', 'a'],
+      ['PROBE-1', 'a'],
+    ]),
+  });
   t.end();
 });
 

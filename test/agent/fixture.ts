@@ -10,7 +10,8 @@ import { parseConfig, type AgentConfig } from '@coldproof/agent/config';
 import type { Clock } from '@coldproof/agent/clock';
 import { startAgent, type RunningAgent } from '@coldproof/agent/agent';
 import { Journal } from '@coldproof/agent/journal';
-import { createKeyFile, openKeyFile, type KeyStore } from '@coldproof/agent/key-store';
+import { createKeyFile, openKeyFile } from '@coldproof/agent/key-file';
+import type { KeyStore } from '@coldproof/agent/key-store';
 import { mqttLink } from '@coldproof/agent/link';
 import {
   bytesEqual,

@@ -8,7 +8,7 @@ import { join } from 'node:path';
 import { startAgent } from '@coldproof/agent/agent';
 import { realClock } from '@coldproof/agent/clock';
 import { Journal } from '@coldproof/agent/journal';
-import { openKeyFile } from '@coldproof/agent/key-store';
+import { openKeyFile } from '@coldproof/agent/key-file';
 import { mqttLink } from '@coldproof/agent/link';
 import { mustParse, passphrase, sensorPassword, truckYaml } from './fixture.ts';
 

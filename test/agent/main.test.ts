@@ -15,7 +15,7 @@ import {
   concatBytes,
   bytesToHex,
 } from '@coldproof/wire';
-import { openKeyFile } from '@coldproof/agent/key-store';
+import { openKeyFile } from '@coldproof/agent/key-file';
 import { seeded } from '../helpers/seed.ts';
 import { passphrase, sensorPassword, StubOracle, temporaryFolder, truckYaml, until } from './fixture.ts';
 import { command, environment, main, start, stop, type Started } from './process.ts';

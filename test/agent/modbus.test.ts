@@ -93,7 +93,16 @@ function truckWith(sources: readonly (readonly [channel: number, source: ModbusS
     spikeCentiCPerMin: undefined,
     gapSecMax: undefined,
   }));
-  return [{ name: 'TRUCK-7', sealSamplesMax: 15, sealAgeSecMax: 900, heartbeatSec: undefined, sensors }];
+  return [
+    {
+      name: 'TRUCK-7',
+      key: { kind: 'file' },
+      sealSamplesMax: 15,
+      sealAgeSecMax: 900,
+      heartbeatSec: undefined,
+      sensors,
+    },
+  ];
 }
 
 async function startSlave(path: string, registers: ReadonlyMap<number, number>): Promise<ServerSerial> {

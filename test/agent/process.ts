@@ -19,6 +19,18 @@ export function command(...args: string[]): { status: number | null; out: string
   return { status: run.status, out: run.stdout, err: run.stderr };
 }
 
+/** As `command`, for what talks to a server of this very process. */
+export async function runBeside(...args: string[]): Promise<{ status: number | null; out: string; err: string }> {
+  const child = spawn(process.execPath, [main, ...args], { env: environment, stdio: ['ignore', 'pipe', 'pipe'] });
+  const read = async (stream: NodeJS.ReadableStream) => {
+    let text = '';
+    for await (const chunk of stream) text += String(chunk);
+    return text;
+  };
+  const [out, err] = await Promise.all([read(child.stdout), read(child.stderr), once(child, 'close')]);
+  return { status: child.exitCode, out, err };
+}
+
 export type Line = { readonly event: string; readonly [field: string]: unknown };
 export type Started = { child: ChildProcess; brokerPort: number; httpPort: number; lines: Line[] };
 

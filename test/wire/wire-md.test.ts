@@ -51,6 +51,12 @@ const enrolment = wire.encodeEnrolment({
   owner: new Uint8Array(20).fill(0x22),
   asset: 'CSQU3054383',
 });
+const rotation = wire.encodeRotation({
+  chainId: 31_337,
+  registry: new Uint8Array(20).fill(0x11),
+  successor: device,
+  fromSec: 1_767_225_600,
+});
 
 const domain = {
   chainId: 31_337,
@@ -121,6 +127,7 @@ t.test('the page shows each message as the code makes it', (t) => {
     enrolment,
     config,
     command,
+    rotation,
   };
   for (const [name, bytes] of Object.entries(made)) {
     const shown = (examples.get(name) ?? '').replaceAll(/;.*$/gm, '').replaceAll(/\s/g, '');

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { chmodSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import t from 'tap';
-import { createKeyFile, openKeyFile } from '@coldproof/agent/key-store';
+import { createKeyFile, openKeyFile } from '@coldproof/agent/key-file';
 import { isLowS, isP256Point, referenceCrypto, deviceOf } from '@coldproof/wire';
 import { seeded } from '../helpers/seed.ts';
 import { passphrase, temporaryFolder } from './fixture.ts';
