@@ -71,8 +71,14 @@ async function run(config: Config): Promise<void> {
   let balanceWei: bigint | undefined;
   const links = () => ({ ...oracle.links, balanceWei });
   const { address } = transmitter;
-  const candidates = cryptlets.list;
-  const sources = { store, log: oracle.log, chain: config.chain, transmitter: address, links, candidates };
+  const sources = {
+    store,
+    log: oracle.log,
+    chain: config.chain,
+    transmitter: address,
+    links,
+    candidates: cryptlets.list,
+  };
   const isReady = () => oracle.links.isReceiving && oracle.links.chainError === undefined;
   const http = await openHttp(
     {

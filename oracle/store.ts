@@ -2,8 +2,8 @@
  * The oracle's durable state: one SQLite file, or one PostgreSQL database. The statements stand in families:
  * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions),
  * store-chain.ts (what the chain said), store-quorum.ts (what nodes of a consortium said) and store-lease.ts (which
- * worker acts on the chain). A family's methods run inside the caller's transaction, or alone as their own. Their SQL is
- * what SQLite and PostgreSQL share (store-database.ts).
+ * worker acts on the chain). A family's methods run inside the caller's transaction, or alone as their own. Their SQL
+ * is what SQLite and PostgreSQL share (store-database.ts).
  */
 import { ChainStore } from './store-chain.ts';
 import { isServerUrl, type Database, type Sharing } from './store-database.ts';
@@ -17,7 +17,7 @@ import { openSqlite } from './store-sqlite.ts';
 
 export type { Database } from './store-database.ts';
 
-/** 3: attempts are numbered; names that PostgreSQL allows. 4: the work in a consortium; an order names its cryptlets. */
+/** 3: attempts are numbered; names that PostgreSQL allows. 4: a consortium's work; an order names its cryptlets. */
 const schemaVersion = 4;
 
 /** In SQLite's words; store-postgresql.ts translates the types. */

@@ -1,5 +1,5 @@
 /**
- * A consortium of four, one of whom may be faulty (oracle/NETWORK.md), as processes: whichever one is killed, slow, lying
+ * A consortium of four, one of whom may be faulty (oracle/NETWORK.md), as processes: whichever one is killed, slow, lies
  * or says two things, reports go on and nothing false is accepted; with two away it stops, says so, and resumes.
  */
 import t, { type Test } from 'tap';

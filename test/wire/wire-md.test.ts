@@ -84,9 +84,11 @@ const cosignature = wire.formatCosignature(
   cosignedSec,
   ed25519.sign(wire.cosignaturePreimage(checkpointText, cosignedSec), logSecret),
 );
-const types = `Report(bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,uint64 sequence,uint32 deadline,bytes payload)
-Checkpoint(bytes32 config,bytes32 origin,uint64 size,bytes32 root)
-`;
+const reportFields = 'bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,uint64 sequence,uint32 deadline';
+const types = [
+  `Report(${reportFields},bytes payload)\n`,
+  'Checkpoint(bytes32 config,bytes32 origin,uint64 size,bytes32 root)\n',
+].join('');
 
 function samples(values: readonly number[]): wire.Sample[] {
   return values.map((value, i) => ({ timeSec: 1_767_225_600 + 60 * i, value }));
