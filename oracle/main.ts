@@ -80,17 +80,9 @@ async function run(config: Config): Promise<void> {
     candidates: cryptlets.list,
   };
   const isReady = () => oracle.links.isReceiving && oracle.links.chainError === undefined;
-  const http = await openHttp(
-    {
-      store,
-      log: oracle.log,
-      status: () => ({ ...readStatus(sources), ...joined?.status() }),
-      isReady,
-      say: log,
-      ...joined?.http,
-    },
-    config.http,
-  ).catch(async (error: unknown) => {
+  const status = () => ({ ...readStatus(sources), ...joined?.status() });
+  const pages = { store, log: oracle.log, status, isReady, say: log, ...joined?.http };
+  const http = await openHttp(pages, config.http).catch(async (error: unknown) => {
     // Ends at once, and closes what was opened.
     oracle.close();
     await oracle.run();

@@ -140,8 +140,8 @@ export class Anchor {
   }
 
   /**
-   * What this node is to anchor now, when the chain has `anchoredSize` leaves of its log. Asked again, it gives the same
-   * again: the outbox knows what it has.
+   * What this node is to anchor now, when the chain has `anchoredSize` leaves of its log. Asked again, it gives the
+   * same again: the outbox knows what it has.
    */
   complete(anchoredSize: number): Anchorable | undefined {
     const candidate = this.#candidate;
