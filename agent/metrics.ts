@@ -22,7 +22,10 @@ export function processFigures(): ProcessFigures {
 type Labels = { readonly [name: string]: string };
 type Sample = readonly [labels: Labels, value: number];
 
-export function formatMetrics({ devices, refused, journal, clock }: AgentStatus, figures: ProcessFigures): string {
+export function formatMetrics(
+  { devices, refused, journal, clock, warn }: AgentStatus,
+  figures: ProcessFigures,
+): string {
   const each = (value: (device: AgentStatus['devices'][number]) => number | undefined): Sample[] =>
     devices.flatMap((device) => {
       const figure = value(device);
@@ -31,6 +34,11 @@ export function formatMetrics({ devices, refused, journal, clock }: AgentStatus,
   const faults = devices.flatMap(({ name: device, faults }) =>
     Object.entries(faults).map(([channel, mark]) => [{ device, channel, mark }, 1] as const),
   );
+  const channels = devices.flatMap(({ name: device, terms }) =>
+    Object.entries(terms?.channels ?? {}).map(([channel, each]) => [{ device, channel }, each] as const),
+  );
+  const states = channels.map(([labels, { state }]) => [{ ...labels, state }, 1] as const);
+  const left = channels.flatMap(([labels, { leftSec }]) => (leftSec === undefined ? [] : [[labels, leftSec] as const]));
   const lastReading = ({ lastReadingAt }: AgentStatus['devices'][number]) =>
     lastReadingAt === undefined ? undefined : Date.parse(lastReadingAt) / 1_000;
   return [
@@ -61,6 +69,9 @@ export function formatMetrics({ devices, refused, journal, clock }: AgentStatus,
     ),
     metric('coldproof_agent_last_reading_timestamp_seconds', 'gauge', 'Time of the newest.', each(lastReading)),
     metric('coldproof_agent_sensor_fault', 'gauge', 'The newest reading of the channel has this mark.', faults),
+    metric('coldproof_agent_terms_state', 'gauge', 'How the channel stands against the terms.', states),
+    metric('coldproof_agent_terms_left_seconds', 'gauge', 'Until the terms are broken, if it goes on.', left),
+    metric('coldproof_agent_warn_command_failures_total', 'counter', 'Runs that failed.', [[{}, warn.failed]]),
     metric(
       'coldproof_agent_refused_total',
       'counter',

@@ -8,14 +8,18 @@ import { join } from 'node:path';
 import { checkBroker, type EmbeddedBroker, type ExternalBroker } from './config-broker.ts';
 import { checkAttestationKey, checkQuorum, type QuorumConfig } from './config-quorum.ts';
 import { readSections, type Section } from './config-section.ts';
+import { checkWebhooks } from './config-webhook.ts';
 import { isServerUrl } from './store-database.ts';
 import { defaultWorkers } from './verify-pool.ts';
+import type { WebhookSettings } from './webhook.ts';
 
 export type KeyConfig = {
   readonly stateDir: string;
   readonly passphrase: string;
   readonly logKeyFile: string;
   readonly transmitterKeyFile: string;
+  /** Of API tokens, absent while there are none. */
+  readonly tokenFile: string;
   /** Only in a consortium, and only when the account that pays does not attest, too. */
   readonly attestationKeyFile: string | undefined;
 };
@@ -46,7 +50,8 @@ export type Config = KeyConfig & {
     readonly bumpMs: number;
     readonly retryMs: number;
   };
-  readonly http: { readonly host: string; readonly port: number };
+  readonly http: { readonly host: string; readonly port: number; readonly requestsPerMinMax: number };
+  readonly webhooks: readonly WebhookSettings[];
   /** Undefined for an oracle that stands alone. */
   readonly quorum: QuorumConfig | undefined;
 };
@@ -73,14 +78,23 @@ export function readKeyConfig(path: string, environment: NodeJS.ProcessEnv): Key
   });
 }
 
+/** Only where the tokens stand: whoever makes one needs no passphrase. */
+export function readTokenPath(path: string): string {
+  return readSections(path, {}, (root) => {
+    root.ignoreUnread();
+    return root.section('http').text('tokenFile', join(root.text('stateDir'), 'tokens.json'));
+  });
+}
+
 function checkKeys(root: Section): KeyConfig {
   const stateDir = root.text('stateDir');
   if (stateDir !== '' && !mayBeFolder(stateDir)) root.problem('stateDir', stateDir, 'a folder');
   const passphrase = root.section('chain').secret('passphraseEnv', 'COLDPROOF_PASSPHRASE');
   const logKeyFile = root.section('log').text('keyFile', join(stateDir, 'log-key.json'));
   const transmitterKeyFile = root.section('chain').text('transmitterKeyFile', join(stateDir, 'transmitter-key.json'));
+  const tokenFile = root.section('http').text('tokenFile', join(stateDir, 'tokens.json'));
   const attestationKeyFile = checkAttestationKey(root, stateDir);
-  return { stateDir, passphrase, logKeyFile, transmitterKeyFile, attestationKeyFile };
+  return { stateDir, passphrase, logKeyFile, transmitterKeyFile, tokenFile, attestationKeyFile };
 }
 
 /** `database.urlEnv` names the variable; DATABASE_URL counts also without it. Else it is a file in the state folder. */
@@ -125,7 +139,9 @@ function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database' | '
     http: {
       host: http.text('host', loopback),
       port: http.integer('port', { least: 0, most: portMax, fallback: 8080 }),
+      requestsPerMinMax: http.integer('requestsPerMinMax', { least: 1, most: 1_000_000, fallback: 600 }),
     },
+    webhooks: checkWebhooks(root),
   };
 }
 

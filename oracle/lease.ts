@@ -2,7 +2,7 @@
  * One transmitter and one follower of the chain, however many workers there are: whoever holds the lease. It is held by
  * prolonging it in time, and lost by being slow, frozen or dead.
  *
- * A clock alone can't keep two from acting: one may be stopped between its look at the clock and its act. So what counts
+ * A clock alone can't keep two from acting: one may be stopped between its look at the clock and its act. What counts
  * is the fence, a number that rises with each new holder. Everything that a holder writes for the chain is written in a
  * transaction that confirms its fence, and only what is written so is ever sent. What a holder of yesterday may still
  * send is a transaction that its successor knows, byte for byte, and which the chain takes once.

@@ -12,16 +12,18 @@
  *       +------------------ receipts <--- committed --- evaluate (9) --> prove (10)
  *       '--> live: the newest of a device with a backlog, verified, shown, and nothing else
  *
- * Two loops run side by side. The intake loop takes a group from the queue, verifies it while the group before is being
- * committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches, evaluates what
- * the chain's news concern, and works off the outbox; it runs at its own pace and is woken by a new action.
+ * Three loops run side by side. The intake loop takes a group from the queue, verifies it while the group before is
+ * being committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches, evaluates
+ * what the chain's news concern, and works off the outbox; it runs at its own pace and is woken by a new action. The third
+ * (announce.ts) holds what has changed against what was announced, and is woken by the other two.
  *
  * Shutdown needs no care for correctness, only for courtesy: everything that is promised (a receipt, a stored
- * transaction) is on disk before it is said, and everything else is made again. So `close` lets the two loops end the
+ * transaction) is on disk before it is said, and everything else is made again. So `close` lets the loops end the
  * step they are in, then closes links, threads and store, in this order, since each uses the ones after it. After a
  * kill the next start runs the same functions on the same store: there is no other recovery.
  */
 import { bytesToHex, hexToBytes, logOf } from '@coldproof/wire';
+import { Announcer } from './announce.ts';
 import { openBroker, type Broker } from './broker.ts';
 import type { Chain } from './chain.ts';
 import type { OracleWorker } from './config.ts';
@@ -84,6 +86,8 @@ const chainRetryMs = 1_000;
 
 export class Oracle {
   readonly log: TransparencyLog;
+  /** Says what has changed, to streams and webhooks. */
+  readonly announcer: Announcer;
   readonly #deps: OracleDeps;
   readonly #settings: OracleSettings;
   /** Undefined when others run it. */
@@ -115,6 +119,7 @@ export class Oracle {
     this.#early = new EarlyBatches(settings.worker === undefined ? 0 : earlyMsMax);
     this.#live = parts.live;
     this.log = new TransparencyLog({ store: deps.store, key: deps.logKey, origin: settings.origin });
+    this.announcer = new Announcer(deps);
     const { worker } = settings;
     this.#lease = worker === undefined ? undefined : new Lease(deps, { ...worker, holder: worker.name });
     const fence = this.#lease ?? noFence;
@@ -195,12 +200,14 @@ export class Oracle {
     const stopOnError = async (loop: Promise<void>) => {
       try {
         await loop;
-      } finally {
+      } catch (error) {
         this.close();
+        throw error;
       }
     };
-    // Both are awaited whatever happens, so that no loop writes to a store that its caller has closed.
-    const loops = [this.#intake(signal), this.#followChain(signal), this.#followWorkers(signal)];
+    // All are awaited whatever happens, so that no loop writes to a store that its caller has closed.
+    const loops = [this.#intake(signal), this.#followChain(signal), this.announcer.follow(this.#deps.pace, signal)];
+    if (this.#lease !== undefined) loops.push(this.#followWorkers(signal, this.#lease));
     const ends = await Promise.allSettled(loops.map(stopOnError));
     await this.#receiver.close();
     await this.#broker?.close();
@@ -278,6 +285,7 @@ export class Oracle {
     if (touched.size > 0) this.#deps.onLogged?.();
     this.#deps.log('debug', 'group-logged', { messages: messages.length, size: this.log.size });
     if (this.#findings.run(touched)) this.#wakeChain?.abort();
+    this.announcer.wake();
     return logged;
   }
 
@@ -319,14 +327,13 @@ export class Oracle {
         hasChecked = false;
         waitMs = chainRetryMs;
       }
+      this.announcer.wake();
       await this.#deps.pace.wait(waitMs, wake.signal);
     }
   }
 
   /** What one worker must know of the others: who acts on the chain, and what they have found there or for it. */
-  async #followWorkers(signal: AbortSignal): Promise<void> {
-    const lease = this.#lease;
-    if (lease === undefined) return;
+  async #followWorkers(signal: AbortSignal, lease: Lease): Promise<void> {
     const { store, pace, log } = this.#deps;
     let wasHeld = false;
     let knownHash = store.chain.head()?.hash;

@@ -81,7 +81,7 @@ function countBatches(counts: ReadonlyMap<string, number>, refusedByReceiver: Re
   return { verified, repeated, rejected, receipts: verified + repeated, byReason };
 }
 
-function describeOrder(store: Store, order: Order, head: ChainHead | undefined) {
+export function describeOrder(store: Store, order: Order, head: ChainHead | undefined) {
   const subject = `order:${order.orderId}`;
   const events = store.chain.eventsOf(subject);
   const action = store.outbox.ofOrder(order.orderId).at(-1);
@@ -138,7 +138,7 @@ function describeAction({ state, reason, mined }: Action) {
 }
 
 /** `detail` is for people, `values` for programs. */
-function describeFinding({ orderId, rule, channel, openedAtSec, closedAtSec, detail }: StoredFinding) {
+export function describeFinding({ orderId, rule, channel, openedAtSec, closedAtSec, detail }: StoredFinding) {
   return {
     orderId,
     kind: rule,
@@ -157,7 +157,7 @@ function inWords({ cause, durationSec, peakCentiC, readings }: StoredFinding['de
   return `${Math.floor(durationSec / 60)} min, as far as ${(peakCentiC / 100).toFixed(2)} °C`;
 }
 
-function finalityOf(blockNumber: number, head: ChainHead | undefined): 'provisional' | 'safe' | 'final' {
+export function finalityOf(blockNumber: number, head: ChainHead | undefined): 'provisional' | 'safe' | 'final' {
   if (head === undefined) return 'provisional';
   if (blockNumber <= head.finalNumber) return 'final';
   return blockNumber <= head.safeNumber ? 'safe' : 'provisional';

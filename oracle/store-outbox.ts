@@ -11,8 +11,16 @@ import type { Database } from './store-database.ts';
  * superseded   the order was cancelled by somebody else's transaction
  * fatal        the contract refuses it for ever, for `reason`
  */
-export type ActionState =
-  'unstarted' | 'in-progress' | 'unconfirmed' | 'confirmed' | 'finalized' | 'superseded' | 'fatal';
+export const actionStates = [
+  'unstarted',
+  'in-progress',
+  'unconfirmed',
+  'confirmed',
+  'finalized',
+  'superseded',
+  'fatal',
+] as const;
+export type ActionState = (typeof actionStates)[number];
 
 export type Action = {
   /** Order, dispatch, evidence digest and skip: the same finding can never become a second action. */

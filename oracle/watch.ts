@@ -69,7 +69,8 @@ export class Watch {
     const subjects = new Set([...rolledBack, ...events.flatMap(subjectsOf)]);
     // Views at an old block may be gone from the node; a newer view is right as well, and is read again if it changes.
     const views = await this.#readViews([...subjects], latest.number);
-    const stored = await Promise.all(events.map((event) => this.#storable(event)));
+    const times = await this.#timesOf(events);
+    const stored = await Promise.all(events.map((event) => this.#storable(event, times)));
     await this.#checkUnmoved(head.number, head.hash);
     await this.#checkUnmoved(latest.number, latest.hash);
     const finality = await this.#finality();
@@ -148,11 +149,21 @@ export class Watch {
     return () => this.#store.chain.setDevice(device, atBlock);
   }
 
-  async #storable(event: ChainEvent): Promise<StoredEvent> {
+  /** A log entry does not say when: its block does. */
+  async #timesOf(events: readonly ChainEvent[]): Promise<Map<number, number>> {
+    const times = new Map<number, number>();
+    for (const number of new Set(events.map(({ blockNumber }) => blockNumber))) {
+      times.set(number, (await this.#block(number)).timestampSec);
+    }
+    return times;
+  }
+
+  async #storable(event: ChainEvent, times: ReadonlyMap<number, number>): Promise<StoredEvent> {
     const { blockNumber, logIndex, transactionHash, contract, name } = event;
     // The one figure about the end of an order that no view and no event has.
     const receipt = endings.has(name) ? await this.#chain.receipt(transactionHash) : undefined;
-    const args = { ...event.args, ...(receipt === undefined ? {} : { gasUsed: receipt.gasUsed }) };
+    const blockTimeSec = times.get(blockNumber);
+    const args = { ...event.args, blockTimeSec, ...(receipt === undefined ? {} : { gasUsed: receipt.gasUsed }) };
     const text = JSON.stringify(args, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
     const subject = subjectsOf(event)[0] ?? '';
     return { blockNumber, logIndex, transactionHash, contract, name, subject, args: text };

@@ -32,6 +32,18 @@ export const receiptBytesMax = 1_024;
 export const enrolmentBytesMax = 1_024;
 export const checkpointBytesMax = 4_096;
 
+/** What is set from afar is a few hundred bytes; a command's fields are fixed. */
+export const ownerConfigBytesMax = 16_384;
+export const ownerCommandBytesMax = 512;
+
+/** A command that nobody could answer for a week is news of another voyage; also bounds how long ids are remembered. */
+export const commandLifeSecMax = 604_800;
+/** Three months of a batch each quarter of an hour, with its proofs; what a browser still holds with ease. */
+export const bundleBytesMax = 33_554_432;
+export const bundleBatchesMax = 10_000;
+/** A proof in a tree of at most indexMax leaves has no more digests; a consistency proof at most one more. */
+export const logPathLengthMax = 54;
+
 /** Runs in one piece of cumulative evidence: about 50,000 gas each, so far under a block. */
 export const cumulativeRunsMax = 32;
 

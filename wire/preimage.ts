@@ -22,8 +22,14 @@ export const domainTags = {
   enrolment: 'coldproof v1 enrolment',
   /** An oracle's promise that a batch is stored. EdDSA. */
   receipt: 'coldproof v1 receipt',
+  /** An oracle's word for what a bundle states and nobody else can prove. EdDSA. */
+  bundle: 'coldproof v1 bundle',
   /** What the oracles of a consortium tell one another. EdDSA, by the log key. */
   peer: 'coldproof v1 peer',
+  /** What the owner sets on a device from afar. ES256 or EdDSA, as the owner's key is. */
+  config: 'coldproof v1 config',
+  /** What the owner asks of a device once. */
+  command: 'coldproof v1 command',
   /** A publisher's signature over a cryptlet's digest, and what that digest itself begins with. secp256k1. */
   cryptlet: 'coldproof v1 cryptlet',
 } as const;
@@ -36,8 +42,17 @@ const heads = {
   envelope: headOf(protectedEs256, domainTags.envelope),
   enrolment: headOf(protectedEs256, domainTags.enrolment),
   receipt: headOf(protectedEdDsa, domainTags.receipt),
+  bundle: headOf(protectedEdDsa, domainTags.bundle),
   peer: headOf(protectedEdDsa, domainTags.peer),
 };
+
+export type OwnerMessage = 'config' | 'command';
+
+/** `publicKey` says which of the two headers is signed: x ‖ y for ES256, 32 bytes for EdDSA. */
+export function ownerPreimage(kind: OwnerMessage, publicKey: Uint8Array, body: Uint8Array): Uint8Array {
+  const header = publicKey.length === 64 ? protectedEs256 : protectedEdDsa;
+  return preimageOf(headOf(header, domainTags[kind]), body);
+}
 
 export function envelopePreimage(batch: Uint8Array): Uint8Array {
   return preimageOf(heads.envelope, batch);
@@ -49,6 +64,11 @@ export function enrolmentPreimage(enrolment: Uint8Array): Uint8Array {
 
 export function receiptPreimage(receipt: Uint8Array): Uint8Array {
   return preimageOf(heads.receipt, receipt);
+}
+
+/** `digest` is the SHA-256 of the bundle's text without its seal. */
+export function bundlePreimage(digest: Uint8Array): Uint8Array {
+  return preimageOf(heads.bundle, digest);
 }
 
 export function peerPreimage(body: Uint8Array): Uint8Array {

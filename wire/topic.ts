@@ -1,12 +1,15 @@
 /**
- * MQTT topics between agent and oracle: coldproof/v1/{device}/{batch|live|receipt|status}; and between the oracles of a
- * consortium: coldproof/v1/oracle/{node}/{kind}.
+ * MQTT topics, coldproof/v1/{device}/KIND: between agent and oracle batch, live, receipt and status; between owner and
+ * agent config, command, config-report and reply. And coldproof/v1/oracle/{node}/KIND between the oracles of a consortium.
  */
 import { bytesToHex, parseHex } from './bytes.ts';
 
 const prefix = 'coldproof/v1';
 
-export const topicKinds = ['batch', 'live', 'receipt', 'status'] as const;
+export const topicKinds = [
+  ...(['batch', 'live', 'receipt', 'status'] as const),
+  ...(['config', 'command', 'config-report', 'reply'] as const),
+] as const;
 export type TopicKind = (typeof topicKinds)[number];
 
 export function formatTopic(device: Uint8Array, kind: TopicKind): string {

@@ -1,9 +1,8 @@
 /**
- * From an order's terms and the log to what is due: which cryptlets are to be run now, and on what. Pure: whoever has the
- * chain and the log comes to the same runs and the same inputs.
+ * From an order's terms and the log to what is due: which cryptlets are to be run now, and on what. Pure: whoever has
+ * the chain and the log comes to the same runs and the same inputs.
  */
-import { assert, bytesToHex, faultValue, type OpenEnvelope } from '@coldproof/wire';
-import type { OrderUnderWatch } from '../evaluate.ts';
+import { assert, bytesToHex, faultValue, type OpenEnvelope, type OrderUnderWatch } from '@coldproof/wire';
 import type { Cryptlet } from './cryptlet.ts';
 import type { CryptletInput, InputSample, InputSeries } from './input.ts';
 import type { Manifest } from './manifest.ts';

@@ -7,7 +7,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface, type Interface } from 'node:readline';
+import { createInterface } from 'node:readline';
 import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connectAsync, type MqttClient } from 'mqtt';
@@ -29,7 +29,8 @@ const program = fileURLToPath(new URL('kill-agent.js', import.meta.url));
 /** Kills come within this after the start: about what a start and some batches take. */
 const lifeMsMax = 120;
 
-type Life = { readonly child: ChildProcess; readonly lines: Interface };
+/** The iterator is made at once: lines that come before it are lost. */
+type Life = { readonly child: ChildProcess; readonly told: AsyncIterator<string> };
 
 class Campaign {
   readonly stateDir = mkdtempSync(join(tmpdir(), 'coldproof-kills-'));
@@ -51,17 +52,20 @@ class Campaign {
   spawn(): Life {
     const args = [program, this.stateDir, String(this.oracle.port), bytesToHex(this.oracle.logKey.publicKey)];
     const child = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'inherit'] });
-    return { child, lines: createInterface({ input: child.stdout }) };
+    return { child, told: createInterface({ input: child.stdout })[Symbol.asyncIterator]() };
   }
 
-  async live({ child, lines }: Life, lifeMs: number | undefined): Promise<void> {
-    const told = lines[Symbol.asyncIterator]();
+  async live({ child, told }: Life, lifeMs: number | undefined): Promise<void> {
     await told.next();
     const exited = once(child, 'exit');
     const killed = new AbortController();
     child.stdin!.write('go\n');
-    const end = lifeMs === undefined ? Promise.resolve() : this.#kill(child, lifeMs, killed);
+    // Half of them from here on, while it starts; the others once it takes readings, however slow the machine is.
+    const isEarly = this.#random.next() < 0.5;
+    const kill = () => (lifeMs === undefined ? undefined : this.#kill(child, lifeMs, killed));
+    let end = isEarly ? kill() : undefined;
     const line = await told.next();
+    if (!isEarly) end = kill();
     if (line.done === true) this.early += 1;
     else {
       this.late += 1;

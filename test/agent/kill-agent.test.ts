@@ -5,7 +5,7 @@ import { agentKills } from './kill-agent-cycles.ts';
 t.test('kill -9 of the agent at random moments', async (t) => {
   const seed = Number(process.env['SEED'] ?? 7);
   t.comment(`SEED=${seed}`);
-  const cycles = Number(process.env['KILL_ROUNDS'] ?? 100);
+  const cycles = Number(process.env['KILL_ROUNDS'] ?? 15);
   const { problems, ...figures } = await agentKills(cycles, seed);
   t.comment(JSON.stringify(figures));
   t.same(problems, []);

@@ -1,7 +1,7 @@
 /**
  * An oracle of the throughput benchmark as a process of its own, with the load's devices in its registry and a chain
- * that does not answer: batches are received, verified, logged and receipted all the same. With 'bare' for a place it is
- * a broker that answers each batch with a message, and nothing else.
+ * that does not answer: batches are received, verified, logged and receipted all the same. With 'bare' for a place it
+ * is a broker that answers each batch with a message, and nothing else.
  *
  *   node throughput-oracle.js LOAD_FILE FOLDER PLACE BROKER_URL WORKER_NAME      ends with the first line on stdin
  */
@@ -46,7 +46,11 @@ async function passOn() {
 async function log(registered: Load['devices']) {
   const store = new Store(place, name === '' ? 'exclusive' : 'shared');
   store.transaction(() => {
-    for (const device of registered) store.chain.setDevice({ ...device, owner: '0x', asset: '', validFromSec: 0 }, 0);
+    for (const device of registered)
+      store.chain.setDevice(
+        { ...device, owner: '0x', asset: '', validFromSec: 0, calibrationDigest: '', calibrationUntilSec: 0 },
+        0,
+      );
   });
   const contracts = { DeviceRegistry: nowhere, Agreements: nowhere, Shipments: nowhere, Fleet: nowhere };
   const chain = openChain({ rpcUrl: 'http://127.0.0.1:1', chainId: 1, contracts });

@@ -16,6 +16,7 @@ import { Store } from '@coldproof/oracle/store';
 import type { Order } from '@coldproof/oracle/store-chain';
 import { regularSeries, VoyageDevice } from '../helpers/voyage-device.ts';
 import { terms } from './anvil.ts';
+import { terms as agreedTerms } from './api-fixture.ts';
 import { cryptlet, manifest, sign } from './cryptlet-fixture.ts';
 import { dispatchedAtSec, open, UnsignedDevice } from './hostile-voyage.ts';
 import { logKeyIn, makeFolder } from './oracle-fixture.ts';
@@ -177,6 +178,7 @@ t.test('the status has attested candidates, from the log and the chain as they a
     ...order,
     device: bytesToHex(device.device),
     cryptlets: [...installed.keys()],
+    terms: agreedTerms,
   };
   store.transaction(() => store.chain.setOrder(bound, 1));
   const host = await openCryptletHost({ workers: 2 });

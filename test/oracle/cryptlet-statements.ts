@@ -1,6 +1,6 @@
 /**
- * What the shipped cryptlets are to work out, stated once more and in another way: sample by sample over the second's grid
- * of a small voyage, or straight from the standard's formula. Math.exp and Math.log are those of this engine.
+ * What the shipped cryptlets are to work out, stated once more and in another way: sample by sample and run by run,
+ * or straight from the standard's formula. Math.exp and Math.log are those of this engine.
  */
 import type { CryptletInput } from '@coldproof/oracle/cryptlet/input';
 import type { CryptletResult } from '@coldproof/oracle/cryptlet/output';

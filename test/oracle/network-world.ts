@@ -2,6 +2,7 @@
  * A consortium in one process: the network's own code with stores, logs and keys of its own for each node; a virtual
  * clock; a bus that loses, repeats and reorders; and a chain that counts signatures as contracts/Quorum.sol does.
  */
+import { terms as agreedTerms } from './api-fixture.ts';
 import { createPrivateKey, sign as signWith } from 'node:crypto';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import type { Log as LogLine } from '@coldproof/oracle/log-line';
@@ -243,7 +244,18 @@ export class World {
     const publicKey = bytesToHex(this.device.publicKey);
     const device = bytesToHex(this.device.device);
     store.transaction(() => {
-      store.chain.setDevice({ device, publicKey, owner: '0x', asset: 'CSQU3054383', validFromSec: 1 }, 1);
+      store.chain.setDevice(
+        {
+          device,
+          publicKey,
+          owner: '0x',
+          asset: 'CSQU3054383',
+          validFromSec: 1,
+          calibrationDigest: '',
+          calibrationUntilSec: 0,
+        },
+        1,
+      );
       store.chain.setOrder(orderOf('7', device), 1);
     });
   }
@@ -376,5 +388,6 @@ export function orderOf(orderId: string, device: string): Order {
     limits: [],
     disputes: `0x${bytesToHex(consumer)}`,
     cryptlets: [cryptlet],
+    terms: agreedTerms,
   };
 }

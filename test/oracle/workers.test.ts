@@ -1,4 +1,4 @@
-/** Several processes are one oracle: PostgreSQL, mosquitto with a shared subscription, and a kill of who holds the lease. */
+/** Several processes are one oracle: PostgreSQL, mosquitto with a shared subscription, kill -9 of the holder. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
@@ -46,15 +46,7 @@ t.test('three workers, one history: shared out, in order, and one acts on the ch
   const { device } = world.device;
   await until('the device is known', () => store.chain.device(bytesToHex(device)) !== undefined);
   const key = openLogKey(logKeyFile, passphrase);
-  const sequences = new Set<number>();
-  const client = await connectAsync(brokerUrl);
-  t.teardown(() => client.endAsync(true));
-  client.on('message', (_topic, payload) => {
-    const receipt = verifyReceipt(payload, key.publicKey);
-    if (!receipt.ok) throw new Error(receipt.detail);
-    sequences.add(receipt.value.sequence);
-  });
-  await client.subscribeAsync(formatTopic(device, 'receipt'));
+  const { client, sequences } = await gateway(t, brokerUrl, device, key.publicKey);
   /** As an agent does it: what has no receipt after a while is sent again. */
   const deliver = async (count: number, cargoCentiC: number, from: number) => {
     const envelopes = Array.from({ length: count }, (_, i) => {
@@ -103,6 +95,20 @@ t.test('three workers, one history: shared out, in order, and one acts on the ch
   t.equal(log.size, quiet + 2);
   t.same(log.root(), merkleRoot(leaves), 'one log, whole');
 });
+
+/** Publishes, and collects the sequences that have their receipt. */
+async function gateway(t: Test, brokerUrl: string, device: Uint8Array, logPublicKey: Uint8Array) {
+  const sequences = new Set<number>();
+  const client = await connectAsync(brokerUrl);
+  t.teardown(() => client.endAsync(true));
+  client.on('message', (_topic, payload) => {
+    const receipt = verifyReceipt(payload, logPublicKey);
+    if (!receipt.ok) throw new Error(receipt.detail);
+    sequences.add(receipt.value.sequence);
+  });
+  await client.subscribeAsync(formatTopic(device, 'receipt'));
+  return { client, sequences };
+}
 
 async function startWorker(
   t: Test,

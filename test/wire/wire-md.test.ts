@@ -84,11 +84,20 @@ const cosignature = wire.formatCosignature(
   cosignedSec,
   ed25519.sign(wire.cosignaturePreimage(checkpointText, cosignedSec), logSecret),
 );
-const reportFields = 'bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,uint64 sequence,uint32 deadline';
-const types = [
-  `Report(${reportFields},bytes payload)\n`,
-  'Checkpoint(bytes32 config,bytes32 origin,uint64 size,bytes32 root)\n',
-].join('');
+const types = `Report(bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,uint64 sequence,uint32 deadline,bytes payload)
+Checkpoint(bytes32 config,bytes32 origin,uint64 size,bytes32 root)
+`;
+const ownerConfig = { device, number: 1, settings: '{"sealSamplesMax":30}' };
+const configBody = wire.encodeOwnerConfig(ownerConfig);
+const configSignature = ed25519.sign(wire.ownerPreimage('config', logKey, configBody), logSecret);
+const config = wire.encodeOwnerMessage(configBody, logKey, configSignature);
+const ownerCommand = {
+  ...{ device, id: new Uint8Array(16).fill(0x33), expiresSec: 1_767_312_000 },
+  ...{ name: 'set-sampling-period' as const, argument: 30 },
+};
+const commandBody = wire.encodeOwnerCommand(ownerCommand);
+const commandSignature = p256.sign(wire.ownerPreimage('command', publicKey, commandBody), deviceSecret);
+const command = wire.encodeOwnerMessage(commandBody, publicKey, commandSignature);
 
 function samples(values: readonly number[]): wire.Sample[] {
   return values.map((value, i) => ({ timeSec: 1_767_225_600 + 60 * i, value }));
@@ -110,6 +119,8 @@ t.test('the page shows each message as the code makes it', (t) => {
     'anchor-digest': wire.digestAnchor(domain, { log: receipt.log, ...checkpoint }),
     'peer-message': peerMessage,
     enrolment,
+    config,
+    command,
   };
   for (const [name, bytes] of Object.entries(made)) {
     const shown = (examples.get(name) ?? '').replaceAll(/;.*$/gm, '').replaceAll(/\s/g, '');
@@ -145,6 +156,8 @@ t.test('what is shown is also accepted', (t) => {
   const decoded = wire.decodeEnvelope(wire.encodeEnvelope(envelope));
   t.ok(decoded.ok && wire.openEnvelope(decoded.value).ok && wire.verifyEnvelope(decoded.value, publicKey).ok);
   t.same(wire.verifyReceipt(signedReceipt, logKey), wire.accept(receipt));
+  t.same(wire.verifyOwnerConfig(config, logKey, device), wire.accept(ownerConfig));
+  t.same(wire.verifyOwnerCommand(command, publicKey, device), wire.accept(ownerCommand));
   t.same(wire.verifyCheckpoint(note, checkpoint.origin, logKey), wire.accept(checkpoint));
   t.same(wire.verifyCosignature(note, cosignature, witness), wire.accept(cosignedSec));
   t.equal(wire.verifyCosignature(`${note}x`.replace('\n1\n', '\n2\n'), cosignature, witness).ok, false);

@@ -1,6 +1,7 @@
 /** A sensor that gives no value, or a value that its agent marked. A fault never cancels a shipment; it is shown. */
-import { faultValue, marks, type OpenEnvelope, type Series } from '@coldproof/wire';
-import type { Finding, OrderUnderWatch } from '../evaluate.ts';
+import { faultValue } from './channel.ts';
+import type { Finding, JudgedBatch, OrderUnderWatch } from './evaluate.ts';
+import { marks, type Series } from './series.ts';
 
 type OpenFault = { readonly openedAtSec: number; readonly cause: string };
 
@@ -10,7 +11,7 @@ export type SensorFaultState = Readonly<Record<string, OpenFault>>;
 export function walkSensorFault(
   { judgedFromSec }: OrderUnderWatch,
   state: SensorFaultState,
-  { series }: OpenEnvelope,
+  { series }: JudgedBatch,
 ): { readonly state: SensorFaultState; readonly findings: readonly Finding[] } {
   const findings: Finding[] = [];
   const open = new Map(Object.entries(state));

@@ -1,13 +1,18 @@
 /**
  * Rules over the batches of an order's device. Pure: the same order and the same batches give the same findings, so
- * evaluating again from the log is harmless, and anybody with the log can do it.
+ * evaluating again from the log is harmless, and anybody with the log can do it. The oracle runs them on what it has
+ * stored, the agent on what it measures: one code, so the driver is warned of just what the oracle would report.
  */
-import { assert, channelName, type ExcursionTerms, type OpenEnvelope } from '@coldproof/wire';
-import { nothingCumulated, walkCumulative, type CumulativeState } from './rules/cumulative.ts';
-import { findDropped } from './rules/dropped.ts';
-import { noExcursion, walkExcursion, type ExcursionState } from './rules/excursion.ts';
-import { walkGap, type GapState } from './rules/gap.ts';
-import { walkSensorFault, type SensorFaultState } from './rules/sensor-fault.ts';
+import type { Batch } from './batch.ts';
+import { channelName } from './channel.ts';
+import type { ExcursionTerms } from './evidence.ts';
+import { nothingCumulated, walkCumulative, type CumulativeState } from './rule-cumulative.ts';
+import { findDropped } from './rule-dropped.ts';
+import { noExcursion, walkExcursion, type ExcursionState } from './rule-excursion.ts';
+import { walkGap, type GapState } from './rule-gap.ts';
+import { walkSensorFault, type SensorFaultState } from './rule-sensor-fault.ts';
+import type { Series } from './series.ts';
+import { assert } from './verdict.ts';
 
 /** What the parties allow one channel. */
 export type Limit = ExcursionTerms & {
@@ -47,6 +52,12 @@ export type Finding = {
   readonly runs?: readonly RunLocation[];
 };
 
+/** What the rules look at: an opened envelope has it, and readings that are not sealed yet have it too. */
+export type JudgedBatch = {
+  readonly batch: Pick<Batch, 'sequence' | 'flags' | 'firstSec' | 'lastSec'>;
+  readonly series: readonly Series[];
+};
+
 /** Plain JSON: it is stored with the cursor. */
 export type EvaluationState = {
   /** In the order of the limits. */
@@ -72,7 +83,7 @@ export function limitOf({ judgedFromSec, limits }: OrderUnderWatch, channel: num
 export function evaluate(
   order: OrderUnderWatch,
   state: EvaluationState,
-  batch: OpenEnvelope,
+  batch: JudgedBatch,
 ): { readonly state: EvaluationState; readonly findings: readonly Finding[] } {
   const { judgedFromSec, deliveredAtSec, limits } = order;
   if (deliveredAtSec !== 0 && batch.batch.firstSec > deliveredAtSec) return { state, findings: [] };

@@ -1,6 +1,5 @@
 /** Time without a sample of the channel that the terms watch, longer than the terms allow inside a run. */
-import type { OpenEnvelope } from '@coldproof/wire';
-import type { Finding, LimitUnderWatch } from '../evaluate.ts';
+import type { Finding, JudgedBatch, LimitUnderWatch } from './evaluate.ts';
 
 export type GapState = {
   /** The latest sample's time; that of dispatch before there is one. */
@@ -11,7 +10,7 @@ export type GapState = {
 export function walkGap(
   { terms, judgedFromSec }: LimitUnderWatch,
   state: GapState,
-  { batch, series }: OpenEnvelope,
+  { batch, series }: JudgedBatch,
 ): { readonly state: GapState; readonly findings: readonly Finding[] } {
   const findings: Finding[] = [];
   let { lastSec, openedAtSec } = state;

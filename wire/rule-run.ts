@@ -2,8 +2,11 @@
  * Runs: unbroken samples of one channel outside its limits, all too warm or all too cold. A run is broken by whatever
  * evidence may not contain (a fault, a marked series, a flag that forbids use, a batch without the channel).
  */
-import { criticalFlagsMask, faultValue, type ExcursionTerms, type OpenEnvelope, type Sample } from '@coldproof/wire';
-import type { LimitUnderWatch, RunLocation } from '../evaluate.ts';
+import { criticalFlagsMask } from './batch.ts';
+import { faultValue } from './channel.ts';
+import type { JudgedBatch, LimitUnderWatch, RunLocation } from './evaluate.ts';
+import type { ExcursionTerms } from './evidence.ts';
+import type { Sample } from './series.ts';
 
 export type Run = RunLocation & {
   readonly isWarm: boolean;
@@ -19,7 +22,7 @@ export type RunStep = { readonly run: Run | null; readonly ended: Run | null };
 const runCountMax = 0xffff;
 
 /** `before` is the run that the batch before has left open. A batch that breaks it without a sample is one step. */
-export function* walkRuns(limit: LimitUnderWatch, before: Run | null, batch: OpenEnvelope): Generator<RunStep> {
+export function* walkRuns(limit: LimitUnderWatch, before: Run | null, batch: JudgedBatch): Generator<RunStep> {
   const { terms } = limit;
   const measured = batch.series.find(({ channel }) => channel === terms.channel);
   const isUsable = (batch.batch.flags & criticalFlagsMask) === 0 && measured?.marks === 0;

@@ -1,7 +1,7 @@
-/** Time outside the limits in all runs together. What this rule finds, wire's verifyCumulative proves. */
-import { cumulativeRunsMax, type OpenEnvelope } from '@coldproof/wire';
-import type { Finding, LimitUnderWatch } from '../evaluate.ts';
-import { durationSecOf, locationOf, walkRuns, type Run } from './run.ts';
+/** Time outside the limits in all runs together. What this rule finds, verifyCumulative proves. */
+import type { Finding, JudgedBatch, LimitUnderWatch } from './evaluate.ts';
+import { cumulativeRunsMax } from './limits.ts';
+import { durationSecOf, locationOf, walkRuns, type Run } from './rule-run.ts';
 
 export type CumulativeState = {
   readonly run: Run | null;
@@ -15,7 +15,7 @@ export const nothingCumulated: CumulativeState = { run: null, ended: [], isFound
 export function walkCumulative(
   limit: LimitUnderWatch,
   state: CumulativeState,
-  batch: OpenEnvelope,
+  batch: JudgedBatch,
 ): { readonly state: CumulativeState; readonly findings: readonly Finding[] } {
   const { cumulativeSecMin } = limit.terms;
   if (cumulativeSecMin === 0 || state.isFound) return { state, findings: [] };
@@ -24,12 +24,18 @@ export function walkCumulative(
     if (step.ended !== null) ended = withRun(ended, step.ended);
     run = step.run;
     if (run === null) continue;
-    const runs = withRun(ended, run);
-    const durationSec = runs.reduce((sum, each) => sum + durationSecOf(each), 0);
+    const durationSec = cumulatedSecOf({ run, ended });
     if (durationSec < cumulativeSecMin) continue;
-    return { state: { run, ended, isFound: true }, findings: [findingOf(limit, runs, durationSec)] };
+    const finding = findingOf(limit, withRun(ended, run), durationSec);
+    return { state: { run, ended, isFound: true }, findings: [finding] };
   }
   return { state: { run, ended, isFound: false }, findings: [] };
+}
+
+/** Seconds outside the limits until now: of the ended runs, and of the one under way if it counts. */
+export function cumulatedSecOf({ run, ended }: Pick<CumulativeState, 'run' | 'ended'>): number {
+  const runs = run === null ? ended : withRun(ended, run);
+  return runs.reduce((sum, each) => sum + durationSecOf(each), 0);
 }
 
 /** A run of one sample lasts no time, and one that begins before another has ended (a clock set back) is no further. */

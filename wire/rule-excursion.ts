@@ -1,7 +1,6 @@
-/** Time outside the limits in one unbroken run. What this rule finds, wire's verifyEvidence proves. */
-import type { OpenEnvelope } from '@coldproof/wire';
-import type { Finding, LimitUnderWatch } from '../evaluate.ts';
-import { durationSecOf, locationOf, walkRuns, type Run } from './run.ts';
+/** Time outside the limits in one unbroken run. What this rule finds, verifyEvidence proves. */
+import type { Finding, JudgedBatch, LimitUnderWatch } from './evaluate.ts';
+import { durationSecOf, locationOf, walkRuns, type Run } from './rule-run.ts';
 
 export type ExcursionState = {
   readonly run: Run | null;
@@ -14,7 +13,7 @@ export const noExcursion: ExcursionState = { run: null, isFound: false };
 export function walkExcursion(
   limit: LimitUnderWatch,
   state: ExcursionState,
-  batch: OpenEnvelope,
+  batch: JudgedBatch,
 ): { readonly state: ExcursionState; readonly findings: readonly Finding[] } {
   const { channel, excursionSecMin } = limit.terms;
   const findings: Finding[] = [];
