@@ -1,4 +1,4 @@
-/** wire's verifyEd25519 on OpenSSL, which is some thirty times faster: nodes verify every message of every other node. */
+/** wire's verifyEd25519 on OpenSSL: nodes verify every message of every other node. */
 import { createPublicKey, verify, type KeyObject } from 'node:crypto';
 import type { verifyEd25519 } from '@coldproof/wire';
 

@@ -1,6 +1,6 @@
 /**
- * The line between the nodes of a consortium: one MQTT broker, on which each node publishes under its own name and hears
- * all others. Nothing is believed of it: messages are signed, and whatever gets lost is said again.
+ * The line between the nodes of a consortium: one MQTT broker, on which each node publishes under its own name and
+ * hears all others. Nothing is believed of it: messages are signed, and whatever gets lost is said again.
  */
 import { connect } from 'mqtt';
 import {

@@ -1,6 +1,6 @@
 /**
- * A secret key at rest: scrypt (RFC 7914) and AES-256-GCM, in a JSON file that its owner alone can read. The public name
- * of the key stands beside it in the clear and is bound in, so that a file cannot be told to be another key's.
+ * A secret key at rest: scrypt (RFC 7914) and AES-256-GCM, in a JSON file that its owner alone can read. The public
+ * name of the key stands beside it in the clear and is bound in, so that a file cannot be told to be another key's.
  */
 import { createCipheriv, createDecipheriv, randomBytes, scryptSync } from 'node:crypto';
 import { bytesToHex, parseHex } from '@coldproof/wire';

@@ -53,7 +53,7 @@ export type Attestation = {
   readonly signature: Uint8Array;
 };
 
-/** "This is the head of my log; here is the proof from where you saw it last." (c2sp.org/tlog-witness, add-checkpoint) */
+/** "This is the head of my log, and the proof from where you saw it last." (c2sp.org/tlog-witness, add-checkpoint) */
 export type PeerCheckpoint = {
   readonly kind: 'checkpoint';
   readonly note: string;

@@ -107,9 +107,8 @@ export type QuorumDomain = {
 };
 
 const domainType = typeHash('EIP712Domain(string name,string version,uint256 chainId,address verifyingContract)');
-const reportType = typeHash(
-  'Report(bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,uint64 sequence,uint32 deadline,bytes payload)',
-);
+const reportFields = 'bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,uint64 sequence,uint32 deadline';
+const reportType = typeHash(`Report(${reportFields},bytes payload)`);
 const checkpointType = typeHash('Checkpoint(bytes32 config,bytes32 origin,uint64 size,bytes32 root)');
 const domainName = typeHash('Coldproof');
 const domainVersion = typeHash('1');

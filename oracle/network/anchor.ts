@@ -1,7 +1,7 @@
 /**
  * This node's own log -> a head that a quorum has cosigned, and the transaction that anchors it. At each interval the
  * present head is put before the witnesses, to each with the proof from where it saw the log last, until 2f + 1 have
- * signed; the chain takes f + 1 of the signatures, and verifies the consistency with the head anchored before by itself.
+ * signed; the chain takes f + 1 of the signatures, and verifies by itself that the log grew from the head before.
  * From time to time the same head is shown again: it is how nodes know of one another that they are there.
  */
 import {
@@ -139,7 +139,10 @@ export class Anchor {
     return accept([]);
   }
 
-  /** What this node is to anchor now, when the chain has `anchoredSize` leaves of its log. Asked again, it gives the same again: the outbox knows what it has. */
+  /**
+   * What this node is to anchor now, when the chain has `anchoredSize` leaves of its log. Asked again, it gives the
+   * same again: the outbox knows what it has.
+   */
   complete(anchoredSize: number): Anchorable | undefined {
     const candidate = this.#candidate;
     if (candidate === undefined || candidate.size <= anchoredSize || !this.#isComplete(candidate)) return undefined;

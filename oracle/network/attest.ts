@@ -1,8 +1,8 @@
 /**
  * Proposal -> this node's signature, or the reason why not. It signs only what it has worked out from its own log, and
  * one report for a slot: what is signed is on disk before anybody sees it, and after a crash the same bytes are signed.
- * A report can do nothing any more when its deadline has passed, or the configuration that it was signed under; the same
- * payload may then be signed anew.
+ * A report can do nothing any more when its deadline has passed, or the configuration that it was signed under; the
+ * same payload may then be signed anew.
  */
 import {
   accept,

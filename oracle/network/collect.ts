@@ -2,8 +2,8 @@
  * Attestations -> f + 1 signatures over one digest, ascending by signer, and a transaction when it is this node's turn.
  * The contract takes f + 1, one honest signer among them; nodes transmit only what 2f + 1 have signed, so that most
  * honest ones have, and a network with more than f nodes away stops instead of speaking for the others.
- * Any node can transmit; they take turns from the moment on at which each of them has the quorum, and the next one takes
- * over when the contract has not used the sequence. A second transaction costs its sender gas and changes nothing.
+ * Any node can transmit; they take turns from the moment on at which each has the quorum, and the next one takes over
+ * when the contract has not used the sequence. A second transaction costs its sender gas and changes nothing.
  */
 import {
   accept,

@@ -1,4 +1,4 @@
-/** A tree that is only grown and asked for its root: the hashes of its complete subtrees, largest first (RFC 9162 §2.1). */
+/** A tree that is only grown and asked for its root: its complete subtrees' hashes, largest first (RFC 9162 §2.1). */
 import { leafHash, nodeHash } from '@coldproof/wire';
 import { opensslSha256 as sha256 } from '../openssl-crypto.ts';
 

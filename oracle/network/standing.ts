@@ -1,4 +1,4 @@
-/** What the chain says of the consortium: who signs, which reports are used, what is anchored, so which slots are open. */
+/** What the chain says of the consortium: who signs, which reports are used and so which slots are open. */
 import { bytesEqual, bytesToHex } from '@coldproof/wire';
 import type { AnchoredHead, OracleConfig, QuorumChain } from '../chain-report.ts';
 import type { Clock } from '../clock.ts';

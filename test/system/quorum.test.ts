@@ -1,6 +1,6 @@
 /**
- * A consortium of four, one of whom may be faulty (oracle/NETWORK.md), as processes: whichever one is killed, slow, lying
- * or says two things, reports go on and nothing false is accepted; with two away it stops, says so, and resumes.
+ * A consortium of four, one of whom may be faulty (oracle/NETWORK.md), as processes: whichever one is killed, slow,
+ * lies or says two things, reports go on and nothing false is accepted; with two away it stops, says so, and resumes.
  */
 import t, { type Test } from 'tap';
 import { skipWithoutMosquitto as skip } from '../helpers/mosquitto.ts';
