@@ -1,4 +1,4 @@
-/** The journal's bounds, heartbeats, and the clock: the whole agent with a real journal, against a stub of the oracle. */
+/** The journal's bounds, heartbeats, replay: the whole agent with a real journal, against a stub of the oracle. */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { connectAsync } from 'mqtt';
