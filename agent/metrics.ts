@@ -28,50 +28,13 @@ export function formatMetrics({ devices, refused, journal, clock }: AgentStatus,
       const figure = value(device);
       return figure === undefined ? [] : [[{ device: device.name }, figure] as const];
     });
-  const links = (value: (link: LinkStatus) => number): Sample[] =>
-    devices.flatMap(({ name: device, links }) =>
-      links.map((link) => [{ device, uplink: link.uplink }, value(link)] as const),
-    );
-  const logs = (value: (log: LogStatus) => number): Sample[] =>
-    devices.flatMap(({ name: device, links }) =>
-      links.flatMap(({ uplink, logs }) => logs.map((one) => [{ device, uplink, log: one.log }, value(one)] as const)),
-    );
   const faults = devices.flatMap(({ name: device, faults }) =>
     Object.entries(faults).map(([channel, mark]) => [{ device, channel, mark }, 1] as const),
   );
   const lastReading = ({ lastReadingAt }: AgentStatus['devices'][number]) =>
     lastReadingAt === undefined ? undefined : Date.parse(lastReadingAt) / 1_000;
   return [
-    metric(
-      'coldproof_agent_link_up',
-      'gauge',
-      'Connected to the broker.',
-      links(({ connected }) => Number(connected)),
-    ),
-    metric(
-      'coldproof_agent_log_lag_batches',
-      'gauge',
-      'Batches that the log has given no receipt for.',
-      logs(({ lag }) => lag),
-    ),
-    metric(
-      'coldproof_agent_log_receipts_total',
-      'counter',
-      'Verified receipts of the log.',
-      logs(({ receipts }) => receipts),
-    ),
-    metric(
-      'coldproof_agent_log_missed_total',
-      'counter',
-      'Batches that the log cannot get from here any more.',
-      logs(({ missed }) => missed),
-    ),
-    metric(
-      'coldproof_agent_log_waiting_seconds',
-      'gauge',
-      'Since the log was last heard of while it owes receipts.',
-      logs(({ waiting }) => waiting?.sec ?? 0),
-    ),
+    ...formatUplinks(devices),
     metric(
       'coldproof_agent_readings_unsealed',
       'gauge',
@@ -115,6 +78,49 @@ export function formatMetrics({ devices, refused, journal, clock }: AgentStatus,
     metric('process_cpu_seconds_total', 'counter', 'User and system time.', [[{}, figures.cpuSec]]),
     metric('process_start_time_seconds', 'gauge', 'Start, Unix time.', [[{}, figures.startSec]]),
   ].join('');
+}
+
+function formatUplinks(devices: AgentStatus['devices']): string[] {
+  const links = (value: (link: LinkStatus) => number): Sample[] =>
+    devices.flatMap(({ name: device, links }) =>
+      links.map((link) => [{ device, uplink: link.uplink }, value(link)] as const),
+    );
+  const logs = (value: (log: LogStatus) => number): Sample[] =>
+    devices.flatMap(({ name: device, links }) =>
+      links.flatMap(({ uplink, logs }) => logs.map((one) => [{ device, uplink, log: one.log }, value(one)] as const)),
+    );
+  return [
+    metric(
+      'coldproof_agent_link_up',
+      'gauge',
+      'Connected to the broker.',
+      links(({ connected }) => Number(connected)),
+    ),
+    metric(
+      'coldproof_agent_log_lag_batches',
+      'gauge',
+      'Batches that the log has given no receipt for.',
+      logs(({ lag }) => lag),
+    ),
+    metric(
+      'coldproof_agent_log_receipts_total',
+      'counter',
+      'Verified receipts of the log.',
+      logs(({ receipts }) => receipts),
+    ),
+    metric(
+      'coldproof_agent_log_missed_total',
+      'counter',
+      'Batches that the log cannot get from here any more.',
+      logs(({ missed }) => missed),
+    ),
+    metric(
+      'coldproof_agent_log_waiting_seconds',
+      'gauge',
+      'Since the log was last heard of while it owes receipts.',
+      logs(({ waiting }) => waiting?.sec ?? 0),
+    ),
+  ];
 }
 
 function formatGateway(journal: AgentStatus['journal'], clock: AgentStatus['clock']): string[] {
