@@ -13,17 +13,20 @@
  *               |
  *            journal.record ------------------------------------------------------ fsync
  *               |
- *            [unsealed]                what the journal has, in memory
+ *            [unsealed]----------> judge -----> warner: log, lamp, cab page, agent/{device}/warnings
+ *               |                    ^    the oracle's rules, on what is sealed and on what is not yet
+ *               |                    |
  *               |            per device, one at a time
  *         2  seal                      readings that are due -> Batch, next of its chain
  *         3  sign                      by the device's key store
  *         4  journal.append ------------------------------------------------------ fsync
- *               |
+ *               |                    '--judge: terms/{device}.json ---------------- fsync
  *            (bell)
  *               |            per device and uplink
  *         5  forward                   a window for each log -> MQTT -> oracles; resend until the receipt
  *               ^
- *               '--receipts of one turn: journal.receipts.settle ----------------- fsync
+ *               |--receipts of one turn: journal.receipts.settle ----------------- fsync
+ *               '--owner's configuration, command: ownerDesk --------------------- fsync; may start all of this anew
  *
  * At every point the journal holds all that matters, so recovery is the normal path: `startAgent` loads what the
  * journal has and the same functions go on. Memory is only a copy, taken after the commit.
@@ -40,6 +43,7 @@ import type { AgentConfig } from './config.ts';
 import { Device } from './device.ts';
 import { runForward } from './forward.ts';
 import type { Journal } from './journal.ts';
+import { judgeOf } from './judge-keeper.ts';
 import type { KeyStore } from './key-store.ts';
 import type { Link } from './link.ts';
 import { LogKeys } from './log-key.ts';
@@ -49,7 +53,9 @@ import { asError, OperatingError } from './operating-error.ts';
 import { recordSamples } from './record.ts';
 import { Refusals, type RefusalReason, type Refuse } from './refusal.ts';
 import { listQueue } from './queue.ts';
-import { Replay, runReplays, type ReplayTarget } from './replay.ts';
+import { Replay, requestReplay, runReplays, type ReplayRange, type ReplayTarget } from './replay.ts';
+import { formatCabPage } from './cab-page.ts';
+import type { OwnerDesk } from './owner-desk.ts';
 import { Room } from './room.ts';
 import { runSealing } from './sealing.ts';
 import { startModbusLine } from './sensors/modbus.ts';
@@ -60,6 +66,7 @@ import { openStatusServer, type AgentStatus } from './status.ts';
 import { runUpkeep } from './upkeep.ts';
 import { UplinkState } from './uplink-state.ts';
 import { agentVersion } from './version.ts';
+import { Warner } from './warner.ts';
 
 export type AgentDeps = {
   readonly clock: Clock;
@@ -76,6 +83,8 @@ export type AgentDeps = {
   readonly keyStores: ReadonlyMap<string, KeyStore>;
   /** By username of the local broker. */
   readonly sensorPasswords: ReadonlyMap<string, string>;
+  /** What may be set from afar; undefined where the configuration names no owner. */
+  readonly ownerDesk?: OwnerDesk | undefined;
 };
 
 export type RunningAgent = {
@@ -125,6 +134,7 @@ class Agent implements RunningAgent {
   #isTaking = true;
   #failure: Error | undefined;
   #closing: Promise<void> | undefined;
+  readonly #warner: Warner;
   /** Undefined without a local broker. */
   #feed: LocalFeed | undefined;
   #closeStatus: () => Promise<void> = () => Promise.resolve();
@@ -155,10 +165,12 @@ class Agent implements RunningAgent {
         assert(keyStore !== undefined, `device ${device.name} has a key store`);
         const now = [this.#clock.nowMs(), monotonicClock.nowMs()] as const;
         const uplinks = ways.map(({ uplink, logKeys }) => new UplinkState(uplink, logKeys, ...now));
-        const links = { uplinks, terms: { receiptsMin, lagBatchesMax } };
+        const judge = judgeOf(device, keyStore.device(), deps, config.stateDir);
+        const links = { uplinks, terms: { receiptsMin, lagBatchesMax }, judge };
         return [device.name, new Device(device, keyStore, deps.journal, links, this.#nowSec())];
       }),
     );
+    this.#warner = new Warner(config.warn, () => this.status().devices, deps.log);
     this.#room = new Room(config.journal, { ...deps, devices: [...this.#devices.values()] });
     for (const device of this.#devices.values()) this.#tellLogs(device);
   }
@@ -168,6 +180,7 @@ class Agent implements RunningAgent {
     const server = await openStatusServer(http, {
       status: () => this.status(),
       queue: () => listQueue(this.#deps.journal, [...this.#devices.values()]),
+      cab: () => formatCabPage(this.status(), this.#deps.clock.nowMs()),
       isReady: () => this.isReady,
     });
     this.#closeStatus = () => server.close();
@@ -194,6 +207,7 @@ class Agent implements RunningAgent {
       this.#feed = new LocalFeed(devices, () => this.status(), broker.publish);
       this.#run(this.#feed.run(this.#stopping.signal));
     }
+    this.#run(this.#warner.run(this.#stopping.signal, () => this.#feed?.changed()));
     for (const line of lines) {
       const isPolled = line.protocol === 'modbus';
       const source = isPolled ? startModbusLine(line, devices, sensorDeps) : startPushLine(line, devices, sensorDeps);
@@ -278,8 +292,11 @@ class Agent implements RunningAgent {
     const now = { sec: this.#nowSec(), isSynchronised: this.#clock.isTrusted };
     const refuse: Refuse = (reason, detail) => this.#refuse(reason, detail);
     const recorded = recordSamples(samples, now, { journal, log, refuse, devices: this.#devices });
-    for (const [device, readings] of recorded) this.#feed?.tellReadings(device.config.name, readings);
-    if (recorded.size > 0) this.#feed?.changed();
+    for (const [device, readings] of recorded) {
+      this.#feed?.tellReadings(device.config.name, readings);
+      device.judge?.look(device.unsealed);
+    }
+    if (recorded.size > 0) this.#changed();
   }
 
   #refuse(reason: RefusalReason, detail: string): void {
@@ -290,7 +307,7 @@ class Agent implements RunningAgent {
   /** Stages 2, 3 and 4. */
   #runSealing(device: Device): Promise<void> {
     const { journal, log } = this.#deps;
-    const onSealed = () => this.#feed?.changed();
+    const onSealed = () => this.#changed();
     return runSealing(device, { journal, log, room: this.#room, clock: this.#clock, onSealed }, this.#stopping.signal);
   }
 
@@ -313,12 +330,21 @@ class Agent implements RunningAgent {
     return runUpkeep(deps, this.#stopping.signal);
   }
 
+  /** Readings have come, or have gone into a batch. */
+  #changed(): void {
+    this.#warner.changed();
+    this.#feed?.changed();
+  }
+
   /** Stage 5. */
   #runForwarding(device: Device, uplink: UplinkState): Promise<void> {
-    const { journal, links, random, log, clock } = this.#deps;
+    const { journal, links, random, log, clock, ownerDesk } = this.#deps;
+    const { owner } = this.#config;
+    const refuse: Refuse = (reason, detail) => this.#refuse(reason, detail);
     const { name, order, compress, windowBatches, resendSec, reconnectSecMax } = uplink.config;
     const terms = { device: device.id, windowBatches, resendMs: resendSec * 1_000 };
     const replay = new Replay(journal, terms);
+    const again = (range: ReplayRange) => requestReplay(this.#config.stateDir, device.config.name, range);
     this.#replays.push({ name: device.config.name, replays: [replay], ring: () => uplink.bell.ring() });
     const link = links.get(name);
     assert(link !== undefined, `uplink ${name} has a link`);
@@ -330,8 +356,9 @@ class Agent implements RunningAgent {
         random,
         log,
         timer: monotonicClock,
-        refuse: (reason, detail) => this.#refuse(reason, detail),
+        refuse,
         bell: uplink.bell,
+        owner: owner && ownerDesk?.portOf(device.owned(refuse, again), owner.publicKey),
         standing: () => ({ nextSequence: device.sealed, queued: device.queued }),
         onConnected: (isConnected, why) => {
           uplink.change(isConnected, why, clock.nowMs(), monotonicClock.nowMs());
@@ -383,6 +410,7 @@ class Agent implements RunningAgent {
       devices,
       refused: this.#refusals.counts(),
       link: { connected: devices.every(({ link }) => link.connected) },
+      warn: this.#warner.status(),
       journal: this.#room.status(),
       clock: this.#clock.status(),
     };

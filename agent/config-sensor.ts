@@ -23,6 +23,17 @@ const channel: Field<number> = described({ enum: channelNames() }, (value, place
   return known ?? place.problem(value, 'a channel, as supply-air or cargo-probe-1');
 });
 
+/** What terms can limit (TermsRules.sol). */
+export const temperatureChannel: Field<number> = described(
+  { enum: channelNames().filter((each) => isTemperature(parseChannel(each)!)) },
+  (value, place) => {
+    const known = typeof value === 'string' ? parseChannel(value) : undefined;
+    return known !== undefined && isTemperature(known)
+      ? known
+      : place.problem(value, 'a channel of temperature, as cargo-probe-1');
+  },
+);
+
 /** All but the one that only the agent itself speaks on. */
 function channelNames(): string[] {
   return Array.from({ length: 256 }, (_, number) => channelName(number)).filter((each) => {

@@ -138,19 +138,25 @@ export function uplinksOf(
   const uplinks = several ?? [one!];
   const names = new Set<string>();
   const keys = new Set<string>();
-  let isSound = true;
+  let problems = 0;
   uplinks.forEach(({ name, logPublicKeys }, i) => {
     const at = several === undefined ? place.key('uplink') : place.key('uplinks').key(i);
-    if (names.has(name)) isSound = at.key('name').problem(name, 'a name that no other uplink has') !== null;
+    if (names.has(name)) {
+      problems += 1;
+      at.key('name').problem(name, 'a name that no other uplink has');
+    }
     names.add(name);
     for (const key of logPublicKeys.map(bytesToHex)) {
       // One log by two ways would be one promise counted twice.
-      if (keys.has(key)) isSound = at.key('logPublicKeys').problem(key, 'a key that is nowhere else') !== null;
+      if (keys.has(key)) {
+        problems += 1;
+        at.key('logPublicKeys').problem(key, 'a key that is nowhere else');
+      }
       keys.add(key);
     }
   });
   if (receiptsMin !== undefined && receiptsMin > keys.size) {
     return place.key('receiptsMin').problem(receiptsMin, `at most the number of logs, ${keys.size}`);
   }
-  return isSound ? { uplinks, receiptsMin: receiptsMin ?? keys.size } : null;
+  return problems === 0 ? { uplinks, receiptsMin: receiptsMin ?? keys.size } : null;
 }

@@ -6,12 +6,14 @@
 import { parseDocument } from 'yaml';
 import {
   accept,
+  channelName,
   envelopeBytesMax,
   reject,
   sampleBytes,
   sampleDeltaSecMax,
   samplesPerSeriesMax,
   seriesPerBatchMax,
+  type OrderUnderWatch,
   type Verdict,
 } from '@coldproof/wire';
 import { clock, type ClockConfig } from './config-clock.ts';
@@ -31,9 +33,12 @@ import {
 import { journal, type JournalConfig } from './config-journal.ts';
 import { line, type LineConfig } from './config-line.ts';
 import { checkRelations } from './config-relations.ts';
+import { owner, type OwnerConfig } from './config-owner.ts';
+import type { Amend } from './config-remote.ts';
 import { sensor, type SensorConfig } from './config-sensor.ts';
 import { environmentName, secretOf, type SecretSource } from './config-secret.ts';
 import { sparkplugId, topicFilter } from './config-source.ts';
+import { terms, warn, type WarnConfig } from './config-terms.ts';
 import { logsMax, uplink, uplinksMax, uplinksOf, type UplinkConfig } from './config-uplink.ts';
 
 export type { SecretSource } from './config-secret.ts';
@@ -45,6 +50,8 @@ export type DeviceConfig = {
   /** So long without a reading, and a batch without series says that the device lives. Undefined: never. */
   readonly heartbeatSec: number | undefined;
   readonly sensors: readonly SensorConfig[];
+  /** What the shipment may not become; undefined where the gateway does not watch it. */
+  readonly terms?: OrderUnderWatch | undefined;
 };
 
 export type CredentialConfig = {
@@ -78,6 +85,8 @@ export type AgentConfig = {
   readonly lagBatchesMax: number;
   readonly journal: JournalConfig;
   readonly clock: ClockConfig;
+  readonly warn?: WarnConfig | undefined;
+  readonly owner?: OwnerConfig | undefined;
   readonly http: { readonly host: string; readonly port: number };
 };
 
@@ -100,15 +109,21 @@ const device: Field<DeviceConfig> = record(
     sealAgeSecMax: optional(integer(1, sampleDeltaSecMax), 900),
     heartbeatSec: optional(integer(10, 86_400)),
     sensors: list(sensor, 1, seriesPerBatchMax),
+    terms: optional(terms),
   },
-  ({ name, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors }, place) => {
+  ({ name, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors, terms }, place) => {
     if (name === null || sealSamplesMax === null || sealAgeSecMax === null || sensors === null) return null;
-    if (heartbeatSec === null) return null;
+    if (heartbeatSec === null || terms === null) return null;
+    for (const [i, { channel }] of (terms?.limits ?? []).entries()) {
+      if (sensors.some((each) => each.channel === channel)) continue;
+      const at = place.key('terms').key('limits').key(i).key('channel');
+      at.problem(channelName(channel), 'a channel of one of sensors');
+    }
     const bytes = sensors.reduce(
       (sum, { channel }) => sum + sealSamplesMax * sampleBytes(channel) + seriesOverheadBytes,
       batchOverheadBytes,
     );
-    if (bytes <= envelopeBytesMax) return { name, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors };
+    if (bytes <= envelopeBytesMax) return { name, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors, terms };
     const bound = `a batch of <= ${envelopeBytesMax} bytes, not of ${bytes}`;
     return place.key('sealSamplesMax').problem(sealSamplesMax, bound);
   },
@@ -144,16 +159,19 @@ const agent: Field<AgentConfig> = record(
     lagBatchesMax: optional(integer(0, 1_000_000), 10_000),
     journal,
     clock,
+    warn: optional(warn),
+    owner: optional(owner),
     http: optional(record({ host, port }), { host: '127.0.0.1', port: 9464 }),
   },
   ({ passphraseEnv, passphraseFile, ...formed }, place) => {
     const ways = uplinksOf(formed, place);
     const passphrase = secretOf('passphrase', { env: passphraseEnv, file: passphraseFile }, place);
-    const { stateDir, devices, lines, sensorBroker, lagBatchesMax, journal, clock, http } = formed;
+    const { stateDir, devices, lines, sensorBroker, lagBatchesMax, journal, clock, warn, owner, http } = formed;
     if (stateDir === null || passphrase === null || devices === null || lines === null) return null;
     if (sensorBroker === null || ways === null || lagBatchesMax === null || http === null) return null;
-    if (journal === null || clock === null) return null;
-    return { stateDir, passphrase, devices, lines, sensorBroker, ...ways, lagBatchesMax, journal, clock, http };
+    if (journal === null || clock === null || warn === null || owner === null) return null;
+    const common = { stateDir, passphrase, devices, lines, sensorBroker, lagBatchesMax, journal, clock, http };
+    return { ...common, ...ways, warn, owner };
   },
 );
 
@@ -162,8 +180,8 @@ export function configSchema(): JsonSchema {
   return { $schema: 'https://json-schema.org/draft/2020-12/schema', title: 'Coldproof agent', ...agent.schema };
 }
 
-/** Reads the text of the file. On failure the detail has one problem a line. */
-export function parseConfig(yaml: string): Verdict<AgentConfig, 'config-invalid'> {
+/** Reads the text of the file, puts over it what was set from afar. On failure the detail has one problem a line. */
+export function parseConfig(yaml: string, amend?: Amend): Verdict<AgentConfig, 'config-invalid'> {
   const document = parseDocument(yaml, { version: '1.2', uniqueKeys: true, prettyErrors: true });
   const problems: Problem[] = [...document.errors, ...document.warnings].map((error) => ({
     path: `line ${error.linePos?.[0].line ?? 0}`,
@@ -179,6 +197,7 @@ export function parseConfig(yaml: string): Verdict<AgentConfig, 'config-invalid'
     return reject('config-invalid', formatProblems([{ path: 'line 0', value: 'alias', bound: String(error) }]));
   }
   const place = new Place('', problems);
+  amend?.(root, place);
   const config = agent(root, place);
   checkRelations(root, place);
   if (config === null || problems.length > 0) return reject('config-invalid', formatProblems(problems));

@@ -6,10 +6,20 @@ import type { SensorConfig } from './config-sensor.ts';
 import type { DeviceConfig } from './config.ts';
 import type { Journal } from './journal.ts';
 import type { LogChange, ReceiptTerms } from './journal-receipts.ts';
+import type { JudgeKeeper } from './judge-keeper.ts';
 import type { KeyStore } from './key-store.ts';
+import type { OwnedDevice } from './owner-desk.ts';
+import type { Refuse } from './refusal.ts';
+import type { ReplayRange } from './replay.ts';
 import { gapBefore, type Reading, type SamplerState } from './sample.ts';
 import { markNames, type DeviceStatus } from './status.ts';
 import type { UplinkState } from './uplink-state.ts';
+
+export type DeviceParts = {
+  readonly uplinks: readonly UplinkState[];
+  readonly terms: Omit<ReceiptTerms, 'logs'>;
+  readonly judge: JudgeKeeper | undefined;
+};
 
 /** A device in memory: its place in the configuration and a copy of what the journal has of it. */
 export class Device {
@@ -20,6 +30,8 @@ export class Device {
   readonly states: Map<number, SamplerState>;
   readonly unsealed = new Map<number, Reading[]>();
   readonly sealBell = new Bell();
+  /** Undefined where the configuration has no terms. */
+  readonly judge: JudgeKeeper | undefined;
   readonly uplinks: readonly UplinkState[];
   /** What the configuration has changed since the last start. */
   readonly logChanges: readonly LogChange[];
@@ -38,7 +50,7 @@ export class Device {
     config: DeviceConfig,
     keyStore: KeyStore,
     journal: Journal,
-    { uplinks, terms }: { readonly uplinks: readonly UplinkState[]; readonly terms: Omit<ReceiptTerms, 'logs'> },
+    { uplinks, terms, judge }: DeviceParts,
     nowSec: number,
   ) {
     this.config = config;
@@ -46,6 +58,7 @@ export class Device {
     this.id = keyStore.device();
     this.sensors = new Map(config.sensors.map((sensor) => [sensor.channel, sensor]));
     this.#journal = journal;
+    this.judge = judge;
     this.uplinks = uplinks;
     // Throws for a device that the journal does not know, before anything is changed.
     journal.head(this.id);
@@ -61,6 +74,7 @@ export class Device {
     this.states = journal.samplerStates(this.id);
     this.aliveSec = head.aliveSec === 0 ? (this.newestSec() ?? nowSec) : head.aliveSec;
     for (const reading of journal.readings(this.id)) this.add(reading);
+    judge?.look(this.unsealed);
   }
 
   add(reading: Reading): void {
@@ -115,6 +129,23 @@ export class Device {
     for (const { bell } of this.uplinks) bell.ring();
   }
 
+  /** What its owner may have to do with. `requestReplay`: the journal's, of this device. */
+  owned(refuse: Refuse, requestReplay: (range: ReplayRange) => void): OwnedDevice {
+    return {
+      name: this.config.name,
+      id: this.id,
+      newestSec: () => this.newestSec(),
+      refuse,
+      replay: (fromSequence) => {
+        const [first] = this.#journal.bounds.kept(this.id, fromSequence, 1);
+        const bound = `the sequence of a batch with receipt that is kept, or a lower one (next: ${this.sealed})`;
+        if (first === undefined) return { ok: false, detail: `fromSequence: expected ${bound}, got ${fromSequence}` };
+        requestReplay({ from: first.sequence, to: this.sealed - 1 });
+        return { ok: true, fromSequence: first.sequence };
+      },
+    };
+  }
+
   newestSec(): number | undefined {
     const times = [...this.states.values()].map(({ newestSec }) => newestSec);
     return times.length === 0 ? undefined : Math.max(...times);
@@ -136,6 +167,7 @@ export class Device {
       dropped: this.dropped,
       lastReadingAt: newestSec === undefined ? undefined : new Date(newestSec * 1_000).toISOString(),
       faults: this.#faults(nowSec),
+      terms: this.judge?.warnings(this.states, nowSec),
     };
   }
 

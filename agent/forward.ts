@@ -21,10 +21,11 @@ import type { LogKeys } from './log-key.ts';
 import type { Log } from './log-line.ts';
 import { LogWindow } from './log-window.ts';
 import { asError, describeError, OperatingError } from './operating-error.ts';
+import { listenToOwner, tellOwner, type OwnerSession } from './owner-session.ts';
 import type { Refuse } from './refusal.ts';
 import type { Replay } from './replay.ts';
 
-export type ForwardDeps = {
+export type ForwardDeps = OwnerSession & {
   readonly journal: Pick<JournalReceipts, 'pending' | 'settle'>;
   readonly link: Link;
   /** Real, monotonic time: a fast voyage clock does not make a network faster. */
@@ -121,6 +122,7 @@ class Session {
   #liveAtMs = Number.NEGATIVE_INFINITY;
   #status = '';
   #statusAtMs = 0;
+  #detach: () => void = () => undefined;
   #isClosed = false;
   #failure: Error | undefined;
 
@@ -138,7 +140,7 @@ class Session {
   }
 
   async run(signal: AbortSignal, onUp: () => void): Promise<void> {
-    const { link, bell, onWindows, timer } = this.#deps;
+    const { link, bell, onWindows, timer, log } = this.#deps;
     const session = await link.open(
       {
         clientId: `coldproof-${bytesToHex(this.#terms.device).slice(0, 32)}`,
@@ -152,6 +154,9 @@ class Session {
       await this.#introduce(session, signal);
       onWindows(this.#windows);
       onUp();
+      this.#detach = listenToOwner(this.#deps, session, (error) => {
+        log('warn', 'owner-unheard', { device: this.#terms.name, why: describeError(error) });
+      });
       while (!signal.aborted && !this.#isClosed) {
         this.#send(session);
         this.#sendLive(session);
@@ -163,6 +168,7 @@ class Session {
       if (this.#isClosed) throw linkFailed('connection closed');
       await this.#leave(session);
     } finally {
+      this.#detach();
       session.abandon();
       // What has come is true whatever became of the connection, and the journal may be closed after this.
       this.#settleArrived(Number.POSITIVE_INFINITY);
@@ -232,7 +238,7 @@ class Session {
   #replay(session: LinkSession): void {
     if (this.#windows.some(({ inFlight }) => inFlight > 0)) return;
     for (const { bytes } of this.#deps.replay?.take(this.#deps.timer.nowMs()) ?? []) {
-      this.#publish(session, 'batch', bytes, {});
+      this.#publish(session, 'batch', this.#pack(bytes), {});
     }
   }
 
@@ -291,7 +297,11 @@ class Session {
   }
 
   #receive(topic: string, payload: Uint8Array): void {
-    if (topic !== this.#topics.receipt || this.#isClosed) return;
+    if (this.#isClosed) return;
+    if (topic !== this.#topics.receipt) {
+      tellOwner(this.#deps, topic, payload, (error) => this.#end(error));
+      return;
+    }
     this.#arrived.push(payload);
     if (this.#arrived.length === 1) setImmediate(() => this.#settleSome());
   }

@@ -73,10 +73,11 @@ export class LocalFeed {
     yield [journalTopic, { state, onFull, usedPercent: Math.floor((100 * usedBytes) / usedBytesMax), dropped }];
     const { source, synchronised = null, steps } = clock;
     yield [clockTopic, { source, synchronised, steps }];
-    for (const { name, link, links, faults, unsealed, queued, sealed, receipts } of devices) {
+    for (const { name, link, links, faults, unsealed, queued, sealed, receipts, terms } of devices) {
       const logs = links.flatMap((each) => each.logs.map(({ log, next, lag }) => ({ log, next, lag })));
       yield [formatLocalTopic(name, 'alarms'), { link, sensors: faults }];
       yield [formatLocalTopic(name, 'queue'), { unsealed, queued, sealed, receipts, logs }];
+      if (terms !== undefined) yield [formatLocalTopic(name, 'warnings'), terms];
     }
   }
 

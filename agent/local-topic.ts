@@ -8,6 +8,7 @@
  *   agent/clock                state   where the time comes from, and whether it is known to be right
  *   agent/{device}/alarms      state   the link to the oracle, and each channel whose newest reading has a mark
  *   agent/{device}/queue       state   how many readings and batches wait
+ *   agent/{device}/warnings    state   how the shipment stands against its terms, of a device that has some
  *   agent/{device}/readings    event   what was journaled just now
  *   agent/{device}/receipts    event   the oracle has stored a batch
  *
@@ -19,7 +20,7 @@ export const refusedTopic = 'agent/refused';
 export const journalTopic = 'agent/journal';
 export const clockTopic = 'agent/clock';
 
-export const localKinds = ['alarms', 'queue', 'readings', 'receipts'] as const;
+export const localKinds = ['alarms', 'queue', 'warnings', 'readings', 'receipts'] as const;
 export type LocalKind = (typeof localKinds)[number];
 
 export function formatLocalTopic(device: string, kind: LocalKind): string {

@@ -11,6 +11,9 @@
  *                                         has kept envelopes sent once more, by the agent that runs or by the next one
  *   main.js keygen --config FILE [--device NAME]
  *   main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset CSQU3054383
+ *   main.js owner-keygen --key FILE       an owner's key; passphrase in COLDPROOF_OWNER_PASSPHRASE
+ *   main.js sign-config --key FILE --device HEX --number N --settings FILE --out FILE [--config FILE --name NAME]
+ *   main.js sign-command --key FILE --device HEX --command NAME --argument N --out FILE [--expires-sec N] [--id HEX]
  */
 import { randomBytes } from 'node:crypto';
 import { readFileSync } from 'node:fs';
@@ -30,8 +33,9 @@ import { fetchPage, readQueue, verifyState } from './inspect.ts';
 import { createKeyFile, openKeyFile } from './key-store.ts';
 import { jsonLog } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
+import { ownerCommands, ownerOptions } from './owner-command.ts';
 import { requestReplay } from './replay.ts';
-import { keyPath, runAgent } from './run.ts';
+import { keyPath, runAgent, type ConfigSource } from './run.ts';
 import { readPassphrase } from './secret.ts';
 
 const usage = `usage: main.js --config FILE [--check-config]
@@ -40,6 +44,9 @@ const usage = `usage: main.js --config FILE [--check-config]
        main.js schema
        main.js keygen --config FILE [--device NAME]
        main.js enrol --config FILE --device NAME --chain-id N --registry 0x... --owner 0x... --asset NUMBER
+       main.js owner-keygen --key FILE
+       main.js sign-config --key FILE --device HEX --number N --settings FILE --out FILE [--config FILE --name NAME]
+       main.js sign-command --key FILE --device HEX --command NAME --argument N --out FILE [--expires-sec N] [--id HEX]
 `;
 
 type Options = ReturnType<typeof readOptions>['values'];
@@ -58,21 +65,27 @@ function readOptions(args: readonly string[]) {
       registry: { type: 'string' },
       owner: { type: 'string' },
       asset: { type: 'string' },
+      ...ownerOptions,
     },
   });
 }
 
-function loadConfig(path: string | undefined): AgentConfig {
+function configSource(path: string | undefined): ConfigSource {
   if (path === undefined) throw invalid(`--config: expected a file, got nothing\n${usage}`);
-  let yaml: string;
-  try {
-    yaml = readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw invalid(`--config: ${describeError(cause)}`);
-  }
-  const config = parseConfig(yaml);
-  if (!config.ok) throw invalid(`${path}:\n${config.detail}`);
-  return config.value;
+  return {
+    read() {
+      try {
+        return readFileSync(path, 'utf8');
+      } catch (cause) {
+        throw invalid(`--config: ${describeError(cause)}`);
+      }
+    },
+    check(yaml, amend) {
+      const config = parseConfig(yaml, amend);
+      if (!config.ok) throw invalid(`${path}:\n${config.detail}`);
+      return config.value;
+    },
+  };
 }
 
 function invalid(message: string): OperatingError {
@@ -185,17 +198,22 @@ async function main(args: readonly string[]): Promise<void> {
   }
   const { values, positionals } = parsed;
   const [command = 'run', ...rest] = positionals;
-  if (rest.length > 0 || !(['run', 'schema'].includes(command) || Object.hasOwn(commands, command))) {
-    const known = ['schema', ...Object.keys(commands)].join(', ');
-    throw invalid(`expected ${known} or nothing, got "${positionals.join(' ')}"\n${usage}`);
+  const known = ['schema', ...Object.keys(commands), ...Object.keys(ownerCommands)];
+  if (rest.length > 0 || !['run', ...known].includes(command)) {
+    throw invalid(`expected ${known.join(', ')} or nothing, got "${positionals.join(' ')}"\n${usage}`);
   }
   if (command === 'schema') {
     answer(configSchema());
     return;
   }
-  const config = loadConfig(values.config);
+  if (Object.hasOwn(ownerCommands, command)) {
+    answer(await ownerCommands[command]!(values, process.env, Math.floor(Date.now() / 1_000)));
+    return;
+  }
+  const source = configSource(values.config);
+  const config = source.check(source.read());
   if (values['check-config']) answer({ config: 'ok', devices: config.devices.length });
-  else if (command === 'run') await runAgent(() => loadConfig(values.config));
+  else if (command === 'run') await runAgent(source);
   else await commands[command]!(config, values);
 }
 

@@ -22,7 +22,10 @@ export function processFigures(): ProcessFigures {
 type Labels = { readonly [name: string]: string };
 type Sample = readonly [labels: Labels, value: number];
 
-export function formatMetrics({ devices, refused, journal, clock }: AgentStatus, figures: ProcessFigures): string {
+export function formatMetrics(
+  { devices, refused, journal, clock, warn }: AgentStatus,
+  figures: ProcessFigures,
+): string {
   const each = (value: (device: AgentStatus['devices'][number]) => number | undefined): Sample[] =>
     devices.flatMap((device) => {
       const figure = value(device);
@@ -31,10 +34,15 @@ export function formatMetrics({ devices, refused, journal, clock }: AgentStatus,
   const faults = devices.flatMap(({ name: device, faults }) =>
     Object.entries(faults).map(([channel, mark]) => [{ device, channel, mark }, 1] as const),
   );
+  const channels = devices.flatMap(({ name: device, terms }) =>
+    Object.entries(terms?.channels ?? {}).map(([channel, each]) => [{ device, channel }, each] as const),
+  );
+  const states = channels.map(([labels, { state }]) => [{ ...labels, state }, 1] as const);
+  const left = channels.flatMap(([labels, { leftSec }]) => (leftSec === undefined ? [] : [[labels, leftSec] as const]));
   const lastReading = ({ lastReadingAt }: AgentStatus['devices'][number]) =>
     lastReadingAt === undefined ? undefined : Date.parse(lastReadingAt) / 1_000;
   return [
-    ...formatUplinks(devices),
+    formatLinkMetrics(devices),
     metric(
       'coldproof_agent_readings_unsealed',
       'gauge',
@@ -61,6 +69,9 @@ export function formatMetrics({ devices, refused, journal, clock }: AgentStatus,
     ),
     metric('coldproof_agent_last_reading_timestamp_seconds', 'gauge', 'Time of the newest.', each(lastReading)),
     metric('coldproof_agent_sensor_fault', 'gauge', 'The newest reading of the channel has this mark.', faults),
+    metric('coldproof_agent_terms_state', 'gauge', 'How the channel stands against the terms.', states),
+    metric('coldproof_agent_terms_left_seconds', 'gauge', 'Until the terms are broken, if it goes on.', left),
+    metric('coldproof_agent_warn_command_failures_total', 'counter', 'Runs that failed.', [[{}, warn.failed]]),
     metric(
       'coldproof_agent_refused_total',
       'counter',
@@ -80,7 +91,26 @@ export function formatMetrics({ devices, refused, journal, clock }: AgentStatus,
   ].join('');
 }
 
-function formatUplinks(devices: AgentStatus['devices']): string[] {
+function formatGateway(journal: AgentStatus['journal'], clock: AgentStatus['clock']): string[] {
+  return [
+    metric('coldproof_agent_journal_bytes', 'gauge', 'In use.', [[{}, journal.usedBytes]]),
+    metric('coldproof_agent_journal_bytes_max', 'gauge', 'Where the journal is full.', [[{}, journal.usedBytesMax]]),
+    metric('coldproof_agent_journal_full', 'gauge', 'Samples are refused.', [[{}, Number(journal.state === 'full')]]),
+    metric('coldproof_agent_sealing_paused', 'gauge', 'No batches are made until some are settled.', [
+      [{}, Number(journal.state === 'sealing-paused')],
+    ]),
+    metric(
+      'coldproof_agent_clock_synchronised',
+      'gauge',
+      'Of the configured source.',
+      clock.synchronised === undefined ? [] : [[{ source: clock.source }, Number(clock.synchronised)]],
+    ),
+    metric('coldproof_agent_clock_steps_total', 'counter', 'Steps of the clock.', [[{}, clock.steps]]),
+  ];
+}
+
+/** Each way to the oracles, and each log behind it. */
+function formatLinkMetrics(devices: AgentStatus['devices']): string {
   const links = (value: (link: LinkStatus) => number): Sample[] =>
     devices.flatMap(({ name: device, links }) =>
       links.map((link) => [{ device, uplink: link.uplink }, value(link)] as const),
@@ -120,25 +150,7 @@ function formatUplinks(devices: AgentStatus['devices']): string[] {
       'Since the log was last heard of while it owes receipts.',
       logs(({ waiting }) => waiting?.sec ?? 0),
     ),
-  ];
-}
-
-function formatGateway(journal: AgentStatus['journal'], clock: AgentStatus['clock']): string[] {
-  return [
-    metric('coldproof_agent_journal_bytes', 'gauge', 'In use.', [[{}, journal.usedBytes]]),
-    metric('coldproof_agent_journal_bytes_max', 'gauge', 'Where the journal is full.', [[{}, journal.usedBytesMax]]),
-    metric('coldproof_agent_journal_full', 'gauge', 'Samples are refused.', [[{}, Number(journal.state === 'full')]]),
-    metric('coldproof_agent_sealing_paused', 'gauge', 'No batches are made until some are settled.', [
-      [{}, Number(journal.state === 'sealing-paused')],
-    ]),
-    metric(
-      'coldproof_agent_clock_synchronised',
-      'gauge',
-      'Of the configured source.',
-      clock.synchronised === undefined ? [] : [[{ source: clock.source }, Number(clock.synchronised)]],
-    ),
-    metric('coldproof_agent_clock_steps_total', 'counter', 'Steps of the clock.', [[{}, clock.steps]]),
-  ];
+  ].join('');
 }
 
 function metric(name: string, type: 'gauge' | 'counter', help: string, samples: readonly Sample[]): string {

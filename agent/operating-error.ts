@@ -30,6 +30,9 @@ export type OperatingCode =
   | 'agent-away'
   /** The journal holds what an oracle would refuse. */
   | 'journal-unsound'
+  /** With a configuration that is being tried: it did not come up in time, or it was not ready for long enough. */
+  | 'start-hangs'
+  | 'not-ready'
   /** The agent is on its way down and takes nothing more. */
   | 'stopping';
 

@@ -41,6 +41,10 @@ export type RefusalReason =
   | 'poll-exception'
   /** The serial line was away at the time of a poll. */
   | 'poll-line-down'
+  /** Not the owner's word, or not newer than what the device has. */
+  | 'config-refused'
+  /** Not the owner's word, expired, or not to be done now. */
+  | 'command-refused'
   /** The journal is full, and is to refuse: nothing of the message was taken, and its sensor was not told so. */
   | 'journal-full'
   /** A receipt that wire's verifyReceipt refuses. */

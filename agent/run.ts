@@ -5,7 +5,8 @@
  */
 import { join } from 'node:path';
 import { startAgent, type RunningAgent } from './agent.ts';
-import { clockOf, type Clock } from './clock.ts';
+import { clockOf, monotonicClock, type Clock } from './clock.ts';
+import type { Amend } from './config-remote.ts';
 import type { AgentConfig } from './config.ts';
 import type { UplinkConfig } from './config-uplink.ts';
 import { Journal } from './journal.ts';
@@ -14,8 +15,10 @@ import { mqttLink, type Link } from './link.ts';
 import { readLinkTls, type LinkTls } from './link-tls.ts';
 import { jsonLog, type Log } from './log-line.ts';
 import { describeError, OperatingError } from './operating-error.ts';
+import { OwnerDesk } from './owner-desk.ts';
 import { readSecrets } from './secret.ts';
 import { systemdSupervisor } from './systemd.ts';
+import { startProven, trialTimes } from './trial.ts';
 
 const expiringMs = 14 * 86_400_000;
 
@@ -23,24 +26,40 @@ export function keyPath({ stateDir }: AgentConfig, device: string): string {
   return join(stateDir, 'keys', `${device}.json`);
 }
 
-/** `load` reads and checks the file; it throws `config-invalid` with all problems. Returns after a stop. */
-export async function runAgent(load: () => AgentConfig): Promise<void> {
+/** The configuration's file. Both throw `config-invalid`, `check` with all problems. */
+export type ConfigSource = { read(): string; check(yaml: string, amend?: Amend): AgentConfig };
+
+/** Returns after a stop. */
+export async function runAgent(source: ConfigSource): Promise<void> {
   const clock = clockOf(process.env['COLDPROOF_DEMONSTRATION_CLOCK']);
   const log = jsonLog(
     (line) => process.stderr.write(line),
     () => clock.nowMs(),
   );
-  let config = load();
-  let agent = await start(config, clock, log);
+  /** As it was last taken: what is tried from afar does not bring in what somebody is just editing. */
+  let yaml = source.read();
   const stopping = new AbortController();
   /** Asked anew after each wait: signals come in between. */
   const isStopping = () => stopping.signal.aborted;
-  /** Set between a SIGHUP and the start with what it brought. */
-  let next: AgentConfig | undefined;
-  const supervisor = systemdSupervisor(process.env, log, () => agent.isReady || next !== undefined);
+  /** By a SIGHUP or the owner, and not begun with yet. */
+  let wanted: Wanted | undefined;
+  let isStarting = true;
+  let agent: RunningAgent | undefined;
+  const supervisor = systemdSupervisor(process.env, log, () => isStarting || agent?.isReady === true || !!wanted);
   const stopAgent = () => {
     // What it ended with is told by `finished`.
-    agent.stop().catch((error: unknown) => log('error', 'stop-failed', { why: describeError(error) }));
+    agent?.stop().catch((error: unknown) => log('error', 'stop-failed', { why: describeError(error) }));
+  };
+  const want = (next: Wanted) => {
+    wanted ??= next;
+    if (!isStarting) stopAgent();
+  };
+  const check = (amend?: Amend) => ownedCheck(source, yaml, amend);
+  const { stateDir } = source.check(yaml);
+  const desk = new OwnerDesk(stateDir, { clock, log, check, onRestart: () => want({ yaml, by: 'owner' }) });
+  const begin = async () => {
+    const startOne = async (config: AgentConfig) => (agent = await start(config, { clock, log, desk }));
+    await startProven(desk, startOne, { timer: monotonicClock, stopping: stopping.signal, times: trialTimes });
   };
   const stop = (signal: NodeJS.Signals) => {
     log('info', 'stopping', { signal });
@@ -51,49 +70,58 @@ export async function runAgent(load: () => AgentConfig): Promise<void> {
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
   process.on('SIGHUP', () => {
-    if (isStopping() || next !== undefined) return;
-    next = acceptable(load, config, log);
-    if (next === undefined) return;
+    if (isStopping() || isStarting || wanted !== undefined) return;
+    const accepted = acceptable(source, stateDir, desk, log);
+    if (accepted === undefined) return;
     supervisor.reloading();
-    stopAgent();
+    want({ yaml: accepted, by: 'signal' });
   });
-  while (!isStopping()) {
+  let taken: Wanted = { yaml, by: 'owner' };
+  for (;;) {
+    const before = yaml;
+    ({ yaml } = taken);
+    await begin().catch((error: unknown) => {
+      if (!(error instanceof OperatingError) || yaml === before) throw error;
+      // A port or the like is not to be had after all.
+      log('error', 'reload-refused', { code: error.code, message: error.message });
+      yaml = before;
+      taken = { yaml, by: 'owner' };
+      return begin();
+    });
+    if (taken.by === 'signal') log('info', 'reloaded', { devices: check().devices.length });
+    isStarting = false;
+    if (isStopping() || wanted !== undefined) stopAgent();
     supervisor.ready();
-    await agent.finished;
-    if (isStopping() || next === undefined) break;
-    ({ agent, config } = await restart(next, config, clock, log));
-    next = undefined;
-    // A signal to stop may have come in between, and has met the agent that was.
-    if (isStopping()) await agent.stop();
+    await agent!.finished;
+    if (isStopping() || wanted === undefined) break;
+    taken = wanted;
+    wanted = undefined;
+    isStarting = true;
   }
   log('info', 'stopped');
 }
 
-/** With `next`; or with `current` again, when a port or the like is not to be had after all. */
-async function restart(next: AgentConfig, current: AgentConfig, clock: Clock, log: Log) {
-  try {
-    const agent = await start(next, clock, log);
-    log('info', 'reloaded', { devices: next.devices.length });
-    return { agent, config: next };
-  } catch (error) {
-    if (!(error instanceof OperatingError)) throw error;
-    log('error', 'reload-refused', { code: error.code, message: error.message });
-    return { agent: await start(current, clock, log), config: current };
-  }
+type Wanted = { readonly yaml: string; readonly by: 'signal' | 'owner' };
+
+/** Without an owner in the file, nothing from afar is put over it. */
+function ownedCheck(source: ConfigSource, yaml: string, amend: Amend | undefined): AgentConfig {
+  const bare = source.check(yaml);
+  return amend === undefined || bare.owner === undefined ? bare : source.check(yaml, amend);
 }
 
-/** The new configuration, if the agent can start with it as far as that can be known while it runs. */
-function acceptable(load: () => AgentConfig, current: AgentConfig, log: Log): AgentConfig | undefined {
+/** The text of the new file, if the agent can start with it as far as that can be known while it runs. */
+function acceptable(source: ConfigSource, stateDir: string, desk: OwnerDesk, log: Log): string | undefined {
   try {
-    const next = load();
-    if (next.stateDir !== current.stateDir) {
-      const bound = `stateDir: expected ${current.stateDir} as before, got ${next.stateDir}; that needs a restart`;
+    const yaml = source.read();
+    const next = ownedCheck(source, yaml, desk.amend());
+    if (next.stateDir !== stateDir) {
+      const bound = `stateDir: expected ${stateDir} as before, got ${next.stateDir}; that needs a restart`;
       throw new OperatingError('config-invalid', bound, { retry: 'never' });
     }
     // Missing secrets, keys that are not there or do not open, certificates: all before anything is given up.
     openKeys(next, readSecrets(next, process.env).passphrase);
     readCertificates(next);
-    return next;
+    return yaml;
   } catch (error) {
     if (!(error instanceof OperatingError)) throw error;
     log('error', 'reload-refused', { code: error.code, message: error.message });
@@ -101,7 +129,10 @@ function acceptable(load: () => AgentConfig, current: AgentConfig, log: Log): Ag
   }
 }
 
-async function start(config: AgentConfig, clock: Clock, log: Log): Promise<RunningAgent> {
+async function start(
+  config: AgentConfig,
+  { clock, log, desk }: { readonly clock: Clock; readonly log: Log; readonly desk: OwnerDesk },
+): Promise<RunningAgent> {
   const { passphrase, uplinkPasswords, sensorPasswords } = readSecrets(config, process.env);
   const certificates = readCertificates(config);
   tellExpiring(certificates, clock, log);
@@ -110,7 +141,7 @@ async function start(config: AgentConfig, clock: Clock, log: Log): Promise<Runni
   const linkOf = ({ name, url, username, mqtt }: UplinkConfig): Link =>
     mqttLink({ url, username, mqtt, password: uplinkPasswords.get(name), tls: certificates.get(name) });
   const links = new Map(config.uplinks.map((uplink) => [uplink.name, linkOf(uplink)]));
-  const deps = { clock, random: Math.random, log, journal, links, keyStores, sensorPasswords };
+  const deps = { clock, random: Math.random, log, journal, links, keyStores, sensorPasswords, ownerDesk: desk };
   const agent = await startAgent(config, deps);
   const { httpPort, brokerPort } = agent;
   // What a crash or a failed write has left is what is here: nothing else was ever acknowledged.

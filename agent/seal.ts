@@ -86,6 +86,12 @@ export type Chain = { readonly device: Uint8Array; readonly sequence: number; re
 /** `readings` as cutReadings gives them. */
 export function sealReadings(readings: readonly Reading[], chain: Chain): Sealed {
   assert(readings.length > 0, 'a batch that is due has readings');
+  const isClockTrusted = readings.every((reading) => reading.isClockTrusted);
+  return seal(gatherSeries(readings), chain, { isClockTrusted, sealedAtSec: readings[0]!.timeSec });
+}
+
+/** By channel, in the order in which the channels come. A mark of one reading is a mark of its whole series. */
+export function gatherSeries(readings: readonly Reading[]): Series[] {
   const byChannel = new Map<number, { marks: number; samples: Sample[] }>();
   for (const { channel, timeSec, value, marks } of readings) {
     const one = byChannel.get(channel) ?? { marks: 0, samples: [] };
@@ -93,9 +99,7 @@ export function sealReadings(readings: readonly Reading[], chain: Chain): Sealed
     one.marks |= marks;
     one.samples.push({ timeSec, value });
   }
-  const series: Series[] = [...byChannel].map(([channel, one]) => ({ channel, ...one }));
-  const isClockTrusted = readings.every((reading) => reading.isClockTrusted);
-  return seal(series, chain, { isClockTrusted, sealedAtSec: readings[0]!.timeSec });
+  return [...byChannel].map(([channel, one]) => ({ channel, ...one }));
 }
 
 /** The statement about readings that could not be kept, in a batch of its own: its times are far from all others. */
@@ -114,8 +118,15 @@ function seal(
   chain: Chain,
   { isClockTrusted, sealedAtSec }: { readonly isClockTrusted: boolean; readonly sealedAtSec: number },
 ): Sealed {
-  // Bit 0 stays clear: the gateway signs for sensors that have no key.
-  const flagBits = isClockTrusted ? 0 : flags.clockUnsynchronised;
-  const { series: encodedSeries, ...sealed } = sealBatch(series, { ...chain, flags: flagBits, sealedAtSec });
+  const { series: encodedSeries, ...sealed } = sealBatch(series, {
+    ...chain,
+    flags: flagsOf(isClockTrusted),
+    sealedAtSec,
+  });
   return { ...sealed, digest: digestBatch(sealed.encoded), series: encodedSeries };
+}
+
+/** Bit 0 stays clear: the gateway signs for sensors that have no key. */
+export function flagsOf(isClockTrusted: boolean): number {
+  return isClockTrusted ? 0 : flags.clockUnsynchronised;
 }

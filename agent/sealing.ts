@@ -45,7 +45,10 @@ export async function runSealing(device: Device, deps: SealingDeps, signal: Abor
     const bytes = await signBatch(sealed, device.keyStore);
     const { digest } = sealed;
     journal.append({ device: device.id, sequence, digest, bytes, readings, lastSec: sealed.batch.lastSec, statement });
+    // Before anything else can happen: once its receipts have come, the journal no longer has the batch.
+    device.judge?.sealed(bytes);
     device.remove(readings);
+    device.judge?.look(device.unsealed);
     device.sealed += 1;
     device.queued += 1;
     const { name } = device.config;

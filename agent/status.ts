@@ -2,12 +2,15 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { marks } from '@coldproof/wire';
+import { cabPagePolicy } from './cab-page.ts';
 import type { ClockStatus } from './clock-watch.ts';
+import type { OrderWarnings } from './judge.ts';
 import { formatMetrics, metricsContentType, processFigures } from './metrics.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import type { DeviceQueue } from './queue.ts';
 import type { JournalStatus } from './room.ts';
 import type { LinkStatus } from './uplink-state.ts';
+import type { WarnerStatus } from './warner.ts';
 
 export type DeviceStatus = {
   readonly name: string;
@@ -29,6 +32,8 @@ export type DeviceStatus = {
   readonly lastReadingAt: string | undefined;
   /** Channels whose newest reading has a mark, with the gravest one's name; 'gap' for one that has fallen silent. */
   readonly faults: { readonly [channel: string]: string };
+  /** How the shipment stands against its terms; undefined where the gateway has none. */
+  readonly terms: OrderWarnings | undefined;
 };
 
 export type AgentStatus = {
@@ -36,6 +41,8 @@ export type AgentStatus = {
   readonly refused: { readonly [reason: string]: number };
   /** Whether all devices have their connection. */
   readonly link: { readonly connected: boolean };
+  /** The command for lamp or buzzer. */
+  readonly warn: WarnerStatus;
   readonly journal: JournalStatus;
   readonly clock: ClockStatus;
 };
@@ -57,6 +64,8 @@ export type StatusServer = { readonly port: number; close(): Promise<void> };
 export type StatusPages = {
   readonly status: () => AgentStatus;
   readonly queue: () => readonly DeviceQueue[];
+  /** HTML. */
+  readonly cab: () => string;
   /** Samples are taken. A link that is down is no reason against it: to keep them meanwhile is what an agent is for. */
   readonly isReady: () => boolean;
 };
@@ -91,9 +100,10 @@ export async function openStatusServer(
   };
 }
 
-function show(response: ServerResponse, path: string, { status, queue, isReady }: StatusPages): void {
-  const known = '/status, /queue, /healthz, /readyz or /metrics';
-  if (path === '/status') answer(response, 200, status());
+function show(response: ServerResponse, path: string, { status, queue, cab, isReady }: StatusPages): void {
+  const known = '/, /status, /queue, /healthz, /readyz or /metrics';
+  if (path === '/') send(response, 200, 'text/html; charset=utf-8', cab());
+  else if (path === '/status') answer(response, 200, status());
   else if (path === '/queue') answer(response, 200, queue());
   else if (path === '/healthz') answer(response, 200, { status: 'ok' });
   else if (path === '/readyz') answer(response, isReady() ? 200 : 503, { ready: isReady() });
@@ -110,6 +120,7 @@ function send(response: ServerResponse, code: number, contentType: string, body:
     'content-type': contentType,
     'cache-control': 'no-store',
     'x-content-type-options': 'nosniff',
+    'content-security-policy': cabPagePolicy,
   });
   response.end(body);
 }

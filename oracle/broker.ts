@@ -8,16 +8,19 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { randomBytes, randomUUID, scryptSync, timingSafeEqual } from 'node:crypto';
 import { Aedes, type AedesOptions, type Client, type PublishPacket, type Subscription } from 'aedes';
-import { bytesToHex, envelopeBytesMax, parseTopic, topicFilter } from '@coldproof/wire';
+import { bytesToHex, parseTopic, topicFilter } from '@coldproof/wire';
+import { bytesMaxOf, heardByDevice, heardByOwner, saidByDevice, saidByOwner } from './broker-kinds.ts';
+import { Readers, type Message } from './broker-readers.ts';
 import type { BrokerCredential, BrokerTls, EmbeddedBroker } from './config-broker.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
+import { Framing } from './packet-framing.ts';
 
 export type Broker = {
   /** The port it listens on, also when 0 was asked for. */
   readonly port: number;
   /** For the oracle's own client; made anew at each start. */
-  readonly internal: { readonly url: string; readonly username: string; readonly password: string };
+  readonly internal: { readonly username: string; readonly password: string };
   readonly refused: ReadonlyMap<BrokerReason, number>;
   /** From now on what devices publish for the oracle goes to `take`, in this process and nowhere else. */
   receive(take: Take): void;
@@ -26,7 +29,6 @@ export type Broker = {
   close(): Promise<void>;
 };
 
-export type Message = { readonly topic: string; readonly payload: Uint8Array };
 /** Must not throw. */
 export type Take = (topic: Topic, payload: Uint8Array) => void;
 type Topic = NonNullable<ReturnType<typeof parseTopic>>;
@@ -45,15 +47,10 @@ export type BrokerReason =
   /** A retained batch would be given to later subscribers as if it were new. */
   | 'retain-forbidden';
 
-/** An envelope, its topic, and MQTT's own header. */
-const packetBytesMax = envelopeBytesMax + 1_024;
-/** A status is a few words. */
-const statusBytesMax = 1_024;
 /** aedes closes a client that does not read for this long, so that it does not hold up the others. */
 const drainMsMax = 10_000;
 const connectionsMax = 10_000;
 const handshakeMsMax = 10_000;
-const loopback = '127.0.0.1';
 
 export type BrokerSettings = EmbeddedBroker & { readonly log: Log };
 
@@ -82,43 +79,25 @@ export async function openBroker({ host, port, credentials, tls, log }: BrokerSe
   };
   const server = tls === undefined ? createServer(handle) : tlsServer(tls, handle, refuse);
   server.maxConnections = connectionsMax;
-  // The oracle's own way in needs no TLS: it ends in this process, and nobody else has its password.
-  const inside =
-    tls === undefined
-      ? undefined
-      : createServer((socket) => {
-          gate.admitInside(socket);
-          handle(socket);
-        });
   const closeBroker = () => new Promise<void>((resolve) => aedes.close(() => resolve()));
-  let actualPort: number;
-  let insideUrl: string;
-  try {
-    actualPort = await listen(server, host, port);
-    // A broker on every address is on this one too.
-    const near = host === '0.0.0.0' || host === '::' ? loopback : host;
-    const insidePort = inside === undefined ? actualPort : await listen(inside, loopback, 0);
-    insideUrl = `mqtt://${inside === undefined ? near : loopback}:${insidePort}`;
-  } catch (error) {
-    server.close();
+  const actualPort = await listen(server, host, port).catch(async (error: unknown) => {
     await closeBroker();
     throw error;
-  }
+  });
   // Out of file descriptors, for one: the connections that stand go on.
   server.on('error', (error) => log('error', 'broker-fault', { error: error.message }));
   return {
     port: actualPort,
-    internal: { url: insideUrl, ...account },
+    internal: account,
     refused,
     receive: (take) => {
       aedes.take = take;
     },
     publish: (messages) => readers.publish(messages),
     async close() {
-      const servers = inside === undefined ? [server] : [server, inside];
-      const closed = servers.map((each) => new Promise<void>((resolve) => each.close(() => resolve())));
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await closeBroker();
-      await Promise.all(closed);
+      await closed;
     },
   };
 }
@@ -141,56 +120,6 @@ class DirectAedes extends Aedes {
 }
 
 const forOracle: ReadonlySet<string> = new Set(['batch', 'live']);
-
-/** A client that has this much unread is not given more: its receipts are remade when it repeats its batches. */
-const unreadBytesMax = 1024 * 1024;
-
-/** Who has subscribed to what: filters here have no wildcard, so they are topics. */
-class Readers {
-  readonly #clients = new Map<string, Set<Client>>();
-
-  constructor(aedes: Aedes) {
-    aedes.on('subscribe', (subscriptions, client) => {
-      for (const { topic } of subscriptions) {
-        this.#clients.set(topic, (this.#clients.get(topic) ?? new Set()).add(client));
-      }
-    });
-    aedes.on('unsubscribe', (topics, client) => topics.forEach((topic) => this.#forget(topic, client)));
-    aedes.on('clientDisconnect', (client) => {
-      for (const topic of this.#clients.keys()) this.#forget(topic, client);
-    });
-  }
-
-  publish(messages: readonly Message[]): void {
-    const corked = new Set<Client>();
-    for (const { topic, payload } of messages) {
-      for (const client of this.#clients.get(topic) ?? []) {
-        const { conn } = client;
-        if (!('cork' in conn) || conn.writableLength > unreadBytesMax) continue;
-        if (!corked.has(client)) conn.cork();
-        corked.add(client);
-        const packet = {
-          cmd: 'publish',
-          topic,
-          payload: Buffer.from(payload),
-          qos: 0,
-          dup: false,
-          retain: false,
-        } as const;
-        // What goes wrong here ends the connection, which aedes sees by itself.
-        client.publish(packet, () => undefined);
-      }
-    }
-    // aedes writes each in a setImmediate of its own; after the last of them they leave together.
-    setImmediate(() => corked.forEach(({ conn }) => conn.uncork()));
-  }
-
-  #forget(topic: string, client: Client): void {
-    const clients = this.#clients.get(topic);
-    clients?.delete(client);
-    if (clients?.size === 0) this.#clients.delete(topic);
-  }
-}
 
 /** RFC 8996: TLS 1.2 or later, Node's own minimum. With a client CA, OpenSSL refuses who has no certificate of it. */
 function tlsServer({ cert, key, clientCa }: BrokerTls, handle: (socket: Socket) => void, refuse: Refuse): Server {
@@ -250,31 +179,32 @@ function optionsOf(gate: Gate, refuse: Refuse): AedesOptions {
   };
 }
 
+type Secret = {
+  readonly salt: Buffer;
+  readonly hash: Buffer | undefined;
+  readonly devices: ReadonlySet<string>;
+  readonly owns: ReadonlySet<string>;
+};
+
 /** Who may do what. */
 class Gate {
-  readonly #secrets = new Map<string, { salt: Buffer; hash: Buffer | undefined; devices: ReadonlySet<string> }>();
+  readonly #secrets = new Map<string, Secret>();
   readonly #internal: string;
-  readonly #inside = new WeakSet<object>();
   /** Usernames of the connected clients, by client and by client id. */
   readonly #users = new WeakMap<Client, string>();
   readonly #holders = new Map<string, { client: Client; username: string }>();
 
   constructor(credentials: readonly BrokerCredential[], internal: { username: string; password: string }) {
     this.#internal = internal.username;
-    for (const { username, password, devices } of [...credentials, { ...internal, devices: [] }]) {
+    const all: readonly BrokerCredential[] = [...credentials, { ...internal, devices: [] }];
+    for (const { username, password, devices, owns = [] } of all) {
       const salt = randomBytes(16);
       const hash = password === undefined ? undefined : hashPassword(password, salt);
-      this.#secrets.set(username, { salt, hash, devices: new Set(devices) });
+      this.#secrets.set(username, { salt, hash, devices: new Set(devices), owns: new Set(owns) });
     }
   }
 
-  /** For the oracle alone: nobody gets around TLS by a port of the loopback. */
-  admitInside(socket: Socket): void {
-    this.#inside.add(socket);
-  }
-
   admit(client: Client, username: string | undefined, password: Buffer | undefined): BrokerReason | undefined {
-    if (this.#inside.has(client.conn) && username !== this.#internal) return 'credentials-wrong';
     const certified = certificateName(client);
     if (certified !== undefined && username !== undefined && certified !== username) return 'certificate-of-another';
     return this.#admit(client, username ?? certified, password, certified !== undefined);
@@ -310,11 +240,13 @@ class Gate {
     const username = this.#users.get(client);
     const topic = parseTopic(packet.topic);
     if (username === undefined || topic === undefined) return 'publish-forbidden';
-    if (username === this.#internal)
-      return topic.kind === 'receipt' && !packet.retain ? undefined : 'publish-forbidden';
-    if (topic.kind === 'receipt' || !this.#speaksFor(username, topic.device)) return 'publish-forbidden';
-    if (topic.kind !== 'status') return packet.retain ? 'retain-forbidden' : undefined;
-    return packet.payload.length > statusBytesMax ? 'packet-too-large' : undefined;
+    const { kind, device } = topic;
+    if (username === this.#internal) return kind === 'receipt' && !packet.retain ? undefined : 'publish-forbidden';
+    const isDevices = saidByDevice.has(kind) && this.#speaksFor(username, device);
+    const isOwners = saidByOwner.has(kind) && this.#owns(username, device);
+    if (!isDevices && !isOwners) return 'publish-forbidden';
+    if (kind === 'batch' || kind === 'live') return packet.retain ? 'retain-forbidden' : undefined;
+    return packet.payload.length > bytesMaxOf(kind) ? 'packet-too-large' : undefined;
   }
 
   maySubscribe(client: Client, { topic }: Subscription): boolean {
@@ -328,8 +260,14 @@ class Gate {
     const username = this.#users.get(client);
     const parsed = parseTopic(topic);
     if (username === undefined || parsed === undefined) return false;
-    if (username === this.#internal) return parsed.kind !== 'receipt';
-    return parsed.kind === 'receipt' && this.#speaksFor(username, parsed.device);
+    const { kind, device } = parsed;
+    if (username === this.#internal) return kind === 'batch' || kind === 'live' || kind === 'status';
+    if (heardByDevice.has(kind) && this.#speaksFor(username, device)) return true;
+    return heardByOwner.has(kind) && this.#owns(username, device);
+  }
+
+  #owns(username: string, device: Uint8Array): boolean {
+    return this.#secrets.get(username)?.owns.has(bytesToHex(device)) === true;
   }
 
   #speaksFor(username: string, device: Uint8Array): boolean {
@@ -357,41 +295,6 @@ function limitPackets(socket: Socket, onExcess: () => Error): void {
     socket.destroy(onExcess());
     return null;
   };
-}
-
-/** Follows MQTT's fixed headers (3.1.1 §2.2): a byte of type, then the length in up to four bytes of 7 bits each. */
-class Framing {
-  #state: 'type' | 'length' | 'body' = 'type';
-  #left = 0;
-  #shift = 0;
-
-  admit(chunk: Uint8Array): boolean {
-    let at = 0;
-    while (at < chunk.length) {
-      if (this.#state === 'body') {
-        const taken = Math.min(this.#left, chunk.length - at);
-        at += taken;
-        this.#left -= taken;
-        if (this.#left === 0) this.#state = 'type';
-      } else if (this.#state === 'type') {
-        at += 1;
-        this.#left = 0;
-        this.#shift = 0;
-        this.#state = 'length';
-      } else if (!this.#lengthByte(chunk[at++]!)) {
-        return false;
-      }
-    }
-    return true;
-  }
-
-  #lengthByte(byte: number): boolean {
-    this.#left += (byte & 0x7f) << this.#shift;
-    this.#shift += 7;
-    if (this.#left > packetBytesMax || this.#shift > 28) return false;
-    if (byte < 0x80) this.#state = this.#left === 0 ? 'type' : 'body';
-    return true;
-  }
 }
 
 function listen(server: Server, host: string, port: number): Promise<number> {

@@ -11,6 +11,8 @@ export type BrokerCredential = {
   readonly password: string | undefined;
   /** Devices in hex that this username may speak for. */
   readonly devices: readonly string[];
+  /** Devices in hex that this username may send configurations and commands to, and hear about. */
+  readonly owns?: readonly string[];
 };
 
 /** Contents of PEM files. */
@@ -57,7 +59,7 @@ export function checkBroker(broker: Section, loopback: string): EmbeddedBroker |
   };
 }
 
-function checkExternal(broker: Section): ExternalBroker {
+export function checkExternal(broker: Section): ExternalBroker {
   const url = broker.text('url');
   const isUrl = /^mqtts?:\/\/[A-Za-z0-9.:[\]-]{1,253}\/?$/.test(url);
   if (!isUrl && url !== '') broker.problem('url', url, 'mqtt://host:port or mqtts://host:port, no password in it');
@@ -115,7 +117,12 @@ function checkCredentials(broker: Section, hasCertificates: boolean): readonly B
     const username = entry.text('username');
     if (usernames.has(username)) entry.problem('username', username, 'a name that no other entry has');
     usernames.add(username);
-    const devices = entry.texts('devices');
+    const owns = entry.texts('owns', []);
+    for (const device of owns) {
+      if (parseHex(device, 32) === undefined) entry.problem('owns', device, '64 lower-case hex digits');
+    }
+    // An owner has devices to speak to, and none to speak for.
+    const devices = entry.texts('devices', owns.length > 0 ? [] : undefined);
     for (const device of devices) {
       if (parseHex(device, 32) === undefined) entry.problem('devices', device, '64 lower-case hex digits');
       const holder = holders.get(device);
@@ -123,6 +130,6 @@ function checkCredentials(broker: Section, hasCertificates: boolean): readonly B
       holders.set(device, username);
     }
     const isCertified = hasCertificates && !entry.has('passwordEnv');
-    return { username, password: isCertified ? undefined : entry.secret('passwordEnv'), devices };
+    return { username, password: isCertified ? undefined : entry.secret('passwordEnv'), devices, owns };
   });
 }

@@ -11,7 +11,7 @@ export class Section {
   readonly #shared: Shared;
   readonly #sections = new Map<string, Section>();
   readonly #read = new Set<string>();
-  #entries: Section[] = [];
+  readonly #entries: Section[] = [];
 
   private constructor(path: string, value: unknown, shared: Shared) {
     this.#path = path;
@@ -71,22 +71,29 @@ export class Section {
     return least;
   }
 
-  texts(key: string): string[] {
-    const value = this.#value(key);
+  /** Undefined when it is absent. */
+  optionalTexts(key: string): string[] | undefined {
+    return this.#value(key) === undefined ? undefined : this.texts(key);
+  }
+
+  texts(key: string, fallback?: string[]): string[] {
+    const value = this.#value(key) ?? fallback;
     if (Array.isArray(value) && value.every((each) => typeof each === 'string')) return value;
     this.problem(key, value, 'a list of texts');
     return [];
   }
 
-  list(key: string): Section[] {
-    const value = this.#value(key);
+  /** Empty when it is absent and `isOptional`. */
+  list(key: string, { isOptional = false } = {}): Section[] {
+    const value = this.#value(key) ?? (isOptional ? [] : undefined);
     if (!Array.isArray(value)) {
       this.problem(key, value, 'a list');
       return [];
     }
     const path = this.#path === '' ? key : `${this.#path}.${key}`;
-    this.#entries = value.map((each: unknown, i) => new Section(`${path}[${i}]`, each, this.#shared));
-    return this.#entries;
+    const entries = value.map((each: unknown, i) => new Section(`${path}[${i}]`, each, this.#shared));
+    this.#entries.push(...entries);
+    return entries;
   }
 
   /** The value of the variable that `key` names; or, where that is not set, of the file that NAME_FILE names. */

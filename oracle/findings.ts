@@ -7,14 +7,19 @@ import {
   assert,
   bytesToHex,
   decodeEnvelope,
+  evaluate,
   hexToBytes,
+  initialState,
+  limitOf,
   openEnvelope,
   type Crypto,
+  type EvaluationState,
+  type Finding,
   type OpenEnvelope,
+  type RunLocation,
 } from '@coldproof/wire';
 import type { Chain } from './chain.ts';
 import type { Clock } from './clock.ts';
-import { evaluate, initialState, limitOf, type EvaluationState, type Finding, type RunLocation } from './evaluate.ts';
 import type { Log } from './log-line.ts';
 import { evidenceJson, proofArgument, prove } from './prove.ts';
 import type { Order } from './store-chain.ts';

@@ -1,5 +1,5 @@
 /**
- * What devices with a backlog say of now, ahead of what is still on its way: verified as any batch is, and shown as
+ * What devices with a backlog say of now, ahead of what is still on its way: verified like a batch, and shown as
  * live, not yet logged. It is never a log entry, never evidence, and gives no receipt: it is kept in memory alone,
  * until the batch itself is logged or an hour has passed. In its own time it comes by the usual way.
  */

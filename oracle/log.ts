@@ -6,6 +6,7 @@
 import {
   accept,
   assert,
+  bundlePreimage,
   bytesEqual,
   bytesToHex,
   checkpointPreimage,
@@ -130,6 +131,11 @@ export class Log {
     const head = { origin: this.origin, size: this.#size, root: this.root() };
     const signature = this.#key.sign(checkpointPreimage(formatCheckpoint(head)));
     return formatSignedCheckpoint(head, this.#key.publicKey, signature);
+  }
+
+  /** The log key's signature over a bundle; see wire/BUNDLE.md for what it is worth. */
+  sealBundle(digest: Uint8Array): Uint8Array {
+    return this.#key.sign(bundlePreimage(digest));
   }
 
   /** index < size <= this.size, checked by the caller. */

@@ -8,6 +8,8 @@ export type OperatingCode =
   | 'store-failed'
   /** Another oracle holds the same state directory. */
   | 'store-locked'
+  /** Another worker is the one that acts on the chain now; this one is not to. */
+  | 'lease-lost'
   /** A port cannot be listened on. */
   | 'listen-failed'
   /** The chain's RPC does not answer, or answers nonsense. */
@@ -21,7 +23,9 @@ export type OperatingCode =
   /** A verifying thread died. */
   | 'verify-failed'
   /** A thread that runs cryptlets died or hung. No verdict about the cryptlet, so nothing to sign. */
-  | 'cryptlet-failed';
+  | 'cryptlet-failed'
+  /** Another oracle's HTTP API does not answer, or answers nonsense. */
+  | 'peer-unreachable';
 
 export class OperatingError extends Error {
   readonly code: OperatingCode;

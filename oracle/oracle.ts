@@ -12,23 +12,27 @@
  *       +------------------ receipts <--- committed --- evaluate (9) --> prove (10)
  *       '--> live: the newest of a device with a backlog, verified, shown, and nothing else
  *
- * Two loops run side by side. The intake loop takes a group from the queue, verifies it while the group before is being
- * committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches, evaluates what
- * the chain's news concern, and works off the outbox; it runs at its own pace and is woken by a new action.
+ * Three loops run side by side. The intake loop takes a group from the queue, verifies it while the group before is
+ * being committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches, evaluates
+ * what the chain's news concern, and works off the outbox; it runs at its own pace and is woken by a new action. The third
+ * (announce.ts) holds what has changed against what was announced, and is woken by the other two.
  *
  * Shutdown needs no care for correctness, only for courtesy: everything that is promised (a receipt, a stored
- * transaction) is on disk before it is said, and everything else is made again. So `close` lets the two loops end the
+ * transaction) is on disk before it is said, and everything else is made again. So `close` lets the loops end the
  * step they are in, then closes links, threads and store, in this order, since each uses the ones after it. After a
  * kill the next start runs the same functions on the same store: there is no other recovery.
  */
 import { bytesToHex, hexToBytes, logOf } from '@coldproof/wire';
+import { Announcer } from './announce.ts';
 import { openBroker, type Broker } from './broker.ts';
 import type { Chain } from './chain.ts';
+import type { OracleWorker } from './config.ts';
 import type { EmbeddedBroker, ExternalBroker } from './config-broker.ts';
 import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
 import { EarlyBatches } from './early-batches.ts';
 import { Findings } from './findings.ts';
+import { Lease, noFence } from './lease.ts';
 import { Live } from './live.ts';
 import { Log as TransparencyLog, type Loggable } from './log.ts';
 import type { LogKey } from './log-key.ts';
@@ -54,26 +58,36 @@ export type OracleDeps = {
   readonly transmitter: Transmitter;
   readonly logKey: LogKey;
   readonly crashPoint: CrashPoint;
+  /** Batches were logged that were not there before. */
+  readonly onLogged?: () => void;
 };
 
 export type OracleSettings = {
   readonly broker: EmbeddedBroker | ExternalBroker;
-  readonly verify: { readonly workers: number; readonly queueMax: number; readonly earlyMs?: number };
+  readonly verify: { readonly workers: number; readonly queueMax: number };
   readonly origin: string;
   readonly fromBlock: number;
   readonly pollMs: number;
   readonly transmit: TransmitPolicy;
+  /** This process is one of several workers on one store: it has a name of its own, and acts on the chain by lease. */
+  readonly worker?: OracleWorker | undefined;
 };
 
 /** Messages in one commit at most: bounds what one fsync is shared by, and how long the thread is busy with it. */
 const groupMessagesMax = 512;
 /** Batches that came early are offered to the log again after this, or with the next group. */
 const earlyRetryMs = 20;
+/** One worker may be so far behind another: a commit, a collection of garbage. What comes later, comes again. */
+const earlyMsMax = 5_000;
+/** Workers look at one another's news in the store so often. */
+const newsMs = 200;
 /** What follows on a fault of the chain: not at once, and not much later. */
 const chainRetryMs = 1_000;
 
 export class Oracle {
   readonly log: TransparencyLog;
+  /** Says what has changed, to streams and webhooks. */
+  readonly announcer: Announcer;
   readonly #deps: OracleDeps;
   readonly #settings: OracleSettings;
   /** Undefined when others run it. */
@@ -84,8 +98,9 @@ export class Oracle {
   readonly #findings: Findings;
   readonly #transmit: Transmit;
   readonly #devices: DeviceCache;
-  readonly #live: Live;
   readonly #early: EarlyBatches;
+  readonly #lease: Lease | undefined;
+  readonly #live: Live;
   readonly #stop = new AbortController();
   #wakeChain: AbortController | undefined;
   #chainError: string | undefined = 'not asked yet';
@@ -101,12 +116,16 @@ export class Oracle {
     this.#receiver = parts.receiver;
     this.#pool = parts.pool;
     this.#devices = parts.devices;
+    this.#early = new EarlyBatches(settings.worker === undefined ? 0 : earlyMsMax);
     this.#live = parts.live;
-    this.#early = new EarlyBatches(settings.verify.earlyMs ?? 0);
     this.log = new TransparencyLog({ store: deps.store, key: deps.logKey, origin: settings.origin });
-    this.#watch = new Watch({ ...deps, fromBlock: settings.fromBlock });
+    this.announcer = new Announcer(deps);
+    const { worker } = settings;
+    this.#lease = worker === undefined ? undefined : new Lease(deps, { ...worker, holder: worker.name });
+    const fence = this.#lease ?? noFence;
+    this.#watch = new Watch({ ...deps, fence, fromBlock: settings.fromBlock });
     this.#findings = new Findings({ ...deps, crypto: opensslCrypto() });
-    this.#transmit = new Transmit(deps, settings.transmit);
+    this.#transmit = new Transmit({ ...deps, fence }, settings.transmit);
   }
 
   static async open(deps: OracleDeps, settings: OracleSettings): Promise<Oracle> {
@@ -131,7 +150,14 @@ export class Oracle {
       const clientId = `coldproof-oracle-${bytesToHex(logOf(deps.logKey.publicKey)).slice(0, 32)}`;
       const receiver =
         broker === undefined
-          ? await openReceiver({ ...external!, clientId, isExternal: true, queueMax, onLive, log: deps.log })
+          ? await openReceiver({
+              ...external!,
+              ...named(clientId, settings.worker),
+              isExternal: true,
+              queueMax,
+              onLive,
+              log: deps.log,
+            })
           : receiveEmbedded(broker, { queueMax, onLive });
       return new Oracle(deps, settings, { broker, receiver, devices, live, pool });
     } catch (error) {
@@ -144,6 +170,16 @@ export class Oracle {
   /** Undefined when others run the broker. */
   get brokerPort(): number | undefined {
     return this.#broker?.port;
+  }
+
+  /** A batch that another log has and this one may not have. False when the queue is full. */
+  offer(message: Incoming): boolean {
+    return this.#receiver.offer(message);
+  }
+
+  /** The outbox has a new action. */
+  wakeChain(): void {
+    this.#wakeChain?.abort();
   }
 
   /** What a status page needs besides the store. */
@@ -164,12 +200,15 @@ export class Oracle {
     const stopOnError = async (loop: Promise<void>) => {
       try {
         await loop;
-      } finally {
+      } catch (error) {
         this.close();
+        throw error;
       }
     };
-    // Both are awaited whatever happens, so that no loop writes to a store that its caller has closed.
-    const ends = await Promise.allSettled([stopOnError(this.#intake(signal)), stopOnError(this.#followChain(signal))]);
+    // All are awaited whatever happens, so that no loop writes to a store that its caller has closed.
+    const loops = [this.#intake(signal), this.#followChain(signal), this.announcer.follow(this.#deps.pace, signal)];
+    if (this.#lease !== undefined) loops.push(this.#followWorkers(signal, this.#lease));
+    const ends = await Promise.allSettled(loops.map(stopOnError));
     await this.#receiver.close();
     await this.#broker?.close();
     await this.#pool.close();
@@ -243,8 +282,10 @@ export class Oracle {
       if (!answer.value.isRepeat) touched.add(bytesToHex(batch.device));
     });
     refused.say(this.#deps.log);
+    if (touched.size > 0) this.#deps.onLogged?.();
     this.#deps.log('debug', 'group-logged', { messages: messages.length, size: this.log.size });
     if (this.#findings.run(touched)) this.#wakeChain?.abort();
+    this.announcer.wake();
     return logged;
   }
 
@@ -263,6 +304,7 @@ export class Oracle {
       this.#wakeChain = wake;
       let waitMs = this.#settings.pollMs;
       try {
+        this.#lease?.mustHold();
         if (!hasChecked) await this.#deps.chain.checkChainId();
         // At start, too: orders that were in transit when the oracle stopped.
         const hasChanged = (await this.#watch.round()) || !hasChecked;
@@ -273,15 +315,50 @@ export class Oracle {
         this.#chainError = undefined;
       } catch (error) {
         if (!(error instanceof OperatingError) || error.retry !== 'later') throw error;
+        if (error.code === 'lease-lost') {
+          // Its time as holder may have come by the next look.
+          await this.#deps.pace.wait(newsMs, signal);
+          hasChecked = false;
+          continue;
+        }
         this.#chainError = describeError(error);
         this.#deps.log('warn', 'chain-fault', { error: this.#chainError });
         // What answers after an outage may be another node, of another chain.
         hasChecked = false;
         waitMs = chainRetryMs;
       }
+      this.announcer.wake();
       await this.#deps.pace.wait(waitMs, wake.signal);
     }
   }
+
+  /** What one worker must know of the others: who acts on the chain, and what they have found there or for it. */
+  async #followWorkers(signal: AbortSignal, lease: Lease): Promise<void> {
+    const { store, pace, log } = this.#deps;
+    let wasHeld = false;
+    let knownHash = store.chain.head()?.hash;
+    while (!signal.aborted) {
+      const isHeld = lease.renew();
+      if (isHeld !== wasHeld) log('info', isHeld ? 'lease-taken' : 'lease-lost');
+      wasHeld = isHeld;
+      if (isHeld) {
+        if (store.outbox.hasNew(pace.nowMs())) this.#wakeChain?.abort();
+      } else {
+        const hash = store.chain.head()?.hash;
+        if (hash !== knownHash) this.#devices.clear();
+        if (hash !== knownHash) this.#findings.refresh();
+        knownHash = hash;
+        this.#chainError = undefined;
+      }
+      await pace.wait(Math.min(newsMs, lease.leaseMs / 5), signal);
+    }
+    lease.release();
+  }
+}
+
+/** A shared subscription for the workers of one oracle, each of them a client of its own. */
+function named(clientId: string, worker: OracleSettings['worker']): { clientId: string; share?: string } {
+  return worker === undefined ? { clientId } : { clientId: `${clientId}-${worker.name}`, share: 'oracle' };
 }
 
 type Group = { readonly messages: readonly Incoming[]; readonly verdicts: ReturnType<VerifyPool['verify']> };

@@ -1,5 +1,5 @@
 /** What the contracts' views give -> Order and Device. Pure. The only file that knows the fields of those structs. */
-import { assert, unixSecMax } from '@coldproof/wire';
+import { assert, readShape, termsShape, unixSecMax, type Json, type Terms } from '@coldproof/wire';
 import type { ChainStruct, ChainValue } from './chain-abi.ts';
 import { causes, orderStates, type Device, type Order } from './store-chain.ts';
 
@@ -18,6 +18,7 @@ export function readOrder(orderId: string, view: ChainValue, termsView: ChainVal
   assert(cause !== undefined, `the contract's causes are those of causes`);
   const terms = new Fields(termsView, 'terms');
   const sampleGapSecMax = terms.number('sampleGapSecMax');
+  const attested = terms.struct('attested');
   return {
     orderId,
     state,
@@ -43,7 +44,25 @@ export function readOrder(orderId: string, view: ChainValue, termsView: ChainVal
       cumulativeSecMin: limit.number('cumulativeSecMin'),
       sampleGapSecMax,
     })),
+    terms: readTerms(termsView),
+    disputes: attested.text('disputes'),
+    cryptlets: attested.texts('cryptlets').map(bareHex),
   };
+}
+
+/** IAgreements.Terms, with large numbers as decimal text and hex in lower case. */
+export function readTerms(view: ChainValue): Terms {
+  const terms = readShape(termsShape, plain(view), 'terms');
+  assert(terms.ok, terms.ok ? '' : terms.detail);
+  return terms.value;
+}
+
+function plain(value: ChainValue): Json {
+  if (typeof value === 'bigint') return value.toString();
+  if (typeof value === 'string') return value.toLowerCase();
+  if (typeof value !== 'object') return value;
+  if (Array.isArray(value)) return (value as readonly ChainValue[]).map(plain);
+  return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, plain(each)]));
 }
 
 /** Undefined when the device is not enrolled. */
@@ -58,6 +77,8 @@ export function readDevice(device: string, view: ChainValue): Device | undefined
     owner: fields.text('owner'),
     asset: Buffer.from(bareHex(fields.text('asset')), 'hex').toString('latin1'),
     validFromSec,
+    calibrationDigest: bareHex(fields.text('calibrationDigest')),
+    calibrationUntilSec: fields.number('calibrationUntil'),
     ...(revokedFromSec === unixSecMax ? {} : { revokedFromSec }),
   };
 }
@@ -94,6 +115,19 @@ class Fields {
     const value = this.#struct[name];
     assert(typeof value === 'string', `${this.#what}.${name} is text`);
     return value;
+  }
+
+  struct(name: string): Fields {
+    return new Fields(this.#struct[name], `${this.#what}.${name}`);
+  }
+
+  texts(name: string): string[] {
+    const value = this.#struct[name];
+    assert(Array.isArray(value), `${this.#what}.${name} is a list`);
+    return (value as ChainValue[]).map((each) => {
+      assert(typeof each === 'string', `${this.#what}.${name} is a list of texts`);
+      return each;
+    });
   }
 
   list(name: string): Fields[] {

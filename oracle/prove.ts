@@ -19,10 +19,12 @@ import {
   type Evidence,
   type EvidenceBatch,
   type Excursion,
+  type Finding,
+  type LimitUnderWatch,
   type OpenEnvelope,
+  type RunLocation,
   type Verdict,
 } from '@coldproof/wire';
-import type { Finding, LimitUnderWatch, RunLocation } from './evaluate.ts';
 
 /** What goes to the chain: one run, or several that break the terms together. */
 export type Proof = {

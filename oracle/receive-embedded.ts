@@ -1,6 +1,7 @@
 /** The embedded broker's messages -> the same bounded queue as receive.ts has, without a link in between. */
-import { envelopeBytesMax, formatTopic } from '@coldproof/wire';
+import { formatTopic } from '@coldproof/wire';
 import type { Broker } from './broker.ts';
+import { inflateEnvelope } from './inflate.ts';
 import { BoundedQueue, type ReceiveReason, type Receiver, type ReceiverSettings } from './receive.ts';
 
 export function receiveEmbedded(
@@ -11,12 +12,14 @@ export function receiveEmbedded(
   const refused = new Map<ReceiveReason, number>();
   const refuse = (reason: ReceiveReason) => void refused.set(reason, (refused.get(reason) ?? 0) + 1);
   broker.receive(({ device, kind }, payload) => {
-    if (payload.length > envelopeBytesMax) refuse('envelope-too-large');
-    else if (kind === 'live') onLive(device, payload);
-    else if (!queue.push({ device, bytes: payload })) refuse('queue-full');
+    const inflated = inflateEnvelope(payload);
+    if (!inflated.ok) refuse(inflated.reason);
+    else if (kind === 'live') onLive(device, inflated.value);
+    else if (!queue.push({ device, bytes: inflated.value })) refuse('queue-full');
   });
   return {
     take: (countMax, signal, waitMs) => queue.take(countMax, signal, waitMs),
+    offer: (message) => queue.push(message),
     publishReceipts(receipts) {
       broker.publish(
         receipts.map(({ device, receipt }) => ({ topic: formatTopic(device, 'receipt'), payload: receipt })),

@@ -1,7 +1,7 @@
 /**
- * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The only
- * file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its device
- * sends it again.
+ * MQTT -> a bounded queue of messages, and receipts back; live ones go past the queue, being no log's business. The
+ * only file that imports mqtt. When the queue is full a message is dropped and counted: it gets no receipt, so its
+ * device sends it again.
  */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
 import { formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
@@ -21,6 +21,8 @@ export type ReceiveReason =
 export type Receiver = {
   /** Waits for messages, then takes up to `countMax`. None when `signal` has aborted, or `waitMs` have passed. */
   take(countMax: number, signal: AbortSignal, waitMs?: number): Promise<Incoming[]>;
+  /** Puts a message before the intake that came another way than by MQTT. False when the queue is full. */
+  offer(message: Incoming): boolean;
   /** Never fails: a receipt that does not get through is made again when the device repeats its batch. */
   publishReceipts(receipts: readonly { readonly device: Uint8Array; readonly receipt: Uint8Array }[]): void;
   readonly queued: number;
@@ -45,6 +47,8 @@ export type ReceiverSettings = {
   /** A broker of others may come later than we do; our own is there, or something is wrong. */
   readonly isExternal: boolean;
   readonly queueMax: number;
+  /** The name of a shared subscription: the broker gives each message to one of those who have it. */
+  readonly share?: string | undefined;
   /** Must not throw. */
   readonly onLive: (device: Uint8Array, bytes: Uint8Array) => void;
   readonly log: Log;
@@ -61,11 +65,12 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
     if (parsed?.kind !== 'batch' && parsed?.kind !== 'live') return refuse('topic-malformed');
     const inflated = inflateEnvelope(payload);
     if (!inflated.ok) return refuse(inflated.reason);
-    if (parsed.kind === 'live') return settings.onLive(parsed.device, inflated.value);
-    if (!queue.push({ device: parsed.device, bytes: inflated.value })) return refuse('queue-full');
+    const message = { device: parsed.device, bytes: inflated.value };
+    if (parsed.kind === 'live') settings.onLive(message.device, message.bytes);
+    else if (!queue.push(message)) return refuse('queue-full');
     return undefined;
   });
-  const subscription = new Subscription(client, log);
+  const subscription = new Subscription(client, log, settings.share);
   const cause = settings.isExternal ? undefined : await subscription.outcome;
   if (cause !== undefined) {
     await client.endAsync(true);
@@ -73,6 +78,7 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
   }
   return {
     take: (countMax, signal, waitMs) => queue.take(countMax, signal, waitMs),
+    offer: (message) => queue.push(message),
     publishReceipts(receipts) {
       // Only while connected: mqtt.js would otherwise keep it in memory without bound.
       if (!client.connected) return;
@@ -120,10 +126,12 @@ class Subscription {
   readonly outcome: Promise<unknown>;
   readonly #client: MqttClient;
   readonly #log: Log;
+  readonly #share: string | undefined;
   #told: string | undefined;
   #settle: (fault?: unknown) => void = () => undefined;
 
-  constructor(client: MqttClient, log: Log) {
+  constructor(client: MqttClient, log: Log, share: string | undefined) {
+    this.#share = share;
     this.#client = client;
     this.#log = log;
     this.outcome = new Promise((resolve) => {
@@ -140,7 +148,8 @@ class Subscription {
   async #subscribe(): Promise<void> {
     try {
       // QoS 0: between broker and oracle nothing is promised either way, and a lost message gets no receipt.
-      const filters = [topicFilter('batch'), topicFilter('live')];
+      const batches = topicFilter('batch');
+      const filters = [this.#share === undefined ? batches : `$share/${this.#share}/${batches}`, topicFilter('live')];
       const granted = await this.#client.subscribeAsync(filters, { qos: 0 });
       if (granted.some(({ qos }) => qos >= 128)) throw new Error('the broker refused the subscription');
       this.isGranted = true;

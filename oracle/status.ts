@@ -1,5 +1,6 @@
 /** What the oracle knows, as one JSON value, for `GET /api/v1/status`. Times are Unix seconds. */
 import { bytesToHex, channelName } from '@coldproof/wire';
+import { describeCandidate, type Candidate } from './cryptlet/candidates.ts';
 import type { ChainHead, Order, StoredEvent } from './store-chain.ts';
 import type { LiveBatch } from './live.ts';
 import type { StoredFinding } from './store-evaluation.ts';
@@ -17,6 +18,8 @@ export type StatusSources = {
     readonly contracts: Readonly<Record<string, string>>;
   };
   readonly transmitter: string;
+  /** What this node's cryptlets say by now; absent when it has none. */
+  readonly candidates?: () => readonly Candidate[];
   readonly links: () => {
     readonly live: readonly LiveBatch[];
     readonly queued: number;
@@ -30,7 +33,7 @@ export type StatusSources = {
 
 export type Status = ReturnType<typeof readStatus>;
 
-export function readStatus({ store, log, chain, transmitter, links }: StatusSources) {
+export function readStatus({ store, log, chain, transmitter, candidates, links }: StatusSources) {
   const head = store.chain.head();
   const link = links();
   return {
@@ -40,6 +43,7 @@ export function readStatus({ store, log, chain, transmitter, links }: StatusSour
     live: link.live.map((batch) => ({ ...batch, logged: false })),
     orders: store.chain.orders().map(({ order }) => describeOrder(store, order, head)),
     findings: store.evaluation.findings().map(describeFinding),
+    candidates: candidates?.().map(describeCandidate) ?? [],
     equivocations: store.log.equivocations().map(({ device, sequence, digest }) => {
       return { device: bytesToHex(device), sequence, digest: bytesToHex(digest) };
     }),
@@ -77,7 +81,7 @@ function countBatches(counts: ReadonlyMap<string, number>, refusedByReceiver: Re
   return { verified, repeated, rejected, receipts: verified + repeated, byReason };
 }
 
-function describeOrder(store: Store, order: Order, head: ChainHead | undefined) {
+export function describeOrder(store: Store, order: Order, head: ChainHead | undefined) {
   const subject = `order:${order.orderId}`;
   const events = store.chain.eventsOf(subject);
   const action = store.outbox.ofOrder(order.orderId).at(-1);
@@ -134,7 +138,7 @@ function describeAction({ state, reason, mined }: Action) {
 }
 
 /** `detail` is for people, `values` for programs. */
-function describeFinding({ orderId, rule, channel, openedAtSec, closedAtSec, detail }: StoredFinding) {
+export function describeFinding({ orderId, rule, channel, openedAtSec, closedAtSec, detail }: StoredFinding) {
   return {
     orderId,
     kind: rule,
@@ -153,7 +157,7 @@ function inWords({ cause, durationSec, peakCentiC, readings }: StoredFinding['de
   return `${Math.floor(durationSec / 60)} min, as far as ${(peakCentiC / 100).toFixed(2)} °C`;
 }
 
-function finalityOf(blockNumber: number, head: ChainHead | undefined): 'provisional' | 'safe' | 'final' {
+export function finalityOf(blockNumber: number, head: ChainHead | undefined): 'provisional' | 'safe' | 'final' {
   if (head === undefined) return 'provisional';
   if (blockNumber <= head.finalNumber) return 'final';
   return blockNumber <= head.safeNumber ? 'safe' : 'provisional';

@@ -1,5 +1,5 @@
 /** SQL of what the chain said, as far as it is known now: events by block; orders and devices as their views were. */
-import type { Limit } from './evaluate.ts';
+import type { Limit, Terms } from '@coldproof/wire';
 import type { Database } from './store-database.ts';
 
 /** States of Shipments.sol. */
@@ -45,6 +45,12 @@ export type Order = {
   readonly price: string;
   /** One for each channel that the terms limit. */
   readonly limits: readonly Limit[];
+  /** Everything that the parties signed. */
+  readonly terms: Terms;
+  /** The contract that may conclude attested facts; the zero address: proved facts only. */
+  readonly disputes: string;
+  /** Bare hex digests of the programs whose reports may speak to the order. */
+  readonly cryptlets: readonly string[];
 };
 
 export type Device = {
@@ -57,6 +63,9 @@ export type Device = {
   readonly validFromSec: number;
   /** Undefined while the device is not revoked. */
   readonly revokedFromSec?: number;
+  /** SHA-256 of the calibration certificate, bare hex, and the end of its validity. */
+  readonly calibrationDigest: string;
+  readonly calibrationUntilSec: number;
 };
 
 export type ChainHead = {

@@ -34,6 +34,8 @@ export type Database = {
   createSchema(sql: string, version: number): void;
   /** All of `run` is on disk when this returns, or none of it. A transaction within another is part of it. */
   transaction<Result>(run: () => Result): Result;
+  /** Of the database's clock: one for all who share it. */
+  nowMs(): number;
   /** Holds a lock until the transaction ends, against other processes on the same database. */
   lock(number: number): void;
   close(): void;

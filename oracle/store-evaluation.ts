@@ -1,5 +1,5 @@
 /** SQL of the rules' work: per order a cursor over the device's batches with the rules' state, and the findings. */
-import type { Finding } from './evaluate.ts';
+import type { Finding } from '@coldproof/wire';
 import type { Database } from './store-database.ts';
 
 export type EvaluationRow = {

@@ -173,6 +173,32 @@ export class LogStore {
     return new Map(rows.map(({ name, count }) => [name, count]));
   }
 
+  /** Leaves from an index on, without their envelopes. */
+  leaves(first: number, countMax: number): Pick<LeafRow, 'device' | 'sequence' | 'digest'>[] {
+    return this.#database
+      .prepare<[number, number], Pick<LeafRow, 'device' | 'sequence' | 'digest'>>(
+        'SELECT device, sequence, digest FROM leaf WHERE leaf_index >= ? AND leaf_index < ? ORDER BY leaf_index',
+      )
+      .all(first, first + countMax);
+  }
+
+  envelope(index: number): Uint8Array | undefined {
+    return this.#database
+      .prepare<[number], { envelope: Uint8Array }>('SELECT envelope FROM leaf WHERE leaf_index = ?')
+      .get(index)?.envelope;
+  }
+
+  /** Both batches that a device signed for one sequence, as they came; the first is the one in the log. */
+  equivocationProofs(): { readonly device: Uint8Array; readonly first: Uint8Array; readonly second: Uint8Array }[] {
+    return this.#database
+      .prepare<[], { device: Uint8Array; first: Uint8Array; second: Uint8Array }>(
+        `SELECT equivocation.device, leaf.envelope AS "first", equivocation.envelope AS "second"
+         FROM equivocation JOIN leaf ON leaf.device = equivocation.device AND leaf.sequence = equivocation.sequence
+         ORDER BY equivocation.seen_ms LIMIT 1000`,
+      )
+      .all();
+  }
+
   /** A device's envelopes from a sequence on, oldest first. */
   envelopes(device: Uint8Array, fromSequence: number, countMax: number): { sequence: number; envelope: Uint8Array }[] {
     return this.#database

@@ -11,14 +11,23 @@ import type { Database } from './store-database.ts';
  * superseded   the order was cancelled by somebody else's transaction
  * fatal        the contract refuses it for ever, for `reason`
  */
-export type ActionState =
-  'unstarted' | 'in-progress' | 'unconfirmed' | 'confirmed' | 'finalized' | 'superseded' | 'fatal';
+export const actionStates = [
+  'unstarted',
+  'in-progress',
+  'unconfirmed',
+  'confirmed',
+  'finalized',
+  'superseded',
+  'fatal',
+] as const;
+export type ActionState = (typeof actionStates)[number];
 
 export type Action = {
   /** Order, dispatch, evidence digest and skip: the same finding can never become a second action. */
   readonly id: string;
+  /** 'report:ORDER' and 'anchor' for what a quorum signed. */
   readonly orderId: string;
-  /** JSON of EvidenceRecord. */
+  /** JSON of ActionRecord. */
   readonly evidence: string;
   readonly state: ActionState;
   readonly reason?: string;
@@ -33,7 +42,27 @@ export type Action = {
   };
 };
 
-/** What an action's evidence column holds. */
+/** What an action's evidence column holds: what its device proves, or what a quorum of oracles signed. */
+export type ActionRecord = EvidenceRecord | QuorumRecord;
+
+export type QuorumRecord =
+  | {
+      readonly contract: 'Disputes';
+      readonly calldata: string;
+      /** digestReport, hex. */
+      readonly digest: string;
+      readonly orderId: string;
+      readonly cryptlet: string;
+      readonly sequence: number;
+    }
+  | {
+      readonly contract: 'AnchorLog';
+      readonly calldata: string;
+      /** Hex. */
+      readonly log: string;
+      readonly size: number;
+    };
+
 export type EvidenceRecord = {
   readonly digest: string;
   readonly calldata: string;
@@ -96,6 +125,14 @@ export class OutboxStore {
       )
       .run(id, orderId, evidence, dueMs, createdMs);
     return done.changes === 1;
+  }
+
+  /** Whether something waits that the transmitter has not begun. */
+  hasNew(nowMs: number): boolean {
+    const row = this.#database
+      .prepare<[number], { id: string }>("SELECT id FROM action WHERE state = 'unstarted' AND due_ms <= ? LIMIT 1")
+      .get(nowMs);
+    return row !== undefined;
   }
 
   /** Oldest first: all that the transmitter still has to look at. */

@@ -88,6 +88,10 @@ export function openPostgresql(url: string, sharing: Sharing): Database {
       }
     },
     transaction: (run) => transactions.run(run),
+    nowMs() {
+      const sql = 'SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now';
+      return Number(link.ask({ sql, parameters: [] }).rows[0]?.['now']);
+    },
     lock(number) {
       link.ask({ sql: 'SELECT pg_advisory_xact_lock($1, $2)', parameters: [lockSpace, number] });
     },

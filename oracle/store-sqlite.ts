@@ -70,6 +70,7 @@ export function openSqlite(path: string): Database {
       sqlite.pragma(`user_version = ${version}`);
     },
     transaction: (run) => guarded('database', () => sqlite.transaction(run).immediate()),
+    nowMs: () => Date.now(),
     // A transaction that writes is alone already.
     lock: () => undefined,
     close: () => void sqlite.close(),

@@ -1,21 +1,32 @@
 /**
  * The oracle's durable state: one SQLite file, or one PostgreSQL database. The statements stand in families:
- * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions) and
- * store-chain.ts (what the chain said). A family's methods run inside the caller's transaction, or alone as their own.
- * Their SQL is what SQLite and PostgreSQL share (store-database.ts).
+ * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions),
+ * store-chain.ts (what the chain said), store-quorum.ts (what nodes of a consortium said), store-lease.ts (which worker
+ * acts on the chain), store-event.ts, store-audit.ts and store-webhook.ts (what the API tells), and store-page.ts, which
+ * reads all of them. A family's methods run in the caller's transaction, or alone as their own. Their SQL is what SQLite
+ * and PostgreSQL share (store-database.ts).
  */
+import { AuditStore, auditSchema } from './store-audit.ts';
 import { ChainStore } from './store-chain.ts';
 import { isServerUrl, type Database, type Sharing } from './store-database.ts';
 import { EvaluationStore } from './store-evaluation.ts';
+import { EventStore, eventSchema } from './store-event.ts';
+import { LeaseStore } from './store-lease.ts';
 import { LogStore } from './store-log.ts';
 import { OutboxStore } from './store-outbox.ts';
+import { PageStore } from './store-page.ts';
 import { openPostgresql } from './store-postgresql.ts';
+import { QuorumStore, quorumSchema } from './store-quorum.ts';
 import { openSqlite } from './store-sqlite.ts';
+import { WebhookStore, webhookSchema } from './store-webhook.ts';
 
 export type { Database } from './store-database.ts';
 
-/** 2: an order has several limits, evidence several runs. 3: attempts are numbered; names that PostgreSQL allows. */
-const schemaVersion = 3;
+/**
+ * 4: the work in a consortium; an order names its cryptlets. 5: leases of workers; events, audit, webhooks; orders have
+ * their terms.
+ */
+const schemaVersion = 5;
 
 /** In SQLite's words; store-postgresql.ts translates the types. */
 const schema = `
@@ -35,6 +46,9 @@ CREATE TABLE equivocation (
   envelope BLOB NOT NULL, PRIMARY KEY (device, sequence)
 ) STRICT;
 CREATE TABLE counter (name TEXT PRIMARY KEY, count INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+CREATE TABLE lease (
+  name TEXT PRIMARY KEY, holder TEXT NOT NULL, fence INTEGER NOT NULL, expires_ms INTEGER NOT NULL
+) STRICT;
 CREATE TABLE evaluation (
   order_id TEXT PRIMARY KEY, dispatch TEXT NOT NULL, next_sequence INTEGER NOT NULL, state TEXT NOT NULL
 ) STRICT;
@@ -71,13 +85,19 @@ CREATE TABLE chain_order (
 CREATE TABLE chain_device (
   device TEXT PRIMARY KEY, block_number INTEGER NOT NULL, view TEXT NOT NULL
 ) STRICT;
-`;
+${eventSchema}${auditSchema}${webhookSchema}${quorumSchema}`;
 
 export class Store {
   readonly log: LogStore;
   readonly evaluation: EvaluationStore;
   readonly outbox: OutboxStore;
   readonly chain: ChainStore;
+  readonly events: EventStore;
+  readonly audit: AuditStore;
+  readonly webhooks: WebhookStore;
+  readonly pages: PageStore;
+  readonly lease: LeaseStore;
+  readonly quorum: QuorumStore;
   readonly #database: Database;
 
   /**
@@ -92,6 +112,12 @@ export class Store {
       this.evaluation = new EvaluationStore(this.#database);
       this.outbox = new OutboxStore(this.#database);
       this.chain = new ChainStore(this.#database);
+      this.events = new EventStore(this.#database);
+      this.audit = new AuditStore(this.#database);
+      this.webhooks = new WebhookStore(this.#database);
+      this.pages = new PageStore(this.#database);
+      this.lease = new LeaseStore(this.#database);
+      this.quorum = new QuorumStore(this.#database);
     } catch (error) {
       this.#database.close();
       throw error;

@@ -9,14 +9,17 @@
  * our own. The contract accepts one cancellation per order, so a second transaction costs gas and changes nothing; the
  * verdict is never made again, only its submission.
  */
+import { assert } from '@coldproof/wire';
 import type { Call, Chain, ChainReceipt } from './chain.ts';
 import type { Revert } from './chain-abi.ts';
 import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
+import { noFence, type Fence } from './lease.ts';
 import type { Log } from './log-line.ts';
-import type { Action, Attempt, EvidenceRecord } from './store-outbox.ts';
+import type { Action, ActionRecord, Attempt, QuorumRecord } from './store-outbox.ts';
 import { orderStates, type OrderState } from './store-chain.ts';
 import type { Store } from './store.ts';
+import { isUsedForGood, judgeQuorumRevert } from './transmit-quorum.ts';
 
 /** Places where a test kills the process. Does nothing in production. */
 export type CrashPoint = (
@@ -59,19 +62,21 @@ export type TransmitDeps = {
   readonly pace: Clock;
   readonly log: Log;
   readonly crashPoint: CrashPoint;
+  readonly fence?: Fence;
 };
 
 export class Transmit {
   readonly #deps: TransmitDeps;
   readonly #policy: TransmitPolicy;
-  readonly #shipments: string;
+  readonly #fence: Fence;
 
   constructor(deps: TransmitDeps, policy: TransmitPolicy) {
     this.#deps = deps;
     this.#policy = policy;
-    const shipments = deps.chain.contracts['Shipments'];
-    if (shipments === undefined) throw new RangeError('contracts: expected an address of Shipments');
-    this.#shipments = shipments;
+    this.#fence = deps.fence ?? noFence;
+    if (deps.chain.contracts['Shipments'] === undefined) {
+      throw new RangeError('contracts: expected an address of Shipments');
+    }
   }
 
   /** One look at each open action. Throws OperatingError (retry later) when the chain does not answer. */
@@ -90,9 +95,8 @@ export class Transmit {
   async #start(action: Action): Promise<void> {
     const { chain, transmitter, store, pace, crashPoint } = this.#deps;
     if (await this.#confirmIfMined(action)) return;
-    const { calldata } = recordOf(action);
-    const call: Call = { from: transmitter.address, to: this.#shipments, calldata };
-    const checked = await chain.preflight(call);
+    const { to, calldata } = this.#callOf(action);
+    const checked = await chain.preflight({ from: transmitter.address, to, calldata });
     if (!checked.ok) {
       this.#judge(action, checked.revert);
       return;
@@ -107,12 +111,10 @@ export class Transmit {
     // Room for a state that has changed a little until the transaction runs.
     const gasMax = (checked.value * 13n) / 10n + 30_000n;
     crashPoint('transmit-planned');
-    const { raw, hash } = await transmitter.sign(
-      { to: this.#shipments, calldata, nonce, gasMax, ...fees },
-      chain.chainId,
-    );
+    const { raw, hash } = await transmitter.sign({ to, calldata, nonce, gasMax, ...fees }, chain.chainId);
     crashPoint('transmit-signed');
     store.transaction(() => {
+      this.#fence.confirm();
       store.outbox.insertAttempt({ hash, actionId: action.id, nonce, raw, gasMax, ...fees, signedMs: pace.nowMs() });
       store.outbox.setState(action.id, 'in-progress');
     });
@@ -128,6 +130,7 @@ export class Transmit {
       store.outbox.setState(action.id, 'unstarted');
       return;
     }
+    this.#fence.mustHold();
     const outcome = await chain.send(attempt.raw);
     crashPoint('transmit-sent');
     const { hash, nonce } = attempt;
@@ -178,13 +181,11 @@ export class Transmit {
       store.outbox.setState(action.id, 'in-progress', { reason: 'fee-over-cap', dueMs: this.#laterMs() });
       return;
     }
-    const { calldata } = recordOf(action);
+    const { to, calldata } = this.#callOf(action);
     const { nonce, gasMax } = last;
-    const { raw, hash } = await transmitter.sign(
-      { to: this.#shipments, calldata, nonce, gasMax, ...fees },
-      chain.chainId,
-    );
+    const { raw, hash } = await transmitter.sign({ to, calldata, nonce, gasMax, ...fees }, chain.chainId);
     store.transaction(() => {
+      this.#fence.confirm();
       store.outbox.insertAttempt({ hash, actionId: action.id, nonce, raw, gasMax, ...fees, signedMs: pace.nowMs() });
       store.outbox.setState(action.id, 'in-progress');
     });
@@ -202,8 +203,7 @@ export class Transmit {
       return true;
     }
     // A reverted attempt has used its nonce. While the call would revert still, its reason decides.
-    const { calldata } = recordOf(action);
-    const checked = await chain.preflight({ from: transmitter.address, to: this.#shipments, calldata });
+    const checked = await chain.preflight({ from: transmitter.address, ...this.#callOf(action) });
     if (!checked.ok) this.#judge(action, checked.revert);
     return !checked.ok;
   }
@@ -257,6 +257,17 @@ export class Transmit {
       this.#confirm(action, receipt);
       return;
     }
+    const record = recordOf(action);
+    if ('contract' in record) {
+      if (this.#isOver(record) || (await isUsedForGood(record, this.#deps.chain))) {
+        store.outbox.setState(action.id, 'finalized', { reason: 'superseded' });
+      } else {
+        const checked = await this.#deps.chain.preflight(this.#callOf(action));
+        if (checked.ok) store.outbox.setState(action.id, 'unstarted');
+        else store.outbox.setState(action.id, 'superseded', { dueMs: this.#laterMs() });
+      }
+      return;
+    }
     const known = store.chain.order(action.orderId);
     if (known === undefined || openStates.includes(known.order.state)) {
       store.outbox.setState(action.id, 'unstarted');
@@ -274,6 +285,12 @@ export class Transmit {
     const { chain, store, log } = this.#deps;
     const { orderId } = action;
     log('warn', 'report-refused', { orderId, reason: revert.message });
+    if ('contract' in recordOf(action)) {
+      const judged = judgeQuorumRevert(revert);
+      if (judged === 'later') this.#later(action, revert.message);
+      else store.outbox.setState(action.id, judged, { reason: revert.message, dueMs: this.#laterMs() });
+      return;
+    }
     if (revert.name === 'EvidenceAlreadyUsed') {
       store.outbox.setState(action.id, 'superseded');
       return;
@@ -300,6 +317,23 @@ export class Transmit {
     }
     log('error', 'report-fatal', { orderId, reason: revert.message, chainId: chain.chainId });
     store.outbox.setState(action.id, 'fatal', { reason: revert.message });
+  }
+
+  /** No report can do anything to this order any more. */
+  #isOver(record: QuorumRecord): boolean {
+    if (record.contract !== 'Disputes') return false;
+    const { chain } = this.#deps.store;
+    const state = chain.order(record.orderId)?.order.state;
+    const isFinal = (chain.head()?.finalNumber ?? 0) >= chain.lastBlockOf(`order:${record.orderId}`);
+    return state !== undefined && !openStates.includes(state) && isFinal;
+  }
+
+  #callOf(action: Action): Call {
+    const record = recordOf(action);
+    const contract = 'contract' in record ? record.contract : 'Shipments';
+    const to = this.#deps.chain.contracts[contract];
+    assert(to !== undefined, `an action for ${contract} is made only when its address is configured`);
+    return { to, calldata: record.calldata };
   }
 
   #later(action: Action, reason: string): void {
@@ -359,7 +393,7 @@ function most(...values: readonly bigint[]): bigint {
   return values.reduce((a, b) => (a > b ? a : b));
 }
 
-/** Written by the evaluation only. */
-function recordOf({ evidence }: Action): EvidenceRecord {
-  return JSON.parse(evidence) as EvidenceRecord;
+/** Written by the evaluation and by the network only. */
+function recordOf({ evidence }: Action): ActionRecord {
+  return JSON.parse(evidence) as ActionRecord;
 }

@@ -5,6 +5,7 @@
  */
 import type { Chain } from './chain.ts';
 import type { ChainEvent } from './chain-abi.ts';
+import { noFence, type Fence } from './lease.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
 import { agreementOf, bareHex, readDevice, readOrder } from './projection.ts';
@@ -17,17 +18,27 @@ export const endings: ReadonlySet<string> = new Set(['OrderCancelled', 'OrderQua
 /** Blocks in one query: what public RPC endpoints commonly allow. */
 const blocksPerQueryMax = 1_000;
 
+export type WatchDeps = {
+  readonly chain: Chain;
+  readonly store: Store;
+  readonly log: Log;
+  readonly fromBlock: number;
+  readonly fence?: Fence;
+};
+
 export class Watch {
   readonly #chain: Chain;
   readonly #store: Store;
   readonly #log: Log;
   readonly #fromBlock: number;
+  readonly #fence: Fence;
 
-  constructor({ chain, store, log, fromBlock }: { chain: Chain; store: Store; log: Log; fromBlock: number }) {
+  constructor({ chain, store, log, fromBlock, fence = noFence }: WatchDeps) {
     this.#chain = chain;
     this.#store = store;
     this.#log = log;
     this.#fromBlock = fromBlock;
+    this.#fence = fence;
   }
 
   /**
@@ -58,11 +69,13 @@ export class Watch {
     const subjects = new Set([...rolledBack, ...events.flatMap(subjectsOf)]);
     // Views at an old block may be gone from the node; a newer view is right as well, and is read again if it changes.
     const views = await this.#readViews([...subjects], latest.number);
-    const stored = await Promise.all(events.map((event) => this.#storable(event)));
+    const times = await this.#timesOf(events);
+    const stored = await Promise.all(events.map((event) => this.#storable(event, times)));
     await this.#checkUnmoved(head.number, head.hash);
     await this.#checkUnmoved(latest.number, latest.hash);
     const finality = await this.#finality();
     this.#store.transaction(() => {
+      this.#fence.confirm();
       this.#store.chain.rollBack(standing);
       for (const event of stored) this.#store.chain.insertEvent(event);
       for (const save of views) save();
@@ -85,7 +98,10 @@ export class Watch {
     const finality = await this.#finality();
     if (head === undefined) return;
     if (head.safeNumber === finality.safeNumber && head.finalNumber === finality.finalNumber) return;
-    this.#store.transaction(() => this.#store.chain.setHead({ ...head, ...finality }));
+    this.#store.transaction(() => {
+      this.#fence.confirm();
+      this.#store.chain.setHead({ ...head, ...finality });
+    });
   }
 
   async #finality(): Promise<{ safeNumber: number; finalNumber: number }> {
@@ -133,11 +149,21 @@ export class Watch {
     return () => this.#store.chain.setDevice(device, atBlock);
   }
 
-  async #storable(event: ChainEvent): Promise<StoredEvent> {
+  /** A log entry does not say when: its block does. */
+  async #timesOf(events: readonly ChainEvent[]): Promise<Map<number, number>> {
+    const times = new Map<number, number>();
+    for (const number of new Set(events.map(({ blockNumber }) => blockNumber))) {
+      times.set(number, (await this.#block(number)).timestampSec);
+    }
+    return times;
+  }
+
+  async #storable(event: ChainEvent, times: ReadonlyMap<number, number>): Promise<StoredEvent> {
     const { blockNumber, logIndex, transactionHash, contract, name } = event;
     // The one figure about the end of an order that no view and no event has.
     const receipt = endings.has(name) ? await this.#chain.receipt(transactionHash) : undefined;
-    const args = { ...event.args, ...(receipt === undefined ? {} : { gasUsed: receipt.gasUsed }) };
+    const blockTimeSec = times.get(blockNumber);
+    const args = { ...event.args, blockTimeSec, ...(receipt === undefined ? {} : { gasUsed: receipt.gasUsed }) };
     const text = JSON.stringify(args, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
     const subject = subjectsOf(event)[0] ?? '';
     return { blockNumber, logIndex, transactionHash, contract, name, subject, args: text };

@@ -1,18 +1,19 @@
 /** The README is executed: commands exist, configuration files are accepted, tables say what the programs say. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { parseConfig as parseAgentConfig } from '@coldproof/agent/config';
 import { agentWide, formatLocalTopic, localKinds } from '@coldproof/agent/local-topic';
 import { readConfig as readOracleConfig } from '@coldproof/oracle/config';
 import { scenarios } from '@coldproof/firmware-sim/scenario';
+import { CertificateAuthority, skipWithoutOpenssl as skip } from './helpers/mosquitto.ts';
 
 const repository = resolve(fileURLToPath(new URL('../..', import.meta.url)));
 const readme = readFileSync(resolve(repository, 'README.md'), 'utf8');
 
-function blocks(language: string): string[] {
-  return [...readme.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(([, body]) => body!);
+function blocks(language: string, page = readme): string[] {
+  return [...page.matchAll(new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'gm'))].map(([, body]) => body!);
 }
 
 t.test('every npm command is a script, every program exists', (t) => {
@@ -33,10 +34,43 @@ t.test('the configuration files are accepted as they stand', (t) => {
   const [agent] = blocks('yaml agent.yaml');
   const agentConfig = parseAgentConfig(agent!);
   t.ok(agentConfig.ok, agentConfig.ok ? 'agent.yaml' : agentConfig.detail);
+  t.end();
+});
+
+t.test('so is that of the oracle', { skip }, (t) => {
   const [oracle] = blocks('yaml oracle.yaml');
-  const environment = { UPLINK_PASSWORD: 'x'.repeat(16), COLDPROOF_PASSPHRASE: 'x'.repeat(16) };
-  const folder = t.testdir({ 'oracle.yaml': oracle! });
-  t.doesNotThrow(() => readOracleConfig(resolve(folder, 'oracle.yaml'), environment));
+  t.doesNotThrow(() => readOracle(t, oracle!));
+  t.end();
+});
+
+/** The certificates that it names are made for it. */
+function readOracle(t: Test, yaml: string): unknown {
+  const names = ['UPLINK_PASSWORD', 'COLDPROOF_PASSPHRASE', 'BROKER_PASSWORD'];
+  const folder = t.testdir({});
+  new CertificateAuthority(folder, 'ca').issue('oracle');
+  writeFileSync(resolve(folder, 'oracle.yaml'), yaml.replaceAll('/etc/coldproof', resolve(folder, 'ca')));
+  const environment = Object.fromEntries(names.map((name) => [name, 'x'.repeat(16)]));
+  return readOracleConfig(resolve(folder, 'oracle.yaml'), environment);
+}
+
+t.test('agent/UPLINKS.md: its examples take the place of those of the README', { skip }, (t) => {
+  const uplinks = readFileSync(resolve(repository, 'agent/UPLINKS.md'), 'utf8');
+  const [agent] = blocks('yaml agent.yaml');
+  const [several] = blocks('yaml uplinks', uplinks);
+  const config = parseAgentConfig(agent!.replace(/^uplink:\n( .*\n)*/m, several!));
+  t.ok(config.ok, config.ok ? 'uplinks' : config.detail);
+  t.match(config.ok && config.value, {
+    receiptsMin: 2,
+    uplinks: [{ mqtt: 5, order: 'live-first' }, { mqtt: '3.1.1' }],
+  });
+  const [oracle] = blocks('yaml oracle.yaml');
+  const brokers = blocks('yaml broker', uplinks);
+  t.equal(brokers.length, 2);
+  for (const broker of brokers) {
+    const yaml = oracle!.replace(/^broker:.*\n( .*\n)*/m, broker);
+    t.ok(yaml.includes(broker));
+    t.doesNotThrow(() => readOracle(t, yaml));
+  }
   t.end();
 });
 

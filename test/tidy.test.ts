@@ -119,7 +119,7 @@ t.test('wire is pure: no Node, no clock, no randomness, no await', (t) => {
 t.test('one door for each heavy dependency', (t) => {
   const doors: Record<string, RegExp> = {
     ethers: /^oracle\/chain(-[a-z]+)?\.ts$/,
-    aedes: /^(oracle\/broker|agent\/sensors\/mqtt)\.ts$/,
+    aedes: /^(oracle\/broker(-readers)?|agent\/sensors\/mqtt)\.ts$/,
     'better-sqlite3': /^(oracle\/store(-[a-z]+)?|agent\/journal(-[a-z]+)?)\.ts$/,
     pg: /^oracle\/store-postgresql-worker\.ts$/,
     serialport: /^(agent\/sensors\/serial-port|firmware-sim\/serial-line)\.ts$/,
@@ -127,11 +127,14 @@ t.test('one door for each heavy dependency', (t) => {
     'sparkplug-payload/lib/sparkplugPayloadProto.js': /^agent\/sensors\/sparkplug-payload\.ts$/,
     'sparkplug-payload': /^firmware-sim\/sparkplug\.ts$/,
     'nmea-simple': /^agent\/sensors\/nmea\.ts$/,
-    mqtt: /^(agent\/(link|node-red\/connection)|oracle\/receive|firmware-sim\/device-mqtt)\.c?ts$/,
+    mqtt: /^(agent\/(link|node-red\/connection)|oracle\/(receive|peer-link)|firmware-sim\/device-mqtt)\.c?ts$/,
     solc: /^contracts\/compiler\.ts$/,
+    fastify: /^oracle\/(http(-[a-z]+)?|api\/[a-z-]+|demonstration\/door)\.ts$/,
+    '@fastify/swagger': /^oracle\/http\.ts$/,
+    '@fastify/rate-limit': /^oracle\/http\.ts$/,
+    'prom-client': /^oracle\/api\/metrics\.ts$/,
     'quickjs-emscripten-core': /^oracle\/cryptlet\/sandbox\.ts$/,
     '@jitl/quickjs-wasmfile-release-sync': /^oracle\/cryptlet\/sandbox\.ts$/,
-    fastify: /^oracle\/(http|demonstration\/door)\.ts$/,
   };
   for (const file of source) {
     for (const specifier of importsOf(file)) {

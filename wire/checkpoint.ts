@@ -43,6 +43,7 @@ export function verifyCheckpoint(
   note: string,
   origin: string,
   publicKey: Uint8Array,
+  verify: typeof verifyEd25519 = verifyEd25519,
 ): Verdict<Checkpoint, CheckpointReason> {
   if (note.length > checkpointBytesMax) {
     return reject('checkpoint-malformed', `expected <= ${checkpointBytesMax} characters, got ${note.length}`);
@@ -64,7 +65,7 @@ export function verifyCheckpoint(
     if (!line.startsWith(`— ${origin} `)) continue;
     const signed = parseBase64(line.slice(`— ${origin} `.length));
     if (signed === undefined || !bytesEqual(signed.subarray(0, 4), id)) continue;
-    return verifyEd25519(publicKey, checkpointPreimage(text), signed.subarray(4))
+    return verify(publicKey, checkpointPreimage(text), signed.subarray(4))
       ? accept({ origin, size, root })
       : reject('checkpoint-signature-invalid', 'the signature is not by the log key over this text');
   }

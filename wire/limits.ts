@@ -32,8 +32,27 @@ export const receiptBytesMax = 1_024;
 export const enrolmentBytesMax = 1_024;
 export const checkpointBytesMax = 4_096;
 
+/** What is set from afar is a few hundred bytes; a command's fields are fixed. */
+export const ownerConfigBytesMax = 16_384;
+export const ownerCommandBytesMax = 512;
+
+/** A command that nobody could answer for a week is news of another voyage; also bounds how long ids are remembered. */
+export const commandLifeSecMax = 604_800;
+/** Three months of a batch each quarter of an hour, with its proofs; what a browser still holds with ease. */
+export const bundleBytesMax = 33_554_432;
+export const bundleBatchesMax = 10_000;
+/** A proof in a tree of at most indexMax leaves has no more digests; a consistency proof at most one more. */
+export const logPathLengthMax = 54;
+
 /** Runs in one piece of cumulative evidence: about 50,000 gas each, so far under a block. */
 export const cumulativeRunsMax = 32;
+
+/** What the oracles of a consortium tell one another. A report's payload is a few numbers for a contract to store. */
+export const peerMessageBytesMax = 16_384;
+export const payloadBytesMax = 4_096;
+
+/** n = 3f + 1 with f up to 10: as OracleSet has it. */
+export const oraclesMax = 31;
 
 /** A batch may be dated at most this far ahead of the verifier's clock: drift of a truck clock between two syncs. */
 export const clockSkewSecMax = 120;

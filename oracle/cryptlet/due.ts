@@ -1,17 +1,20 @@
 /**
- * From an order's terms and the log to what is due: which cryptlets are to be run now, and on what. Pure: whoever has the
- * chain and the log comes to the same runs and the same inputs.
+ * From an order's terms and the log to what is due: which cryptlets are to be run now, and on what. Pure: whoever has
+ * the chain and the log comes to the same runs and the same inputs.
  */
-import { assert, bytesToHex, faultValue, type OpenEnvelope } from '@coldproof/wire';
-import type { OrderUnderWatch } from '../evaluate.ts';
+import { assert, bytesToHex, faultValue, type OpenEnvelope, type OrderUnderWatch } from '@coldproof/wire';
 import type { Cryptlet } from './cryptlet.ts';
 import type { CryptletInput, InputSample, InputSeries } from './input.ts';
 import type { Manifest } from './manifest.ts';
 
-/** An order that names cryptlets in its terms. */
-export type AttestedOrder = OrderUnderWatch & {
+/** What a run rests on besides the batches; all of it is on the chain. */
+export type ReadOrder = OrderUnderWatch & {
   /** Bare hex. */
   readonly device: string;
+};
+
+/** An order that names cryptlets in its terms. */
+export type AttestedOrder = ReadOrder & {
   /** Digests, bare hex. */
   readonly cryptlets: readonly string[];
 };
@@ -27,10 +30,30 @@ export function dueRuns(
   batches: readonly OpenEnvelope[],
   installed: ReadonlyMap<string, Cryptlet>,
 ): DueRun[] {
-  return order.cryptlets
-    .flatMap((digest) => installed.get(digest) ?? [])
+  return cryptletsOf(order, installed)
     .filter(({ manifest }) => isDue(manifest, order, batches))
     .map((cryptlet) => ({ cryptlet, input: inputOf(cryptlet.manifest, order, batches) }));
+}
+
+/**
+ * The last run that any of `batches` asked for, of each cryptlet: what it has come to by now, however many batches ago.
+ */
+export function latestRuns(
+  order: AttestedOrder,
+  batches: readonly OpenEnvelope[],
+  installed: ReadonlyMap<string, Cryptlet>,
+): DueRun[] {
+  return cryptletsOf(order, installed).flatMap((cryptlet) => {
+    for (let count = batches.length; count > 0; count--) {
+      const read = batches.slice(0, count);
+      if (isDue(cryptlet.manifest, order, read)) return [{ cryptlet, input: inputOf(cryptlet.manifest, order, read) }];
+    }
+    return [];
+  });
+}
+
+function cryptletsOf({ cryptlets }: AttestedOrder, installed: ReadonlyMap<string, Cryptlet>): Cryptlet[] {
+  return cryptlets.flatMap((digest) => installed.get(digest) ?? []);
 }
 
 /** Whether the last batch asks for a run. */
@@ -55,7 +78,7 @@ export function isDue({ trigger }: Manifest, order: OrderUnderWatch, batches: re
   }
 }
 
-export function inputOf(manifest: Manifest, order: AttestedOrder, batches: readonly OpenEnvelope[]): CryptletInput {
+export function inputOf(manifest: Manifest, order: ReadOrder, batches: readonly OpenEnvelope[]): CryptletInput {
   const { orderId, judgedFromSec, deliveredAtSec, limits, device } = order;
   const [first, last] = [batches[0], batches.at(-1)];
   assert(first !== undefined && last !== undefined, 'there is a batch');

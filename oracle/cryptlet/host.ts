@@ -1,7 +1,7 @@
 /**
- * Runs cryptlets in threads: one that loops or fills its heap holds up its own thread and nobody else's. Of one cryptlet,
- * one run is under way at a time; and one thread is kept for those whose last run was quick, so that slow ones and new
- * ones, however many, do not take them all.
+ * Runs cryptlets in threads: one that loops or fills its heap holds up its own thread and nobody else's. Of one
+ * cryptlet, one run is under way at a time; and one thread is kept for those whose last run was quick, so that slow
+ * ones and new ones, however many, do not take them all.
  *
  *   run --> [queue] --first that may go--> thread --> sandbox --> verdict
  *                                             |

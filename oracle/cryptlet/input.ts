@@ -2,7 +2,7 @@
  * What a cryptlet gets: the order's terms, and what the log has committed of its device. Nothing else, so that anybody
  * who has the log and the chain makes the same input, byte for byte.
  */
-import type { Limit } from '../evaluate.ts';
+import type { Limit } from '@coldproof/wire';
 
 /** Seconds, and the value in the channel's unit; null where the sensor was at fault. */
 export type InputSample = readonly [timeSec: number, value: number | null];

@@ -4,7 +4,8 @@
  *   node oracle/dist/cryptlet/main.js new FOLDER        writes a small cryptlet, to be changed
  *   node oracle/dist/cryptlet/main.js test FOLDER       runs its examples in the sandbox; exit 1 if one fails
  *   node oracle/dist/cryptlet/main.js digest FOLDER|FILE --publisher ADDRESS
- *   node oracle/dist/cryptlet/main.js publish FOLDER --key-file FILE --rpc URL --chain-id N --registry ADDRESS --out FILE
+ *   node oracle/dist/cryptlet/main.js publish FOLDER --key-file FILE --rpc URL --chain-id N
+ *                                                         --registry ADDRESS --out FILE
  *   node oracle/dist/cryptlet/main.js bind FILE...      prints what names the cryptlets in terms
  *
  * `--set NAME=VALUE`, as often as needed, gives a parameter another value than the author's. The passphrase of an

@@ -4,11 +4,11 @@
  *
  * One step is charged at the entry of each function and each turn of each loop, and one for each 64 bytes of a bulk
  * copy or fill: whatever takes long does one of these often. QuickJS' interrupt handler would not do, since it is asked
- * by loops of the program only, and never by those of a built-in (`[].indexOf.call({ length: 2 ** 53 - 1 }, 1)`). A count
- * in the code itself is the same on each machine, and nothing that the program does gets round it.
+ * by loops of the program only, and never by those of a built-in (`[].indexOf.call({ length: 2 ** 53 - 1 }, 1)`). A
+ * count in the code itself is the same on each machine, and nothing that the program does gets round it.
  *
- * The depth is counted because the stack of the engine around it has another size on each machine, and QuickJS' own check
- * sees only what its C code keeps in memory (`JSON.parse('['.repeat(1e6))` keeps nothing there).
+ * The depth is counted because the stack of the engine around it has another size on each machine, and QuickJS' own
+ * check sees only what its C code keeps in memory (`JSON.parse('['.repeat(1e6))` keeps nothing there).
  *
  * WebAssembly Core Specification 2.0, §5 (binary format) and §5.4 (instructions).
  */

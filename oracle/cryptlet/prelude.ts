@@ -103,16 +103,19 @@ for (const each of functions) forbid(getPrototypeOf(each), 'constructor', 'Funct
 for (const name of ['Date', 'performance', 'setTimeout', 'setInterval', 'setImmediate', 'queueMicrotask']) {
   forbid(globalThis, name, name, 'clock-read');
 }
-const arrays = ['Int8', 'Uint8', 'Uint8Clamped', 'Int16', 'Uint16', 'Int32', 'Uint32', 'BigInt64', 'BigUint64', 'Float16',
+const arrays = ['Int8', 'Uint8', 'Uint8Clamped', 'Int16', 'Uint16', 'Int32', 'Uint32', 'BigInt64', 'BigUint64',
+  'Float16',
   'Float32', 'Float64'];
 for (const name of [...arrays.map((each) => each + 'Array'), 'ArrayBuffer', 'SharedArrayBuffer', 'DataView', 'Atomics',
   'eval', 'Function', 'Promise', 'Iterator', 'RegExp', 'BigInt', 'WeakRef', 'FinalizationRegistry', 'Intl', 'Temporal',
-  'WebAssembly', 'Worker', 'console', 'crypto', 'fetch', 'process', 'require', 'module', 'Buffer', 'XMLHttpRequest', 'std',
+  'WebAssembly', 'Worker', 'console', 'crypto', 'fetch', 'process', 'require', 'module', 'Buffer', 'XMLHttpRequest',
+  'std',
   'os', 'print', 'navigator', 'location', 'escape', 'unescape', 'gc', 'InternalError']) {
   forbid(globalThis, name, name, 'forbidden-global');
 }
 // What is left of Math is exact: IEEE 754 says each bit of it.
-for (const name of ['random', 'exp', 'expm1', 'log', 'log10', 'log1p', 'log2', 'pow', 'cbrt', 'hypot', 'sin', 'cos', 'tan',
+for (const name of ['random', 'exp', 'expm1', 'log', 'log10', 'log1p', 'log2', 'pow', 'cbrt', 'hypot', 'sin', 'cos',
+  'tan',
   'asin', 'acos', 'atan', 'atan2', 'sinh', 'cosh', 'tanh', 'asinh', 'acosh', 'atanh', 'f16round', 'sumPrecise']) {
   forbid(Math, name, 'Math.' + name, 'forbidden-global');
 }
@@ -150,7 +153,9 @@ const run = (evaluate, input, outputMax) => {
   try {
     const output = evaluate(freezeAll(parse(input)));
     if (output === undefined) outcome = 'output undefined';
-    else if (typeof output !== 'object' || output === null || isArray(output)) outcome = 'output-malformed not an object';
+    else if (typeof output !== 'object' || output === null || isArray(output)) {
+      outcome = 'output-malformed not an object';
+    }
     else outcome = 'output ' + stringify(output);
     if (outcome.length > outputMax) outcome = 'output-too-large ' + outcome.length + ' of ' + outputMax + ' characters';
   } catch (error) {

@@ -1,6 +1,6 @@
 /**
- * The part of the platform's WebAssembly that the sandbox needs (WebAssembly JavaScript Interface 2.0 §5). Its types are
- * the DOM's, and neither those nor Node's are here.
+ * The part of the platform's WebAssembly that the sandbox needs (WebAssembly JavaScript Interface 2.0 §5). Its types
+ * are the DOM's, and neither those nor Node's are here.
  */
 
 export type WasmModule = { readonly kind?: 'module' };

@@ -1,9 +1,9 @@
 /** What the parties of the demonstration sign before anything is placed: the terms, and how each of them agrees. */
 import { randomBytes } from 'node:crypto';
+import type { Limit } from '@coldproof/wire';
 import type { Address } from '../chain-abi.ts';
 import type { Signatory, Transmitter } from '../chain-account.ts';
 import type { DeployedContract, DevelopmentChain } from '../development-chain.ts';
-import type { Limit } from '../evaluate.ts';
 
 export type Offer = {
   readonly token: Address;

@@ -188,6 +188,18 @@ const bad: readonly [from: string, to: string, ...expected: string[]][] = [
   [`logPublicKey: '${key}'`, `logPublicKey: '${key.toUpperCase()}'`, 'uplink.logPublicKey: expected 64 lower-case hex'],
   [`logPublicKey: '${key}'`, 'logPublicKey: 1234', 'uplink.logPublicKey: expected 64 lower-case hex', 'got 1234'],
   ['  passwordEnv: UPLINK_PASSWORD\n', '', 'uplink.passwordEnv: expected one of passwordEnv and passwordFile'],
+  ['url: mqtt:', 'mqtt: 4\n  url: mqtt:', 'uplink.mqtt: expected one of 3.1.1, 5, got 4'],
+  ['url: mqtt:', 'order: newest\n  url: mqtt:', 'uplink.order: expected one of in-order, live-first, got "newest"'],
+  ['url: mqtt:', 'tls: {}\n  url: mqtt:', 'uplink.url: expected mqtts://host:port, since there is tls'],
+  [
+    'url: mqtt:',
+    'tls: { certFile: /a }\n  url: mqtts:',
+    'uplink.tls.keyFile: expected certFile and keyFile, or neither',
+  ],
+  ['url: mqtt:', 'compress: yes please\n  url: mqtt:', 'uplink.compress: expected true or false, got "yes please"'],
+  ['uplink:\n', 'receiptsMin: 2\nuplink:\n', 'receiptsMin: expected at most the number of logs, 1, got 2'],
+  ['uplink:\n', 'uplinks: []\nuplink:\n', 'uplinks: expected a list of 1 to 16'],
+  ['logPublicKey:', 'logPublicKeys: []\n  logPublicKey:', 'uplink.logPublicKeys: expected a list of 1 to 64'],
   [
     'http: {',
     'journal: { sizeMaxMiB: 8 }\nhttp: {',
@@ -238,11 +250,11 @@ t.test('each bad value gets its key, its value and its bound', (t) => {
 });
 
 t.test('all problems in one answer, of form and of relation', (t) => {
-  // Leaves out what cannot be wrong at the same time: edits of one line, of the YAML itself, and the channel and unit
-  // that others are told by.
+  // Leaves out what cannot be wrong at the same time: edits of one line, of the YAML itself, the channel and unit that
+  // others are told by, and the count of logs that are wrong themselves.
   const taken = new Set<string>();
   const chosen = bad.filter(([from, to, first]) => {
-    if (to === 'channel: cargo-probe-17' || to === 'unit: mV') return false;
+    if (to === 'channel: cargo-probe-17' || to === 'unit: mV' || to.startsWith('receiptsMin')) return false;
     const line = whole.split('\n').find((each) => each.includes(from.split('\n')[0]!)) ?? '';
     if (taken.has(line) || !first!.includes('expected')) return false;
     taken.add(line);
@@ -300,5 +312,22 @@ t.test('secrets: all that is missing in one answer, none in a message', (t) => {
   const secrets = readSecrets(config, { SENSOR_PASSWORD: 'a', UPLINK_PASSWORD: 'b', COLDPROOF_PASSPHRASE: 'c' });
   const uplinkPasswords = new Map([['oracle.example:1883', 'b']]);
   t.same(secrets, { passphrase: 'c', uplinkPasswords, sensorPasswords: new Map([['TRUCK-7', 'a']]) });
+  t.end();
+});
+
+t.test('uplinks: each log once, each name once, and not both forms', (t) => {
+  const one = { url: 'mqtt://o:1', logPublicKey: key };
+  const other = { url: 'mqtt://p:1', logPublicKeys: ['cd'.repeat(32)] };
+  const base = whole.slice(0, whole.indexOf('uplink:\n'));
+  const answer = (uplinks: readonly object[], rest = '') => {
+    const parsed = parseConfig(`${base}\nuplinks: ${JSON.stringify(uplinks)}\n${rest}`);
+    return parsed.ok ? parsed.value : parsed.detail;
+  };
+  t.match(answer([one, other]), { receiptsMin: 2, uplinks: [{ name: 'o:1' }, { name: 'p:1' }] });
+  t.match(answer([one, other], 'receiptsMin: 1'), { receiptsMin: 1 });
+  t.match(answer([one, { ...one, name: 'twin' }]), /uplinks\[1\]\.logPublicKeys: expected a key that is nowhere else/);
+  t.match(answer([one, { ...other, name: 'o:1' }]), /uplinks\[1\]\.name: expected 1 to 64 of/);
+  t.match(answer([one, { ...other, url: one.url }]), /uplinks\[1\]\.name: expected a name that no other uplink has/);
+  t.match(answer([one], `uplink: ${JSON.stringify(one)}`), /uplink: expected one of uplink and uplinks, and not both/);
   t.end();
 });

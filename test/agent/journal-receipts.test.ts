@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import t, { type Test } from 'tap';
 import { claimedLogOf } from '@coldproof/wire';
 import { Journal } from '@coldproof/agent/journal';
-import { receiptsKeptMax, type ReceiptTerms, type Settlement } from '@coldproof/agent/journal-receipts';
+import { checksumOf, receiptsKeptMax, type ReceiptTerms, type Settlement } from '@coldproof/agent/journal-receipts';
 import { SqliteDatabase } from '@coldproof/agent/journal-sqlite';
 import { seeded } from '../helpers/seed.ts';
 import { makeLogKey, temporaryFolder } from './fixture.ts';
@@ -34,7 +34,7 @@ const version1 = `
     device BLOB NOT NULL, sequence INTEGER NOT NULL, bytes BLOB NOT NULL, PRIMARY KEY (device, sequence)
   ) STRICT;
   PRAGMA user_version = 1;
-  PRAGMA application_id = ${0x43504a31};
+  PRAGMA application_id = 1129335345;
 `;
 
 function append(journal: Journal, count: number): void {
@@ -50,11 +50,31 @@ function append(journal: Journal, count: number): void {
   }
 }
 
+/** As so many appends would leave it, without as many fsyncs. */
+function fill(stateDir: string, count: number): void {
+  const database = new SqliteDatabase(join(stateDir, 'journal.db'));
+  const columns = 'device, sequence, digest, bytes, checksum';
+  const insert = database.prepare(`INSERT INTO envelopes (${columns}) VALUES (?, ?, ?, ?, ?)`);
+  const insertAll = database.transaction(() => {
+    for (let sequence = 0; sequence < count; sequence++) {
+      const bytes = Uint8Array.of(sequence & 0xff);
+      insert.run(device, sequence, digestOf(sequence), bytes, checksumOf(bytes));
+    }
+  });
+  insertAll();
+  database
+    .prepare('UPDATE heads SET sequence = ?, previous = ? WHERE device = ?')
+    .run(count, digestOf(count - 1), device);
+  database.close();
+}
+
 function open(t: Test, count: number, terms: Partial<ReceiptTerms> = {}) {
   const stateDir = temporaryFolder(t);
+  const fresh = Journal.open(stateDir);
+  fresh.adoptDevice(device);
+  fresh.close();
+  fill(stateDir, count);
   const journal = Journal.open(stateDir);
-  journal.adoptDevice(device);
-  append(journal, count);
   journal.receipts.require(device, { logs, receiptsMin: 3, lagBatchesMax: 100, ...terms });
   t.teardown(() => journal.close());
   return { stateDir, journal };

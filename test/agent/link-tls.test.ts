@@ -1,4 +1,4 @@
-/** TLS with client certificates against a real Mosquitto, in both versions of MQTT: who gets in, and what else is said. */
+/** TLS with client certificates against a real Mosquitto, in both versions of MQTT: who gets in, what is said else. */
 import { once } from 'node:events';
 import { createServer, type AddressInfo } from 'node:net';
 import t from 'tap';

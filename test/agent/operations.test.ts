@@ -91,6 +91,7 @@ t.test('metrics: what a label may not hold is escaped', (t) => {
       devices: [],
       refused: { 'a"b\\c\nd': 1 },
       link: { connected: true },
+      warn: { ran: 0, failed: 0, failure: undefined },
       journal: { usedBytes: 1, usedBytesMax: 2, onFull: 'refuse-new', state: 'open' },
       clock: { source: 'none', synchronised: undefined, why: 'not asked', steps: 0 },
     },

@@ -1,7 +1,7 @@
 /**
  * The load of the throughput benchmark, as a process of its own: gateways that speak MQTT 3.1.1 by hand, so that little
- * of the machine goes into making the load. Each sends its devices' batches at QoS 1, in order, and has at most a window
- * of them without a receipt, as an agent does. Prints one JSON line when every receipt has come.
+ * of the machine goes into making the load. Each sends its devices' batches at QoS 1, in order, and has at most a
+ * window of them without a receipt, as an agent does. Prints one JSON line when every receipt has come.
  *
  *   node load-generator.js PORT LOAD_FILE WINDOW      then anything on stdin starts it
  */

@@ -4,6 +4,8 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { measureCompression } from './compression.ts';
+import { measureProofs } from './proofs.ts';
+import { measureThroughput } from './throughput.ts';
 import { measureVerifyRates } from './verify-rate.ts';
 import { measureWireSize } from './wire-size.ts';
 
@@ -12,6 +14,8 @@ const gas = JSON.parse(readFileSync(new URL('contracts/gas.json', repository), '
 const results = {
   machine: { cores: cpus().length, cpu: cpus()[0]?.model, node: process.version, openssl: process.versions.openssl },
   verify: await measureVerifyRates(),
+  throughput: await measureThroughput(),
+  proofs: measureProofs(),
   wire: measureWireSize(),
   compression: measureCompression(),
   gas,

@@ -81,7 +81,7 @@ function envelopeOf(bytes: Uint8Array): Envelope & { readonly preimage: Uint8Arr
 }
 
 /** "256 bits ecdsa (nistp256)  0.0000s  0.0001s  48668.7  15336.0": signatures and verifications per second. */
-function opensslSpeed(): number {
+export function opensslSpeed(): number {
   const { stdout } = spawnSync('openssl', ['speed', '-seconds', '1', 'ecdsap256'], { encoding: 'utf8' });
   const line = stdout.split('\n').find((each) => each.includes('nistp256')) ?? '';
   const rate = Number(line.trim().split(/\s+/).at(-1));

@@ -9,10 +9,12 @@ import type { Test } from 'tap';
 
 /** Debian has it beside the daemons, which is not on everybody's PATH. */
 const program = '/usr/sbin/mosquitto';
-const isInstalled = spawnSync(program, ['-h']).error === undefined && spawnSync('openssl', ['version']).status === 0;
+const isCi = process.env['CI'] === 'true';
+const hasOpenssl = spawnSync('openssl', ['version']).status === 0;
+const hasMosquitto = spawnSync(program, ['-h']).error === undefined;
 /** A test's `skip`: with CI it runs, and fails where the program is not. */
-export const skipWithoutMosquitto =
-  isInstalled || process.env['CI'] === 'true' ? false : 'mosquitto or openssl is not installed';
+export const skipWithoutOpenssl = hasOpenssl || isCi ? false : 'openssl is not installed';
+export const skipWithoutMosquitto = (hasMosquitto || isCi ? false : 'mosquitto is not installed') || skipWithoutOpenssl;
 
 export class Mosquitto {
   readonly port: number;
@@ -25,7 +27,10 @@ export class Mosquitto {
   }
 
   /** Anonymous unless `settings`, lines of mosquitto.conf(5) for its one listener, say otherwise. */
-  static async start(t: Test, settings: readonly string[] = ['allow_anonymous true']): Promise<Mosquitto> {
+  static async start(
+    t: Pick<Test, 'teardown'>,
+    settings: readonly string[] = ['allow_anonymous true'],
+  ): Promise<Mosquitto> {
     const folder = mkdtempSync(join(tmpdir(), 'coldproof-mosquitto-'));
     const port = await freePort();
     // As root it would become the user mosquitto, who may not read the folder.

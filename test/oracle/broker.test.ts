@@ -70,7 +70,10 @@ t.test('publish: own batch and status, nothing else', async (t) => {
   const allowed = new Map<string, boolean>();
   for (const kind of topicKinds) {
     for (const device of [mine, also, foreign])
-      allowed.set(formatTopic(device, kind), device !== foreign && kind !== 'receipt');
+      allowed.set(
+        formatTopic(device, kind),
+        device !== foreign && ['batch', 'status', 'config-report', 'reply'].includes(kind),
+      );
   }
   for (const topic of [
     '$SYS/x/new/clients',

@@ -1,6 +1,6 @@
 /**
- * The shipped cryptlets on many voyages: `npm run campaign:cryptlets -- VOYAGES SEED`. Ends with 1 when sandbox, this engine
- * and the statement differ on one.
+ * The shipped cryptlets on many voyages: `npm run campaign:cryptlets -- VOYAGES SEED`. Ends with 1 when sandbox, this
+ * engine and the statement differ on one.
  */
 import { compileRuntime } from '@coldproof/oracle/cryptlet/runtime';
 import { Random } from '../helpers/seed.ts';

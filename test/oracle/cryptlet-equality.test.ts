@@ -1,6 +1,6 @@
 /**
- * Each shipped cryptlet says the same three times over, byte for byte, on seeded voyages: in the sandbox, as JavaScript in
- * this engine, and as the statement of it in cryptlet-statements.ts. `npm run campaign:cryptlets` does more of them.
+ * Each shipped cryptlet says the same three times over, byte for byte, on seeded voyages: in the sandbox, as JavaScript
+ * in this engine, and as the statement of it in cryptlet-statements.ts. `npm run campaign:cryptlets` does more of them.
  */
 import { readdirSync } from 'node:fs';
 import t from 'tap';

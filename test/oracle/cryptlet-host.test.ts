@@ -11,7 +11,11 @@ const allocating = cryptlet(
   'function evaluate() { const all = []; for (;;) all.push(new Array(1000).fill(all.length)); }',
 );
 const sound = cryptlet(
-  'function evaluate({ nowSec }) { let s = 0; for (let i = 0; i < 2e4; i++) s += i % 3; return { report: [s], breach: false }; }',
+  `function evaluate() {
+    let s = 0;
+    for (let i = 0; i < 2e4; i++) s += i % 3;
+    return { report: [s], breach: false };
+  }`,
 );
 
 t.test('looping and allocating cryptlets do not hold up the others: within twice the time', async (t) => {

@@ -1,6 +1,6 @@
 /**
- * What the shipped cryptlets are to work out, stated once more and in another way: sample by sample over the second's grid
- * of a small voyage, or straight from the standard's formula. Math.exp and Math.log are those of this engine.
+ * What the shipped cryptlets are to work out, stated once more and in another way: sample by sample and run by run,
+ * or straight from the standard's formula. Math.exp and Math.log are those of this engine.
  */
 import type { CryptletInput } from '@coldproof/oracle/cryptlet/input';
 import type { CryptletResult } from '@coldproof/oracle/cryptlet/output';
@@ -131,17 +131,17 @@ const setpointGate: Statement = (input) => {
   const pairs = setpoints.map(({ at, value }) => {
     const air = airs.findLast((each) => each.at <= at);
     const isPair = value !== undefined && air?.value !== undefined && at - air.at <= pairSecMax!;
-    return isPair ? { at, setpoint: value, air: air.value! } : undefined;
+    return isPair ? { at, setpoint: value, air: air.value } : undefined;
   });
   const last = pairs.findLast((pair) => pair !== undefined);
   if (last === undefined) return undefined;
   const latest = pairs.slice(-readingsMin!);
   const isOff = (value: number, by: number): boolean => value > orderedCentiC! + by || value < orderedCentiC! - by;
   const hasEnough = latest.length === readingsMin && latest.every((pair) => pair !== undefined);
-  const wrong = hasEnough && latest.every((pair) => isOff(pair!.setpoint, setpointCentiCMax!));
+  const wrong = hasEnough && latest.every((pair) => isOff(pair.setpoint, setpointCentiCMax!));
   const ready =
     hasEnough &&
-    latest.every((pair) => !isOff(pair!.setpoint, setpointCentiCMax!) && !isOff(pair!.air, returnAirCentiCMax!));
+    latest.every((pair) => !isOff(pair.setpoint, setpointCentiCMax!) && !isOff(pair.air, returnAirCentiCMax!));
   return { report: [ready, wrong, last.setpoint, last.air, last.at], breach: wrong };
 };
 

@@ -1,7 +1,15 @@
 /** The cumulative rule against a restatement, and against wire's verifier of cumulative evidence. */
 import t from 'tap';
-import { referenceCrypto, unixSecMax, verifyCumulative } from '@coldproof/wire';
-import { evaluate, initialState, limitOf, type Finding, type OrderUnderWatch } from '@coldproof/oracle/evaluate';
+import {
+  evaluate,
+  initialState,
+  limitOf,
+  referenceCrypto,
+  unixSecMax,
+  verifyCumulative,
+  type Finding,
+  type OrderUnderWatch,
+} from '@coldproof/wire';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import { prove } from '@coldproof/oracle/prove';
 import { Random, seeded } from '../helpers/seed.ts';

@@ -1,7 +1,16 @@
 /** The rules against a restatement that shares no code with them, and against wire's verifier of evidence. */
 import t from 'tap';
-import { referenceCrypto, marks, unixSecMax, verifyEvidence, faultValue, type OpenEnvelope } from '@coldproof/wire';
-import { evaluate, initialState, limitOf } from '@coldproof/oracle/evaluate';
+import {
+  evaluate,
+  faultValue,
+  initialState,
+  limitOf,
+  marks,
+  referenceCrypto,
+  unixSecMax,
+  verifyEvidence,
+  type OpenEnvelope,
+} from '@coldproof/wire';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import { evidenceJson, parseEvidence, prove } from '@coldproof/oracle/prove';
 import { Random, seeded } from '../helpers/seed.ts';

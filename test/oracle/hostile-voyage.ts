@@ -1,12 +1,18 @@
 /** Voyages in which everything goes wrong that can go wrong with samples, and their runs restated. */
-import { faultValue, flags, marks, openEnvelope, type OpenEnvelope, type Sample, type Series } from '@coldproof/wire';
 import {
   evaluate,
+  faultValue,
+  flags,
   initialState,
+  marks,
+  openEnvelope,
   type EvaluationState,
   type Finding,
+  type OpenEnvelope,
   type OrderUnderWatch,
-} from '@coldproof/oracle/evaluate';
+  type Sample,
+  type Series,
+} from '@coldproof/wire';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import type { Random } from '../helpers/seed.ts';
 import { regularSeries, VoyageDevice } from '../helpers/voyage-device.ts';

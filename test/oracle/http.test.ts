@@ -10,11 +10,16 @@ import {
   verifyConsistency,
   verifyInclusion,
 } from '@coldproof/wire';
+import { Announcer } from '@coldproof/oracle/announce';
+import { realClock } from '@coldproof/oracle/clock';
 import { openHttp } from '@coldproof/oracle/http';
 import { Log } from '@coldproof/oracle/log';
 import { silent } from '@coldproof/oracle/log-line';
+import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import { Store } from '@coldproof/oracle/store';
 import { readStatus } from '@coldproof/oracle/status';
+import { TokenFile } from '@coldproof/oracle/token-file';
+import { Webhooks } from '@coldproof/oracle/webhook';
 import { seeded } from '../helpers/seed.ts';
 import { logKeyIn, makeFolder } from './oracle-fixture.ts';
 
@@ -38,9 +43,13 @@ async function start(t: Test, leaves: number) {
   });
   const chain = { rpcUrl: 'https://user:secret@rpc.example/key/pathkey?token=x', chainId: 1, contracts: {} };
   const status = () => readStatus({ store, log, chain, transmitter: '0x00', links });
+  const announcer = new Announcer({ store, clock: realClock });
+  const tokens = new TokenFile(`${makeFolder(t)}/tokens.json`);
+  const parts = { store, log, crypto: opensslCrypto(), chain, clock: realClock, announcer, tokens };
+  const webhooks = new Webhooks({ store, announcer, pace: realClock, log: silent, source: '' }, []);
   const http = await openHttp(
-    { store, log, status, isReady: () => isReady, say: silent },
-    { host: '127.0.0.1', port: 0 },
+    { ...parts, webhooks, status, isReady: () => isReady, say: silent },
+    { host: '127.0.0.1', port: 0, requestsPerMinMax: 1 },
   );
   t.teardown(async () => {
     await http.close();

@@ -28,7 +28,7 @@ const passphrase = 'correct horse';
 
 export const quickTransmit = { feeWeiMax: 10n ** 12n, resendMs: 100, bumpMs: 60_000, retryMs: 20 };
 
-export function makeFolder(t: Test): string {
+export function makeFolder(t: Pick<Test, 'teardown'>): string {
   const folder = mkdtempSync(join(tmpdir(), 'coldproof-oracle-'));
   t.teardown(() => rmSync(folder, { recursive: true, force: true }));
   return folder;

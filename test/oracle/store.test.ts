@@ -1,11 +1,12 @@
 /** The statements of the store's families, the same on SQLite and on PostgreSQL. For the log see rfc9162-log.test. */
 import t from 'tap';
 import { bytesToHex } from '@coldproof/wire';
-import type { Finding } from '@coldproof/oracle/evaluate';
+import type { Finding } from '@coldproof/wire';
 import { OperatingError } from '@coldproof/oracle/operating-error';
 import { Store } from '@coldproof/oracle/store';
 import type { Device, Order, StoredEvent } from '@coldproof/oracle/store-chain';
 import { Postgres, skipWithoutPostgresql } from '../helpers/postgres.ts';
+import { terms } from './api-fixture.ts';
 import { testOnEachEngine } from './stores.ts';
 
 /** Above 2^32, below 2^53: what a driver may cut. */
@@ -29,6 +30,9 @@ const order = (orderId: string, state: Order['state']): Order => ({
   evidenceDigest: '0x00',
   price: '115792089237316195423570985008687907853269984665640564039457584007913129639935',
   limits: [],
+  terms,
+  disputes: '0x00',
+  cryptlets: ['cd'.repeat(32)],
 });
 
 testOnEachEngine('log: keys that are bytes, counts that add up, the first equivocation', (t, place) => {
@@ -172,7 +176,8 @@ testOnEachEngine('chain: heads, events and views; a roll-back', (t, place) => {
     ['2', '9'],
   );
   t.same(chain.order('10'), { order: order('10', 'Cancelled'), blockNumber: 9 });
-  const device: Device = { device: 'ab', publicKey: 'cd', owner: '0x', asset: 'A', validFromSec: 1 };
+  const calibration = { calibrationDigest: 'c0', calibrationUntilSec: 9 };
+  const device: Device = { device: 'ab', publicKey: 'cd', owner: '0x', asset: 'A', validFromSec: 1, ...calibration };
   chain.setDevice(device, 3);
   chain.setDevice({ ...device, revokedFromSec: large }, 9);
   t.same(chain.device('ab'), { ...device, revokedFromSec: large });

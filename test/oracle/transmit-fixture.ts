@@ -5,6 +5,7 @@ import { bytesToHex, encodeEnvelope, type Envelope } from '@coldproof/wire';
 import type { Chain } from '@coldproof/oracle/chain';
 import { realClock, type Clock } from '@coldproof/oracle/clock';
 import { Findings } from '@coldproof/oracle/findings';
+import type { Fence } from '@coldproof/oracle/lease';
 import { Log } from '@coldproof/oracle/log';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import type { ActionState } from '@coldproof/oracle/store-outbox';
@@ -37,11 +38,16 @@ export class Life {
       policy?: Partial<TransmitPolicy>;
       pace?: Clock;
       account?: number;
+      /** Of another life, which closes it. */
+      store?: Store;
+      fence?: (store: Store) => Fence;
+      onCrashPoint?: CrashPoint;
     } = {},
   ) {
-    this.store = new Store(join(folder, 'oracle.db'));
+    this.store = options.store ?? new Store(join(folder, 'oracle.db'));
     this.chain = chainOf(world, options.rpcUrl);
     const crashPoint: CrashPoint = (name) => {
+      options.onCrashPoint?.(name);
       if (name === options.crashAt) throw new Crash(name);
     };
     const deps = {
@@ -51,6 +57,7 @@ export class Life {
       pace: options.pace ?? realClock,
       log: (_level: string, event: string, fields = {}) => void this.lines.push({ event, ...fields }),
       crashPoint,
+      ...(options.fence === undefined ? {} : { fence: options.fence(this.store) }),
     };
     this.watch = new Watch({ ...deps, fromBlock: 0 });
     this.transmit = new Transmit(deps, { ...quickTransmit, ...options.policy });

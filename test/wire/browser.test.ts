@@ -1,5 +1,6 @@
 /**
- * wire/ runs unchanged in a browser: headless Chromium loads its modules as they are built and verifies an envelope.
+ * wire/ runs unchanged in a browser: headless Chromium loads its modules as they are built and verifies an
+ * envelope and a bundle.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -13,6 +14,7 @@ import { promisify } from 'node:util';
 import t from 'tap';
 import { bytesToHex, cargoProbe } from '@coldproof/wire';
 import { regularSeries, VoyageDevice } from '../helpers/voyage-device.ts';
+import { cancelOrder, openDesk } from '../oracle/api-fixture.ts';
 
 const repository = fileURLToPath(new URL('../../..', import.meta.url));
 const chromium = process.env['CHROMIUM'] ?? '/usr/bin/chromium';
@@ -21,7 +23,9 @@ const skip = existsSync(chromium) || process.env['CI'] === 'true' ? false : `${c
 const device = new VoyageDevice(3);
 const envelope = device.sealEncoded([regularSeries(cargoProbe(1), 1_767_225_600, [487, 812, -1_850])]);
 
-const page = `<!doctype html><title>wire</title><pre id="verdicts">not run</pre>
+/** The bundle stands in the page: what it holds is hex, digits and plain words. */
+const pageOf = (bundle: string) => `<!doctype html><title>wire</title><pre id="verdicts">not run</pre>
+<script type="application/json" id="bundle">${bundle}</script>
 <script type="importmap">{"imports": {
   "@coldproof/wire": "/wire/dist/index.js",
   "@noble/curves/": "/node_modules/@noble/curves/",
@@ -40,10 +44,20 @@ const verdict = (bytes) => {
 };
 const flipped = Uint8Array.from(bytes);
 flipped[140] ^= 1; // in r
-document.getElementById('verdicts').textContent = [verdict(bytes), verdict(flipped)].join('; ');
+const bundle = document.getElementById('bundle').textContent;
+const report = (text) => {
+  const failed = wire.verifyBundle(text).checks.filter((each) => !each.verdict.ok);
+  return failed.length === 0 ? 'sound' : failed.map((each) => each.verdict.reason).join(' ');
+};
+const forged = bundle.replace('"peakCentiC":905', '"peakCentiC":705');
+const verdicts = [verdict(bytes), verdict(flipped), report(bundle), report(forged)];
+document.getElementById('verdicts').textContent = verdicts.join('; ');
 </script>`;
 
-t.test('headless Chromium verifies an envelope and refuses a flipped bit', { skip }, async (t) => {
+t.test('headless Chromium verifies an envelope and a bundle, and refuses a change in either', { skip }, async (t) => {
+  const desk = await openDesk(t);
+  cancelOrder(desk);
+  const page = pageOf((await desk.get('/api/v1/shipments/7/bundle')).text);
   const server = createServer((request, response) => {
     const path = normalize(new URL(request.url ?? '/', 'http://localhost').pathname);
     const isModule = path.endsWith('.js') && existsSync(join(repository, path));
@@ -61,5 +75,8 @@ t.test('headless Chromium verifies an envelope and refuses a flipped bit', { ski
   const more = ['--disable-component-update', '--disable-sync', '--disable-quic', `--user-data-dir=${profile}`];
   const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
   const { stdout } = await promisify(execFile)(chromium, [...flags, ...more, '--dump-dom', url], { timeout: 60_000 });
-  t.equal(/<pre id="verdicts">([^<]*)</.exec(stdout)?.[1], '487 812 -1850; signature-invalid');
+  t.equal(
+    /<pre id="verdicts">([^<]*)</.exec(stdout)?.[1],
+    '487 812 -1850; signature-invalid; sound; excursion-misstated seal-invalid',
+  );
 });

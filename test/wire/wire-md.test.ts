@@ -1,5 +1,6 @@
 /** WIRE.md is executed: each example block is rebuilt from the keys and values that the page states. */
 import { readFileSync } from 'node:fs';
+import { inflateRawSync } from 'node:zlib';
 import t from 'tap';
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256 } from '@noble/curves/nist.js';
@@ -51,6 +52,53 @@ const enrolment = wire.encodeEnrolment({
   asset: 'CSQU3054383',
 });
 
+const domain = {
+  chainId: 31_337,
+  oracleSet: new Uint8Array(20).fill(0x55),
+  config: new Uint8Array(32).fill(0x33),
+};
+const report: wire.Report = {
+  cryptlet: new Uint8Array(32).fill(0xc1),
+  consumer: new Uint8Array(20).fill(0x66),
+  subject: 7n,
+  sequence: 1,
+  deadlineSec: 1_767_312_000,
+  payload: wire.hexToBytes((1_767_225_660).toString(16).padStart(64, '0')),
+};
+const reportDigest = wire.digestReport(domain, report);
+const attestation = wire.signDigest(reportDigest, wire.hexToBytes('1'.padStart(64, '0')));
+const { cryptlet, subject, sequence, deadlineSec } = report;
+const peerBody = wire.encodePeerBody({
+  config: domain.config,
+  node: receipt.log,
+  content: {
+    ...{ kind: 'attestation', cryptlet, subject, sequence, deadlineSec },
+    ...{ digest: reportDigest, signature: attestation },
+  },
+});
+const peerMessage = wire.encodePeerMessage(peerBody, ed25519.sign(wire.peerPreimage(peerBody), logSecret));
+const witness = { name: 'witness.example', publicKey: logKey };
+const cosignedSec = 1_767_226_500;
+const cosignature = wire.formatCosignature(
+  witness,
+  cosignedSec,
+  ed25519.sign(wire.cosignaturePreimage(checkpointText, cosignedSec), logSecret),
+);
+const types = `Report(bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,uint64 sequence,uint32 deadline,bytes payload)
+Checkpoint(bytes32 config,bytes32 origin,uint64 size,bytes32 root)
+`;
+const ownerConfig = { device, number: 1, settings: '{"sealSamplesMax":30}' };
+const configBody = wire.encodeOwnerConfig(ownerConfig);
+const configSignature = ed25519.sign(wire.ownerPreimage('config', logKey, configBody), logSecret);
+const config = wire.encodeOwnerMessage(configBody, logKey, configSignature);
+const ownerCommand = {
+  ...{ device, id: new Uint8Array(16).fill(0x33), expiresSec: 1_767_312_000 },
+  ...{ name: 'set-sampling-period' as const, argument: 30 },
+};
+const commandBody = wire.encodeOwnerCommand(ownerCommand);
+const commandSignature = p256.sign(wire.ownerPreimage('command', publicKey, commandBody), deviceSecret);
+const command = wire.encodeOwnerMessage(commandBody, publicKey, commandSignature);
+
 function samples(values: readonly number[]): wire.Sample[] {
   return values.map((value, i) => ({ timeSec: 1_767_225_600 + 60 * i, value }));
 }
@@ -65,14 +113,30 @@ t.test('the page shows each message as the code makes it', (t) => {
     'envelope-preimage': wire.envelopePreimage(sealed.encoded),
     envelope: wire.encodeEnvelope(envelope),
     receipt: signedReceipt,
+    'report-preimage': wire.reportPreimage(domain, report),
+    'report-digest': reportDigest,
+    attestation,
+    'anchor-digest': wire.digestAnchor(domain, { log: receipt.log, ...checkpoint }),
+    'peer-message': peerMessage,
     enrolment,
+    config,
+    command,
   };
   for (const [name, bytes] of Object.entries(made)) {
     const shown = (examples.get(name) ?? '').replaceAll(/;.*$/gm, '').replaceAll(/\s/g, '');
     t.equal(shown, wire.bytesToHex(bytes), name);
   }
-  t.equal(examples.get('checkpoint'), note, 'checkpoint');
-  t.same([...examples.keys()].sort(), [...Object.keys(made), 'checkpoint'].sort(), 'no example is left out');
+  const texts = { checkpoint: note, cosignature, types };
+  for (const [name, text] of Object.entries(texts)) t.equal(examples.get(name), text, name);
+  // Compressors differ in what they make of the same bytes; what it inflates to does not.
+  const deflated = (examples.get('envelope-deflated') ?? '').replaceAll(/;.*$/gm, '').replaceAll(/\s/g, '');
+  t.equal(Number.parseInt(deflated.slice(0, 2), 16), wire.deflatedMark);
+  t.same(new Uint8Array(inflateRawSync(Buffer.from(deflated.slice(2), 'hex'))), made.envelope, 'envelope-deflated');
+  t.same(
+    [...examples.keys()].sort(),
+    [...Object.keys(made), ...Object.keys(texts), 'envelope-deflated'].sort(),
+    'no example is left out',
+  );
   t.end();
 });
 
@@ -92,6 +156,13 @@ t.test('what is shown is also accepted', (t) => {
   const decoded = wire.decodeEnvelope(wire.encodeEnvelope(envelope));
   t.ok(decoded.ok && wire.openEnvelope(decoded.value).ok && wire.verifyEnvelope(decoded.value, publicKey).ok);
   t.same(wire.verifyReceipt(signedReceipt, logKey), wire.accept(receipt));
+  t.same(wire.verifyOwnerConfig(config, logKey, device), wire.accept(ownerConfig));
+  t.same(wire.verifyOwnerCommand(command, publicKey, device), wire.accept(ownerCommand));
   t.same(wire.verifyCheckpoint(note, checkpoint.origin, logKey), wire.accept(checkpoint));
+  t.same(wire.verifyCosignature(note, cosignature, witness), wire.accept(cosignedSec));
+  t.equal(wire.verifyCosignature(`${note}x`.replace('\n1\n', '\n2\n'), cosignature, witness).ok, false);
+  const told = wire.verifyPeerMessage(peerMessage, () => logKey);
+  t.ok(told.ok && told.value.content.kind === 'attestation');
+  t.equal(wire.bytesToHex(wire.recoverSigner(reportDigest, attestation)!), '7e5f4552091a69125d5dfcb7b8c2659029395bdf');
   t.end();
 });

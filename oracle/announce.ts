@@ -1,0 +1,198 @@
+/**
+ * State -> events. What the oracle knows of orders, findings, actions and devices is held against what was announced of
+ * it last; each difference becomes one event with an id and a time, in the transaction that notes it as announced. So
+ * no writer of state has to think of events, a crash announces nothing twice and forgets nothing, and what a
+ * reorganisation of the chain takes back is announced like any other change.
+ */
+import { bytesToHex, channelName } from '@coldproof/wire';
+import type { Clock } from './clock.ts';
+import { describeAction, describeFinding, describeShipment } from './describe.ts';
+import type { Store } from './store.ts';
+
+/** About a month of a large fleet; a reader that was away for longer is told so. */
+const eventsKeptMax = 1_000_000;
+const pageMax = 1_000;
+
+/** A change within this of the one before goes out with it. */
+const announceMs = 100;
+
+export const eventTypes = [
+  /** An order has come, or its state, its fact or its finality has changed. */
+  'order.changed',
+  /** A reorganisation of the chain has taken it back. */
+  'order.withdrawn',
+  'finding.opened',
+  'finding.changed',
+  'finding.closed',
+  'finding.withdrawn',
+  'action.changed',
+  /** Enrolled or revoked. */
+  'device.changed',
+  'device.withdrawn',
+  /** Batches of a device were logged. */
+  'device.heard',
+] as const;
+export type EventType = (typeof eventTypes)[number];
+
+/** What there is to say of a subject now, undefined when it has just gone. */
+type Said = {
+  readonly isSettled: boolean;
+  readonly orderId: string;
+  readonly device: string;
+  readonly content: object;
+};
+
+export class Announcer {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #listeners = new Set<() => void>();
+  #wake = new AbortController();
+  #headSeen: string | undefined;
+
+  constructor({ store, clock }: { store: Store; clock: Clock }) {
+    this.#store = store;
+    this.#clock = clock;
+  }
+
+  /** Calls back when there are new events; gives what ends that. */
+  listen(listener: () => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  /** Something may have changed. */
+  wake(): void {
+    this.#wake.abort();
+  }
+
+  /** Until the signal. `pace` is real time. */
+  async follow(pace: Clock, signal: AbortSignal): Promise<void> {
+    signal.addEventListener('abort', () => this.wake(), { once: true });
+    while (!signal.aborted) {
+      // Made before the round, so that what happens during it is not slept over.
+      this.#wake = new AbortController();
+      const { signal: woken } = this.#wake;
+      this.round();
+      await pace.wait(3_600_000, woken);
+      await pace.wait(announceMs, signal);
+    }
+  }
+
+  /** Announces every difference; says how many there were. */
+  round(): number {
+    const { events } = this.#store;
+    const before = events.lastId();
+    try {
+      this.#store.transaction(() => {
+        this.#announceChain();
+        this.#announceFindings();
+        this.#announceActions();
+        this.#announceBatches();
+        events.forgetBefore(events.lastId() - eventsKeptMax);
+      });
+    } catch (error) {
+      events.forgetCount();
+      this.#headSeen = undefined;
+      throw error;
+    }
+    const count = events.lastId() - before;
+    if (count > 0) for (const listener of this.#listeners) listener();
+    return count;
+  }
+
+  /** Their finality moves with the chain's head, and with nothing else. */
+  #announceChain(): void {
+    const head = this.#store.chain.head();
+    const seen = JSON.stringify(head);
+    if (seen === this.#headSeen) return;
+    this.#announce('device', (subject) => {
+      const content = this.#store.chain.device(subject);
+      if (content !== undefined) return { isSettled: true, orderId: '', device: subject, content };
+      return undefined;
+    });
+    this.#announce('order', (subject) => {
+      const order = this.#store.chain.order(subject)?.order;
+      if (order === undefined) return undefined;
+      const content = describeShipment(this.#store, order, head);
+      return { isSettled: content.finality === 'final', orderId: subject, device: order.device, content };
+    });
+    this.#withdraw('device', (device) => ({ orderId: '', device, content: { device } }));
+    this.#withdraw('order', (orderId) => ({ orderId, device: '', content: { orderId } }));
+    this.#headSeen = seen;
+  }
+
+  #announceFindings(): void {
+    const { pages } = this.#store;
+    this.#announce('finding', (subject) => {
+      const [orderId = '', rule = '', channel, openedAtSec] = subject.split(':');
+      const finding = pages.finding([orderId, rule, Number(channel), Number(openedAtSec)]);
+      if (finding === undefined) return undefined;
+      const isSettled = finding.closedAtSec !== undefined;
+      return { isSettled, orderId, device: '', content: describeFinding(finding) };
+    });
+    this.#withdraw('finding', (subject) => {
+      const [orderId = '', kind = '', channel, startedAt] = subject.split(':');
+      const content = { orderId, kind, channel: channelName(Number(channel)), startedAt: Number(startedAt) };
+      return { orderId, device: '', content };
+    });
+  }
+
+  #announceActions(): void {
+    this.#announce('action', (subject) => {
+      const action = this.#store.pages.action(subject);
+      if (action === undefined) return undefined;
+      const isSettled = action.state === 'finalized' || action.state === 'fatal';
+      const content = describeAction(action, this.#store.chain.head());
+      return { isSettled, orderId: action.orderId, device: '', content };
+    });
+  }
+
+  /** One event a device and round, whatever came: the batches themselves are in the log. */
+  #announceBatches(): void {
+    const { events, log, pages } = this.#store;
+    const size = log.size();
+    const from = Number(events.announced('log', 'size') ?? 0);
+    if (size <= from) return;
+    for (const { device, sequence } of pages.devicesHeardSince(from)) {
+      const hex = bytesToHex(device);
+      this.#append('device.heard', { orderId: '', device: hex, content: { device: hex, sequence } });
+    }
+    events.setAnnounced('log', { subject: 'size', print: String(size), version: 0, isSettled: false });
+  }
+
+  /** Goes through the subjects that may have news. */
+  #announce(kind: 'order' | 'device' | 'finding' | 'action', say: (subject: string) => Said | undefined): void {
+    const { events } = this.#store;
+    for (let after = ''; ;) {
+      const page = events.unsettled(kind, after, pageMax);
+      for (const { subject, version } of page) {
+        after = subject;
+        const said = say(subject);
+        if (said === undefined) continue;
+        const before = events.announced(kind, subject);
+        const print = JSON.stringify(said.content);
+        events.setAnnounced(kind, { subject, print, version, isSettled: said.isSettled });
+        if (before !== print) for (const type of typesOf(kind, before, said)) this.#append(type, said);
+      }
+      if (page.length < pageMax) return;
+    }
+  }
+
+  #withdraw(kind: 'order' | 'device' | 'finding', say: (subject: string) => Omit<Said, 'isSettled'>): void {
+    for (const subject of this.#store.events.vanished(kind)) {
+      this.#store.events.deleteAnnounced(kind, subject);
+      this.#append(`${kind}.withdrawn`, say(subject));
+    }
+  }
+
+  #append(type: EventType, { orderId, device, content }: Omit<Said, 'isSettled'>): void {
+    const timeMs = this.#clock.nowMs();
+    this.#store.events.append({ timeMs, type, orderId, device, content: JSON.stringify(content) });
+  }
+}
+
+function typesOf(kind: 'order' | 'device' | 'finding' | 'action', before: string | undefined, said: Said): EventType[] {
+  if (kind !== 'finding') return [`${kind}.changed`];
+  if (before === undefined) return said.isSettled ? ['finding.opened', 'finding.closed'] : ['finding.opened'];
+  return [said.isSettled ? 'finding.closed' : 'finding.changed'];
+}

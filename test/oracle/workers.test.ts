@@ -1,0 +1,128 @@
+/** Several processes are one oracle: PostgreSQL, mosquitto with a shared subscription, kill -9 of the holder. */
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { fileURLToPath } from 'node:url';
+import { connectAsync } from 'mqtt';
+import t, { type Test } from 'tap';
+import { bytesToHex, encodeEnvelope, formatTopic, merkleRoot, leafHash, verifyReceipt } from '@coldproof/wire';
+import { developmentPhrase } from '@coldproof/oracle/development-chain';
+import { Log } from '@coldproof/oracle/log';
+import { makeLogKey, openLogKey } from '@coldproof/oracle/log-key';
+import { Store } from '@coldproof/oracle/store';
+import { Mosquitto, skipWithoutMosquitto } from '../helpers/mosquitto.ts';
+import { skipWithoutPostgresql } from '../helpers/postgres.ts';
+import { dispatchOrder, makeWorld, orderState, readOrder, type World } from './anvil.ts';
+import { chainOf, makeFolder, quarter, until } from './oracle-fixture.ts';
+import { newDatabase } from './stores.ts';
+import { cancelledOnce } from './transmit-fixture.ts';
+import type { WorkerStart } from './worker-child.ts';
+
+const skip = skipWithoutPostgresql || skipWithoutMosquitto;
+const passphrase = 'p';
+const leaseMs = 1_500;
+const quiet = 30;
+const resendMs = 6_000;
+
+type Worker = { readonly name: string; readonly process: ChildProcess; readonly said: string[] };
+
+t.test('three workers, one history: shared out, in order, and one acts on the chain', { skip }, async (t) => {
+  const world = await makeWorld(91);
+  t.teardown(() => world.anvil.stop());
+  const { orderId, dispatchedAtSec } = await dispatchOrder(world);
+  const nowSec = dispatchedAtSec + (quiet + 4) * 900;
+  await world.anvil.chain.mine(nowSec);
+  const database = await newDatabase();
+  const broker = await Mosquitto.start(t);
+  const logKeyFile = join(makeFolder(t), 'log-key.json');
+  makeLogKey(logKeyFile, passphrase);
+  const brokerUrl = `mqtt://127.0.0.1:${broker.port}`;
+  const workers = await Promise.all(
+    ['one', 'two', 'three'].map((name) => startWorker(t, world, { name, database, brokerUrl, logKeyFile, nowSec })),
+  );
+  const store = new Store(database, 'shared');
+  t.teardown(() => store.close());
+  const { device } = world.device;
+  await until('the device is known', () => store.chain.device(bytesToHex(device)) !== undefined);
+  const key = openLogKey(logKeyFile, passphrase);
+  const { client, sequences } = await gateway(t, brokerUrl, device, key.publicKey);
+  /** As an agent does it: what has no receipt after a while is sent again. */
+  const deliver = async (count: number, cargoCentiC: number, from: number) => {
+    const envelopes = Array.from({ length: count }, (_, i) => {
+      return world.device.seal(quarter(dispatchedAtSec + 60 + (from + i) * 900, cargoCentiC));
+    });
+    let sentMs = 0;
+    await until(
+      'every batch has its receipt',
+      async () => {
+        const missing = envelopes.filter((_each, i) => !sequences.has(from + i));
+        if (Date.now() - sentMs > resendMs) {
+          sentMs = Date.now();
+          // At once, so that the broker gives neighbours to different workers.
+          const bytes = missing.map((each) => Buffer.from(encodeEnvelope(each)));
+          await Promise.all(bytes.map((each) => client.publishAsync(formatTopic(device, 'batch'), each)));
+        }
+        return missing.length === 0;
+      },
+      60_000,
+    );
+  };
+  await deliver(quiet, 500, 0);
+  const refusedEarly = store.log.counts().get('rejected:sequence-not-next') ?? 0;
+  t.ok(refusedEarly < quiet / 2, `${refusedEarly} of ${quiet} were refused for coming early`);
+  const groups = workers.filter(({ said }) => said.includes('group-logged'));
+  t.ok(groups.length >= 2, `${groups.length} of 3 workers have logged`);
+
+  const holder = workers.find(({ said }) => said.includes('lease-taken'));
+  t.equal(workers.filter(({ said }) => said.includes('lease-taken')).length, 1, 'one holds the lease');
+  holder!.process.kill('SIGKILL');
+  await once(holder!.process, 'exit');
+  const rest = workers.filter((each) => each !== holder);
+  const warm = deliver(2, 900, quiet);
+  await until('its successor takes over', () => rest.some(({ said }) => said.includes('lease-taken')), 60_000);
+  await until(
+    'the order is cancelled',
+    async () => {
+      return (await readOrder(world, orderId))['state'] === orderState.cancelled;
+    },
+    60_000,
+  );
+  await cancelledOnce(t, { world, orderId }, 'after the kill');
+  await warm;
+  const log = new Log({ store, key, origin: 'coldproof.example/test' });
+  const leaves = Array.from({ length: log.size }, (_, index) => leafHash(store.log.digest(index)!));
+  t.equal(log.size, quiet + 2);
+  t.same(log.root(), merkleRoot(leaves), 'one log, whole');
+});
+
+/** Publishes, and collects the sequences that have their receipt. */
+async function gateway(t: Test, brokerUrl: string, device: Uint8Array, logPublicKey: Uint8Array) {
+  const sequences = new Set<number>();
+  const client = await connectAsync(brokerUrl);
+  t.teardown(() => client.endAsync(true));
+  client.on('message', (_topic, payload) => {
+    const receipt = verifyReceipt(payload, logPublicKey);
+    if (!receipt.ok) throw new Error(receipt.detail);
+    sequences.add(receipt.value.sequence);
+  });
+  await client.subscribeAsync(formatTopic(device, 'receipt'));
+  return { client, sequences };
+}
+
+async function startWorker(
+  t: Test,
+  world: World,
+  start: Pick<WorkerStart, 'name' | 'database' | 'brokerUrl' | 'logKeyFile' | 'nowSec'>,
+): Promise<Worker> {
+  const { rpcUrl, chainId } = world.anvil.chain;
+  const chain = { rpcUrl, chainId, contracts: chainOf(world).contracts as Record<string, string> };
+  const whole: WorkerStart = { ...start, leaseMs, chain, passphrase, phrase: developmentPhrase };
+  const file = fileURLToPath(new URL('worker-child.js', import.meta.url));
+  const child = spawn(process.execPath, [file, JSON.stringify(whole)], { stdio: ['ignore', 'pipe', 'inherit'] });
+  t.teardown(() => child.kill('SIGKILL'));
+  const said: string[] = [];
+  createInterface({ input: child.stdout }).on('line', (line) => said.push(line));
+  await until(`${start.name} is open`, () => said.includes('open'), 60_000);
+  return { name: start.name, process: child, said };
+}
