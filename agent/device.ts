@@ -81,9 +81,9 @@ export class Device {
     this.sealed = head.sequence;
     this.receipts = head.receipts;
     this.dropped = head.dropped;
-    this.aliveSec = head.aliveSec === 0 ? nowSec : head.aliveSec;
     this.queued = journal.pendingCount(this.id);
     this.states = journal.samplerStates(this.id);
+    this.aliveSec = head.aliveSec === 0 ? (this.newestSec() ?? nowSec) : head.aliveSec;
     for (const reading of journal.readings(this.id)) this.add(reading);
     judge?.look(this.unsealed);
   }

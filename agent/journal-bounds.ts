@@ -21,7 +21,7 @@ export type KeptEnvelope = {
 /** Bytes that a reading takes in its table, its share of half-filled pages with it; measured by journal-bounds.test. */
 export const readingBytes = 64;
 
-/** Stretches of one device that wait for their statement. Times far apart need one each, and a sensor may invent times. */
+/** Stretches of one device that wait for their statement. Times far apart need one each; a sensor may invent times. */
 export const unstatedMax = 1_024;
 
 /** One commit's worth. */
@@ -129,7 +129,7 @@ function prepareStatements(database: Database) {
     deleteReading: prepare('DELETE FROM readings WHERE device = ? AND channel = ? AND timeSec = ?'),
     countDropped: prepare('UPDATE heads SET dropped = dropped + ? WHERE device = ?'),
     dropped: prepare('SELECT dropped FROM heads WHERE device = ?'),
-    // The stretch that begins last at or before this time, if it still reaches: one delta is all that a statement spans.
+    // The stretch that begins last at or before this time, if it still reaches: a statement spans one delta.
     extendDrop: prepare(`
       UPDATE drops SET lastSec = max(lastSec, @timeSec), count = count + 1,
         isClockTrusted = min(isClockTrusted, @isClockTrusted)

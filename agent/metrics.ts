@@ -90,6 +90,15 @@ export function formatMetrics(
       'Readings that could not be kept.',
       each((one) => one.dropped),
     ),
+    ...formatGateway(journal, clock),
+    metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', [[{}, figures.residentBytes]]),
+    metric('process_cpu_seconds_total', 'counter', 'User and system time.', [[{}, figures.cpuSec]]),
+    metric('process_start_time_seconds', 'gauge', 'Start, Unix time.', [[{}, figures.startSec]]),
+  ].join('');
+}
+
+function formatGateway(journal: AgentStatus['journal'], clock: AgentStatus['clock']): string[] {
+  return [
     metric('coldproof_agent_journal_bytes', 'gauge', 'In use.', [[{}, journal.usedBytes]]),
     metric('coldproof_agent_journal_bytes_max', 'gauge', 'Where the journal is full.', [[{}, journal.usedBytesMax]]),
     metric('coldproof_agent_journal_full', 'gauge', 'Samples are refused.', [[{}, Number(journal.state === 'full')]]),
@@ -103,10 +112,7 @@ export function formatMetrics(
       clock.synchronised === undefined ? [] : [[{ source: clock.source }, Number(clock.synchronised)]],
     ),
     metric('coldproof_agent_clock_steps_total', 'counter', 'Steps of the clock.', [[{}, clock.steps]]),
-    metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', [[{}, figures.residentBytes]]),
-    metric('process_cpu_seconds_total', 'counter', 'User and system time.', [[{}, figures.cpuSec]]),
-    metric('process_start_time_seconds', 'gauge', 'Start, Unix time.', [[{}, figures.startSec]]),
-  ].join('');
+  ];
 }
 
 /** Each way to the oracles, and each log behind it. */

@@ -1,7 +1,7 @@
 /**
- * Sends kept envelopes once more, on request: to an oracle that has lost its store, or to show that it has not. Asked for
- * by a file in the state directory, which only who may read the keys can write; it stays until the last one is
- * answered, so a request outlives a restart. It is harmless: an oracle answers a batch that it has with the same receipt.
+ * Sends kept envelopes once more, on request: to an oracle that has lost its store, or to show that it has not. Asked
+ * for by a file in the state directory, which only who may read the keys can write; it stays until the last one is
+ * answered, so a request outlives a restart. It is harmless: an oracle answers what it has with the same receipt.
  */
 import { mkdirSync, readFileSync, renameSync, rmSync, watch, writeFileSync } from 'node:fs';
 import { join } from 'node:path';

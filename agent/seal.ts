@@ -29,7 +29,7 @@ export type Sealed = {
   readonly series: readonly Uint8Array[];
 };
 
-/** More often than this in the time of a batch is flickering. Two values that are no measurements change marks 4 times. */
+/** More often than this in the time of a batch is flickering. Two values that are no measurements make 4 changes. */
 const marksChangesMax = 4;
 
 /**

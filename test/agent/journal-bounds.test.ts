@@ -1,9 +1,12 @@
-/** The journal's bounds, heartbeats, and the clock: the whole agent with a real journal, against a stub of the oracle. */
+/** The journal's bounds, heartbeats, replay: the whole agent with a real journal, against a stub of the oracle. */
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { connectAsync } from 'mqtt';
 import t, { type Test } from 'tap';
 import { bytesToHex, droppedIn } from '@coldproof/wire';
 import type { RunningAgent } from '@coldproof/agent/agent';
 import type { AgentConfig } from '@coldproof/agent/config';
+import { requestReplay } from '@coldproof/agent/replay';
 import {
   HandClock,
   makeKey,
@@ -67,7 +70,9 @@ const only = (agent: RunningAgent) => agent.status().devices[0]!;
 const eventsOf = (log: readonly LogLine[], name: string) => log.filter(({ event }) => event === name);
 
 function storedTimes(oracle: StubOracle, id: string): number[] {
-  const series = (oracle.stored.get(id) ?? []).flatMap((each) => each.series.filter(({ channel }) => channel === probe));
+  const series = (oracle.stored.get(id) ?? []).flatMap((each) =>
+    each.series.filter(({ channel }) => channel === probe),
+  );
   return series.flatMap(({ samples }) => samples.map(({ timeSec }) => timeSec - voyageStartSec));
 }
 
@@ -129,40 +134,71 @@ t.test('overwrite-oldest: sealed batches stay, each loss is counted and told by 
     'the statements say how many',
   );
   const times = storedTimes(oracle, id);
-  t.equal(new Set(times).size, times.length, 'each once');
-  const missing = Array.from({ length: count - left }, (_, i) => i).filter((time) => !new Set(times).has(time));
+  const stored = new Set(times);
+  t.equal(stored.size, times.length, 'each once');
+  const missing = Array.from({ length: count - left }, (_, i) => i).filter((time) => !stored.has(time));
   t.equal(missing.length, lost, 'nothing else is missing');
   const isTold = (time: number) =>
     statements.some(({ firstSec, lastSec }) => {
       return time >= firstSec - voyageStartSec && time <= lastSec - voyageStartSec;
     });
   t.ok(missing.every(isTold), 'and when');
-  const first = oracle.stored.get(id)!.findIndex(({ series }) => droppedIn(series) !== undefined);
-  t.equal(first, sealed, 'told before any reading that was taken after');
+  const chain = oracle.stored.get(id)!;
+  const before = chain.slice(
+    0,
+    chain.findIndex(({ series }) => droppedIn(series) !== undefined),
+  );
+  t.ok(
+    before.every(({ batch }) => batch.lastSec < statements[0]!.firstSec),
+    'told before any reading that was taken after',
+  );
 });
 
 t.test('ageMaxDays: what is too old and in no batch is given up, counted and told', async (t) => {
   const { oracle, config, id } = await setUp(t, { ageMaxDays: 2 });
+  const devices = config.devices.map((each) => ({ ...each, sealSamplesMax: 1_000 }));
   const clock = new HandClock();
-  const { agent, log } = await startTruck(config, clock);
-  await fill(agent, clock, 0, () => only(agent).unsealed === 200 || only(agent).sealed > 0);
-  const sent = await fill(agent, clock, 200, () => only(agent).unsealed > 0);
-  // One more than a batch: it waits for others, and none come.
-  t.equal(sent, 400);
-  const { unsealed } = only(agent);
+  const { agent } = await startTruck({ ...config, devices }, clock);
+  await fill(agent, clock, 0, () => only(agent).unsealed > 0);
   await agent.stop();
-  clock.ms += 2 * 86_400_000 + 1_000_000;
-  const again = await startTruck(config, clock);
-  if (unsealed > 0) {
-    await until(() => only(again.agent).dropped === unsealed, 'given up');
-    t.match(eventsOf(again.log, 'readings-dropped'), [{ why: 'age', readings: unsealed }]);
-    await until(() => only(again.agent).queued === 0, 'told');
-  }
+  clock.ms += 3 * 86_400_000;
+  const again = await startTruck({ ...config, devices }, clock);
+  await until(() => only(again.agent).receipts === 1, 'told');
+  t.match(only(again.agent), { dropped: 200, unsealed: 0 });
+  t.match(eventsOf(again.log, 'readings-dropped'), [{ why: 'age', readings: 200, total: 200 }]);
   await again.agent.stop();
-  t.equal(eventsOf(log, 'readings-dropped').length, 0);
-  const told = oracle.stored.get(id)!.flatMap(({ series }) => droppedIn(series) ?? []);
-  t.same(
-    told.map((each) => each.count),
-    unsealed > 0 ? [unsealed] : [],
-  );
+  const told = oracle.stored.get(id)!.map(({ series }) => droppedIn(series));
+  t.same(told, [{ firstSec: voyageStartSec, lastSec: voyageStartSec + 199, count: 200 }]);
 });
+
+t.test(
+  'a device that measures nothing seals what it has, then a heartbeat; a replay sends both once more',
+  async (t) => {
+    const { oracle, config, id } = await setUp(t, {}, 600);
+    const clock = new HandClock();
+    const first = await startTruck(config, clock);
+    const login = { username: 'TRUCK-7', password: sensorPassword, reconnectPeriod: 0 };
+    const sensor = await connectAsync(`mqtt://127.0.0.1:${first.agent.brokerPort ?? 0}`, login);
+    await sensor.publishAsync('sensors/TRUCK-7', '[{"n":"TRUCK-7/cargo-probe-1","v":4}]', { qos: 1 });
+    await sensor.endAsync();
+    t.equal(only(first.agent).sealed, 0);
+    await first.agent.stop();
+    clock.ms += 700_000;
+    const { agent } = await startTruck(config, clock);
+    await until(() => only(agent).receipts === 2, 'both settled');
+    const chain = oracle.stored.get(id)!;
+    t.same(
+      chain.map(({ batch, series }) => [batch.lastSec - voyageStartSec, series.length]),
+      [
+        [0, 1],
+        [700, 0],
+      ],
+    );
+    const { received } = oracle;
+    requestReplay(config.stateDir, 'TRUCK-7', { from: 0, to: 9 });
+    const request = join(config.stateDir, 'replay', 'TRUCK-7.json');
+    await until(() => oracle.received === received + 2 && !existsSync(request), 'sent once more');
+    t.equal(chain.length, 2, 'and stored once');
+    await agent.stop();
+  },
+);

@@ -1,6 +1,6 @@
 /**
- * A gateway without a link for days: 50 sensors at 10 s, the whole agent with a real journal and a simulated clock, then
- * a real broker and a receiver that checks each batch and gives a signed receipt.
+ * A gateway without a link for days: 50 sensors at 10 s, the whole agent with a real journal and a simulated clock,
+ * then a real broker and a receiver that checks each batch and gives a signed receipt.
  */
 import { fork, spawn } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -156,14 +156,26 @@ class Receiver {
     this.#chains.set(id, chain);
     const decoded = decodeEnvelope(new Uint8Array(bytes));
     const opened = decoded.ok ? openEnvelope(decoded.value, this.#crypto) : decoded;
-    if (!decoded.ok || !opened.ok) return this.#fail(`${id}: no envelope`);
+    if (!decoded.ok || !opened.ok) {
+      this.#fail(`${id}: no envelope`);
+      return;
+    }
     const { batch, digest, series } = opened.value;
     const { sequence } = batch;
     if (sequence > chain.length) return undefined;
-    if (sequence < chain.length && !bytesEqual(chain[sequence]!, digest)) return this.#fail(`${id}/${sequence}: twice`);
+    if (sequence < chain.length && !bytesEqual(chain[sequence]!, digest)) {
+      this.#fail(`${id}/${sequence}: twice`);
+      return;
+    }
     if (sequence === chain.length) {
-      if (!verifyEnvelope(decoded.value, this.publicKeys.get(id)!, this.#crypto).ok) return this.#fail(`${id}: forged`);
-      if (!bytesEqual(batch.previous, chain.at(-1) ?? noPrevious)) return this.#fail(`${id}/${sequence}: no chain`);
+      if (!verifyEnvelope(decoded.value, this.publicKeys.get(id)!, this.#crypto).ok) {
+        this.#fail(`${id}: forged`);
+        return;
+      }
+      if (!bytesEqual(batch.previous, chain.at(-1) ?? noPrevious)) {
+        this.#fail(`${id}/${sequence}: no chain`);
+        return;
+      }
       chain.push(digest);
       this.batches += 1;
       for (const { channel, samples } of series) {
