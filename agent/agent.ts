@@ -38,7 +38,7 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { assert, bytesToHex } from '@coldproof/wire';
+import { assert } from '@coldproof/wire';
 import { Arrivals } from './arrivals.ts';
 import { formatCabPage } from './cab-page.ts';
 import { carry, type CarryDeps } from './carry.ts';
@@ -181,7 +181,7 @@ class Agent implements RunningAgent {
       refuse: (reason, detail) => this.#refuse(reason, detail),
       fail: (error) => this.#fail(error),
     });
-    for (const device of this.#devices.values()) this.#tellLogs(device);
+    for (const device of this.#devices.values()) device.tellLogs(deps.log);
     this.#signed = new SignedSensors(config.sensorSigned, this.#receiptTerms(), {
       ...this.#carryDeps(),
       clock: this.#clock,
@@ -376,16 +376,6 @@ class Agent implements RunningAgent {
     const former = this.#config.devices.flatMap(({ name }) => this.#formerKeys(name));
     const queues = former.map(({ name, id }) => ({ config: { name }, id }));
     return listQueue(this.#deps.journal, [...queues, ...this.#devices.values(), ...this.#signed.known()]);
-  }
-
-  /** A log that is new to a device that has batches: what it gets from here, and what it does not. */
-  #tellLogs({ config, sealed, logChanges }: Device): void {
-    if (sealed === 0) return;
-    for (const { change, log, next, receipts, missed } of logChanges) {
-      const of = { device: config.name, log: bytesToHex(log), receipts };
-      if (change === 'log-removed') this.#deps.log('info', change, { ...of, leftAtSequence: next });
-      else this.#deps.log(missed > 0 ? 'warn' : 'info', change, { ...of, fromSequence: next, cannotGet: missed });
-    }
   }
 
   get isReady(): boolean {

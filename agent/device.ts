@@ -8,6 +8,7 @@ import type { Journal } from './journal.ts';
 import type { LogChange, ReceiptTerms } from './journal-receipts.ts';
 import type { JudgeKeeper } from './judge-keeper.ts';
 import type { KeyStore } from './key-store.ts';
+import type { Log } from './log-line.ts';
 import type { OwnedDevice } from './owner-desk.ts';
 import type { Refuse } from './refusal.ts';
 import { Replay, type ReplayRange } from './replay.ts';
@@ -155,6 +156,16 @@ export class Device {
         return { ok: true, fromSequence: first.sequence };
       },
     };
+  }
+
+  /** A log that is new to a device that has batches: what it gets from here, and what it does not. */
+  tellLogs(log: Log): void {
+    if (this.sealed === 0) return;
+    for (const { change, log: id, next, receipts, missed } of this.logChanges) {
+      const of = { device: this.config.name, log: bytesToHex(id), receipts };
+      if (change === 'log-removed') log('info', change, { ...of, leftAtSequence: next });
+      else log(missed > 0 ? 'warn' : 'info', change, { ...of, fromSequence: next, cannotGet: missed });
+    }
   }
 
   newestSec(): number | undefined {

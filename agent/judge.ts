@@ -88,7 +88,7 @@ export function judgeUnsealed(
   }
 }
 
-/** A batch without a channel breaks its run, but of a batch that is not full yet nobody knows what it will be without. */
+/** A batch without a channel breaks its run, but nobody knows yet what a batch that is not full will be without. */
 function judgeHeard(order: OrderUnderWatch, state: JudgeState, readings: readonly Reading[]): JudgeState {
   const isHeard = ({ channel }: { readonly channel: number }) => readings.some((each) => each.channel === channel);
   const before = state.evaluation;

@@ -1,4 +1,4 @@
-/** What came by the road -> the envelope in it (wire/WIRE.md, Deflated). No bomb: zlib stops at the envelope's bound. */
+/** What came by the road -> its envelope (wire/WIRE.md, Deflated). No bomb: zlib stops at the envelope's bound. */
 import { inflateRawSync } from 'node:zlib';
 import { accept, deflatedMark, envelopeBytesMax, reject, type Verdict } from '@coldproof/wire';
 import { describeError } from './operating-error.ts';

@@ -13,8 +13,8 @@ import { parseArgs } from 'node:util';
 import { bytesToHex, logOf } from '@coldproof/wire';
 import { makeAttestationKey, readAttestationAddress } from './attestation-key.ts';
 import { recordTokens } from './audit.ts';
-import { openChain } from './chain.ts';
-import { makeTransmitterKey, readTransmitter } from './chain-account.ts';
+import { openChain, type Chain } from './chain.ts';
+import { makeTransmitterKey, readTransmitter, type Transmitter } from './chain-account.ts';
 import { realClock, voyageClock } from './clock.ts';
 import { tokenCommand, verifyCommand } from './command.ts';
 import { readConfig, readKeyConfig, type Config } from './config.ts';
@@ -51,6 +51,18 @@ async function init(path: string): Promise<void> {
 function initAttestation(path: string, passphrase: string) {
   const address = existsSync(path) ? readAttestationAddress(path) : makeAttestationKey(path, passphrase);
   return { signer: `0x${bytesToHex(address)}` };
+}
+
+async function watchBalance(
+  chain: Chain,
+  { address }: Transmitter,
+  onBalance: (wei: bigint | undefined) => void,
+  signal: AbortSignal,
+): Promise<void> {
+  while (!signal.aborted) {
+    onBalance(await chain.balanceWei(address).catch(() => undefined));
+    await realClock.wait(balanceMs, signal);
+  }
 }
 
 async function run(config: Config): Promise<void> {
@@ -104,16 +116,10 @@ async function run(config: Config): Promise<void> {
     logPublicKey: bytesToHex(logKey.publicKey),
     transmitter: transmitter.address,
   });
-  const watchBalance = async () => {
-    while (!stop.signal.aborted) {
-      balanceWei = await chain.balanceWei(transmitter.address).catch(() => undefined);
-      await realClock.wait(balanceMs, stop.signal);
-    }
-  };
   const following = cryptlets.run(stop.signal);
   try {
     // Nobody waits for a balance: it never throws, and ends with the next look at the signal.
-    void watchBalance();
+    void watchBalance(chain, transmitter, (wei) => (balanceWei = wei), stop.signal);
     const delivering = webhooks.follow(stop.signal).catch((error: unknown) => {
       oracle.close();
       throw error;

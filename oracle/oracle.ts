@@ -13,16 +13,16 @@
  *       '--> live: the newest of a device with a backlog, verified, shown, and nothing else
  *
  * Three loops run side by side. The intake loop takes a group from the queue, verifies it while the group before is
- * being committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches, evaluates
- * what the chain's news concern, and works off the outbox; it runs at its own pace and is woken by a new action. The third
- * (announce.ts) holds what has changed against what was announced, and is woken by the other two.
+ * being committed, commits, sends receipts, and evaluates the devices that were in it. The chain loop watches,
+ * evaluates what the chain's news concern, and works off the outbox; it runs at its own pace and is woken by a new
+ * action. The third (announce.ts) holds what has changed against what was announced, and is woken by the other two.
  *
  * Shutdown needs no care for correctness, only for courtesy: everything that is promised (a receipt, a stored
  * transaction) is on disk before it is said, and everything else is made again. So `close` lets the loops end the
  * step they are in, then closes links, threads and store, in this order, since each uses the ones after it. After a
  * kill the next start runs the same functions on the same store: there is no other recovery.
  */
-import { bytesToHex, hexToBytes, logOf } from '@coldproof/wire';
+import { bytesToHex, logOf } from '@coldproof/wire';
 import { Announcer } from './announce.ts';
 import { openBroker, type Broker } from './broker.ts';
 import type { Chain } from './chain.ts';
@@ -30,6 +30,7 @@ import type { OracleWorker } from './config.ts';
 import type { EmbeddedBroker, ExternalBroker } from './config-broker.ts';
 import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
+import { DeviceCache } from './device-cache.ts';
 import { EarlyBatches } from './early-batches.ts';
 import { Findings } from './findings.ts';
 import { Lease, noFence } from './lease.ts';
@@ -44,7 +45,7 @@ import { receiveEmbedded } from './receive-embedded.ts';
 import type { Store } from './store.ts';
 import { Transmit, type CrashPoint, type TransmitPolicy } from './transmit.ts';
 import { verifyPool, type Incoming, type VerifyPool } from './verify-pool.ts';
-import type { DeviceRecord, RejectReason } from './verify.ts';
+import type { RejectReason } from './verify.ts';
 import { Watch } from './watch.ts';
 
 export type OracleDeps = {
@@ -362,31 +363,6 @@ function named(clientId: string, worker: OracleSettings['worker']): { clientId: 
 }
 
 type Group = { readonly messages: readonly Incoming[]; readonly verdicts: ReturnType<VerifyPool['verify']> };
-
-/** The registry's devices in memory: asked for every message. */
-class DeviceCache {
-  readonly #store: Store;
-  readonly #records = new Map<string, DeviceRecord>();
-
-  constructor(store: Store) {
-    this.#store = store;
-  }
-
-  get(device: string): DeviceRecord | undefined {
-    const known = this.#records.get(device);
-    if (known !== undefined) return known;
-    const stored = this.#store.chain.device(device);
-    if (stored === undefined) return undefined;
-    const { publicKey, revokedFromSec } = stored;
-    const record = { publicKey: hexToBytes(publicKey), ...(revokedFromSec === undefined ? {} : { revokedFromSec }) };
-    this.#records.set(device, record);
-    return record;
-  }
-
-  clear(): void {
-    this.#records.clear();
-  }
-}
 
 /** One log line per reason and group: a flood of bad messages must not become a flood of lines. */
 class Refusals {

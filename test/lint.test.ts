@@ -1,4 +1,4 @@
-/** The linters as tests, so that they run beside the others: format, types and style of TypeScript, style of Solidity. */
+/** The linters as tests, so that they run beside the others. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { text } from 'node:stream/consumers';

@@ -1,6 +1,7 @@
 /**
  * MQTT topics, coldproof/v1/{device}/KIND: between agent and oracle batch, live, receipt and status; between owner and
- * agent config, command, config-report and reply. And coldproof/v1/oracle/{node}/KIND between the oracles of a consortium.
+ * agent config, command, config-report and reply. coldproof/v1/oracle/{node}/KIND is between the oracles of a
+ * consortium.
  */
 import { bytesToHex, parseHex } from './bytes.ts';
 

@@ -90,7 +90,8 @@ const cosignature = wire.formatCosignature(
   cosignedSec,
   ed25519.sign(wire.cosignaturePreimage(checkpointText, cosignedSec), logSecret),
 );
-const types = `Report(bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,uint64 sequence,uint32 deadline,bytes payload)
+const reportFields = 'bytes32 config,bytes32 cryptlet,address consumer,uint256 subject,uint64 sequence,uint32 deadline';
+const types = `Report(${reportFields},bytes payload)
 Checkpoint(bytes32 config,bytes32 origin,uint64 size,bytes32 root)
 `;
 const ownerConfig = { device, number: 1, settings: '{"sealSamplesMax":30}' };
