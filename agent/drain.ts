@@ -54,12 +54,10 @@ export async function drainFormer(
     const running = carry(carried, deps, AbortSignal.any([signal, done.signal]));
     rests.push(running);
     // A failure of the run is told by whoever has it; here it only ends the wait.
-    let isOver = false;
-    running.then(
-      () => (isOver = true),
-      () => (isOver = true),
-    );
-    while (mine > 0 && !isOver && !signal.aborted) {
+    const over = new AbortController();
+    const end = () => over.abort();
+    running.then(end, end);
+    while (mine > 0 && !over.signal.aborted && !signal.aborted) {
       if (!carried.uplinks.some(({ link }) => link.connected)) newsMs = monotonicClock.nowMs();
       if (monotonicClock.nowMs() - newsMs > patienceMs) break;
       await monotonicClock.wait(lookMs, AbortSignal.any([signal, done.signal]));

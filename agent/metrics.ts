@@ -22,15 +22,55 @@ export function processFigures(): ProcessFigures {
 type Labels = { readonly [name: string]: string };
 type Sample = readonly [labels: Labels, value: number];
 
+type Device = AgentStatus['devices'][number];
+
 export function formatMetrics(
   { devices, refused, journal, clock, warn }: AgentStatus,
   figures: ProcessFigures,
 ): string {
-  const each = (value: (device: AgentStatus['devices'][number]) => number | undefined): Sample[] =>
-    devices.flatMap((device) => {
-      const figure = value(device);
-      return figure === undefined ? [] : [[{ device: device.name }, figure] as const];
-    });
+  return [
+    formatLinkMetrics(devices),
+    ...formatDevices(devices),
+    ...formatChannels(devices),
+    metric('coldproof_agent_warn_command_failures_total', 'counter', 'Runs that failed.', [[{}, warn.failed]]),
+    metric(
+      'coldproof_agent_refused_total',
+      'counter',
+      'What was turned away, by reason.',
+      Object.entries(refused).map(([reason, count]) => [{ reason }, count] as const),
+    ),
+    ...formatGateway(journal, clock),
+    metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', [[{}, figures.residentBytes]]),
+    metric('process_cpu_seconds_total', 'counter', 'User and system time.', [[{}, figures.cpuSec]]),
+    metric('process_start_time_seconds', 'gauge', 'Start, Unix time.', [[{}, figures.startSec]]),
+  ].join('');
+}
+
+function formatDevices(devices: readonly Device[]): string[] {
+  const each = (name: string, type: 'counter' | 'gauge', help: string, value: (device: Device) => number | undefined) =>
+    metric(
+      `coldproof_agent_${name}`,
+      type,
+      help,
+      devices.flatMap((device): Sample[] => {
+        const figure = value(device);
+        return figure === undefined ? [] : [[{ device: device.name }, figure]];
+      }),
+    );
+  return [
+    each('key_available', 'gauge', 'The key store signs.', ({ key }) => Number(key.available)),
+    each('readings_unsealed', 'gauge', 'Readings that no batch has.', ({ unsealed }) => unsealed),
+    each('batches_queued', 'gauge', 'Batches without enough receipts.', ({ queued }) => queued),
+    each('batches_sealed_total', 'counter', 'Batches of the key.', ({ sealed }) => sealed),
+    each('receipts_total', 'counter', 'Batches with enough receipts.', ({ receipts }) => receipts),
+    each('readings_dropped_total', 'counter', 'Readings that could not be kept.', ({ dropped }) => dropped),
+    each('last_reading_timestamp_seconds', 'gauge', 'Time of the newest.', ({ lastReadingAt }) =>
+      lastReadingAt === undefined ? undefined : Date.parse(lastReadingAt) / 1_000,
+    ),
+  ];
+}
+
+function formatChannels(devices: readonly Device[]): string[] {
   const faults = devices.flatMap(({ name: device, faults }) =>
     Object.entries(faults).map(([channel, mark]) => [{ device, channel, mark }, 1] as const),
   );
@@ -39,62 +79,11 @@ export function formatMetrics(
   );
   const states = channels.map(([labels, { state }]) => [{ ...labels, state }, 1] as const);
   const left = channels.flatMap(([labels, { leftSec }]) => (leftSec === undefined ? [] : [[labels, leftSec] as const]));
-  const lastReading = ({ lastReadingAt }: AgentStatus['devices'][number]) =>
-    lastReadingAt === undefined ? undefined : Date.parse(lastReadingAt) / 1_000;
   return [
-    formatLinkMetrics(devices),
-    metric(
-      'coldproof_agent_key_available',
-      'gauge',
-      'The key store signs.',
-      each(({ key }) => Number(key.available)),
-    ),
-    metric(
-      'coldproof_agent_readings_unsealed',
-      'gauge',
-      'Readings that no batch has.',
-      each((one) => one.unsealed),
-    ),
-    metric(
-      'coldproof_agent_batches_queued',
-      'gauge',
-      'Batches without enough receipts.',
-      each((one) => one.queued),
-    ),
-    metric(
-      'coldproof_agent_batches_sealed_total',
-      'counter',
-      'Batches of the key.',
-      each((one) => one.sealed),
-    ),
-    metric(
-      'coldproof_agent_receipts_total',
-      'counter',
-      'Batches with enough receipts.',
-      each((one) => one.receipts),
-    ),
-    metric('coldproof_agent_last_reading_timestamp_seconds', 'gauge', 'Time of the newest.', each(lastReading)),
     metric('coldproof_agent_sensor_fault', 'gauge', 'The newest reading of the channel has this mark.', faults),
     metric('coldproof_agent_terms_state', 'gauge', 'How the channel stands against the terms.', states),
     metric('coldproof_agent_terms_left_seconds', 'gauge', 'Until the terms are broken, if it goes on.', left),
-    metric('coldproof_agent_warn_command_failures_total', 'counter', 'Runs that failed.', [[{}, warn.failed]]),
-    metric(
-      'coldproof_agent_refused_total',
-      'counter',
-      'What was turned away, by reason.',
-      Object.entries(refused).map(([reason, count]) => [{ reason }, count] as const),
-    ),
-    metric(
-      'coldproof_agent_readings_dropped_total',
-      'counter',
-      'Readings that could not be kept.',
-      each((one) => one.dropped),
-    ),
-    ...formatGateway(journal, clock),
-    metric('process_resident_memory_bytes', 'gauge', 'Resident memory.', [[{}, figures.residentBytes]]),
-    metric('process_cpu_seconds_total', 'counter', 'User and system time.', [[{}, figures.cpuSec]]),
-    metric('process_start_time_seconds', 'gauge', 'Start, Unix time.', [[{}, figures.startSec]]),
-  ].join('');
+  ];
 }
 
 function formatGateway(journal: AgentStatus['journal'], clock: AgentStatus['clock']): string[] {

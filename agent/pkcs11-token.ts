@@ -101,7 +101,7 @@ function generatePair({ library, module, session }: OpenToken, label: string) {
     { type: library.CKA_SENSITIVE },
     { type: library.CKA_EXTRACTABLE },
   ]);
-  const [isSensitive, isExtractable] = promised.map(({ value }) => Buffer.from(value as Buffer)[0]);
+  const [isSensitive, isExtractable] = promised.map(({ value }) => Buffer.from(value)[0]);
   if (isSensitive !== 1 || isExtractable !== 0) {
     module.C_DestroyObject(session, pair.privateKey);
     module.C_DestroyObject(session, pair.publicKey);

@@ -172,9 +172,10 @@ export class SignedSensor {
     this.queued += 1;
     this.#lastSec = series.length === 0 ? this.#lastSec : batch.lastSec;
     for (const { channel, marks } of series) {
-      const { [channelName(channel)]: _before, ...others } = this.#faults;
+      const name = channelName(channel);
+      const others = Object.entries(this.#faults).filter(([each]) => each !== name);
       const [gravest] = markNames(marks);
-      this.#faults = gravest === undefined ? others : { ...others, [channelName(channel)]: gravest };
+      this.#faults = Object.fromEntries(gravest === undefined ? others : [...others, [name, gravest]]);
     }
     for (const { bell } of this.uplinks) bell.ring();
     return judged;

@@ -40,9 +40,11 @@ export class SignedSensors {
     return new Map(
       this.#sensors.map((sensor) => [
         sensor.config.topic,
-        async (bytes) => {
-          await Promise.resolve(this.#take(sensor, bytes));
-        },
+        (bytes) =>
+          new Promise((resolve) => {
+            this.#take(sensor, bytes);
+            resolve();
+          }),
       ]),
     );
   }

@@ -3,8 +3,8 @@
  * store-log.ts (leaves, heads), store-evaluation.ts (cursors, findings), store-outbox.ts (actions, transactions),
  * store-chain.ts (what the chain said), store-quorum.ts (what nodes of a consortium said), store-lease.ts (which
  * worker acts on the chain), store-event.ts, store-audit.ts and store-webhook.ts (what the API tells), and
- * store-page.ts, which reads all of them. A family's methods run in the caller's transaction, or alone as their own. Their SQL is what SQLite
- * and PostgreSQL share (store-database.ts).
+ * store-page.ts, which reads all of them. A family's methods run in the caller's transaction, or alone as their own.
+ * Their SQL is what SQLite and PostgreSQL share (store-database.ts).
  */
 import { AuditStore, auditSchema } from './store-audit.ts';
 import { ChainStore } from './store-chain.ts';

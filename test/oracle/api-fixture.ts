@@ -142,7 +142,9 @@ export async function openDesk(
   const sources = {
     ...{ store, log, crypto: opensslCrypto(), chain: { chainId, contracts }, clock, announcer, webhooks, tokens },
     ...{ status: () => ({ orders: [] }), isReady: () => true },
-    say: (level: string, event: string, fields = {}) => void (level === 'error' && faults.push({ event, ...fields })),
+    say: (level: string, event: string, fields = {}) => {
+      if (level === 'error') faults.push({ event, ...fields });
+    },
   };
   const app = await makeApi(sources, { requestsPerMinMax });
   t.teardown(async () => {

@@ -153,7 +153,7 @@ t.test('API.md: a token made by the command opens what the three curl lines ask 
   }
 });
 
-t.test('API.md: its scopes are those of the code, its webhooks a configuration', async (t) => {
+t.test('API.md: its scopes are those of the code, its webhooks a configuration', (t) => {
   for (const scope of scopes) t.match(page, `\`${scope}\``, scope);
   const [, block] = /^```yaml webhooks\n([\s\S]*?)^```$/m.exec(page) ?? [];
   const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
@@ -181,4 +181,5 @@ t.test('API.md: its scopes are those of the code, its webhooks a configuration',
   }
   writeFileSync(file, oracle! + block!.replace('finding.opened', 'finding.invented').replace('"7"', '"x"'));
   t.throws(() => readConfig(file, environment), { message: /events: expected one of .*\n.*orders: expected orders/ });
+  t.end();
 });
