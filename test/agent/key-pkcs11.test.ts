@@ -46,8 +46,7 @@ async function attributesOf(device: Uint8Array) {
   ]);
   const [key] = module.C_FindObjects(session, 2);
   module.C_FindObjectsFinal(session);
-  const flag = (type: number) =>
-    Buffer.from(module.C_GetAttributeValue(session, key!, [{ type }])[0]!.value)[0];
+  const flag = (type: number) => Buffer.from(module.C_GetAttributeValue(session, key!, [{ type }])[0]!.value)[0];
   let value = true;
   try {
     module.C_GetAttributeValue(session, key!, [{ type: library.CKA_VALUE }]);

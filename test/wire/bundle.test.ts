@@ -137,7 +137,7 @@ function reasonOf(path: string): readonly BundleReason[] {
   // Whatever the parties signed has one digest; a field out of its bounds is no such field.
   const found = path.startsWith('terms.') ? (['terms-digest-mismatch', 'bundle-malformed'] as const) : reasons[path];
   if (found === undefined) throw new Error(`${path}: the table of reasons does not have it`);
-  return typeof found === 'string' ? [found] : (found);
+  return typeof found === 'string' ? [found] : found;
 }
 
 /** Each leaf with its path and a way to put another value there. */
