@@ -1,9 +1,8 @@
 /** The clock's steps, forward and back, an unset start, and a receiver's time; heartbeats by it. */
 import t from 'tap';
-import { channels, droppedIn, droppedSeries } from '@coldproof/wire';
+import { channels, droppedIn, droppedSeries, findDropped } from '@coldproof/wire';
 import { ClockWatch, type ClockAnswer } from '@coldproof/agent/clock-watch';
 import type { ClockConfig } from '@coldproof/agent/config-clock';
-import { findDropped } from '@coldproof/oracle/rules/dropped';
 import { HandClock, voyageStartSec, type LogLine } from './fixture.ts';
 import { open, UnsignedDevice } from '../oracle/hostile-voyage.ts';
 

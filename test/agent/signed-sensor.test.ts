@@ -12,18 +12,21 @@ import { readingsOf } from '@coldproof/firmware-sim/simulator';
 import { Voyage } from '@coldproof/firmware-sim/voyage';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import { prove } from '@coldproof/oracle/prove';
-import { durationSecOf, locationOf, walkRuns, type Run } from '@coldproof/oracle/rules/run';
 import { verifyBatch } from '@coldproof/oracle/verify';
 import {
   bytesToHex,
   cargoProbe,
   deviceOf,
   digestBatch,
+  durationSecOf,
   encodeEnvelope,
   flags,
+  locationOf,
   openEnvelope,
+  walkRuns,
   type Envelope,
   type OpenEnvelope,
+  type Run,
 } from '@coldproof/wire';
 import { regularSeries, VoyageDevice } from '../helpers/voyage-device.ts';
 import { connectAsync, type MqttClient } from 'mqtt';
