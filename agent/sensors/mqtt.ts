@@ -19,7 +19,7 @@ import type { BrokerConfig, DeviceConfig } from '../config.ts';
 import type { LocalPublish } from '../local-feed.ts';
 import { mayRead, maySubscribe } from '../local-topic.ts';
 import { asError, describeError, OperatingError } from '../operating-error.ts';
-import { gateSocket } from './packet-gate.ts';
+import { gateSocket, PacketTooLarge } from './packet-gate.ts';
 import { senmlBytesMax } from './senml.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensor.ts';
 import { isSparkplugCommand } from './sparkplug.ts';
@@ -95,7 +95,8 @@ export async function openSensorBroker(
 
 /** Not what a network does (it has a code), a wrong password (an errorCode), silence, or our own word. */
 function isProtocolError(error: Error): boolean {
-  if ('code' in error || 'errorCode' in error || error instanceof OperatingError) return false;
+  const isTold = error instanceof OperatingError || error instanceof PacketTooLarge;
+  if ('code' in error || 'errorCode' in error || isTold) return false;
   return !/in time|timeout|reserved|premature/i.test(error.message);
 }
 

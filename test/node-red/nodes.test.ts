@@ -65,12 +65,14 @@ t.test('sample: goes on when the agent has it on its disk; time, unit and place 
   for (let second = 3; second < 8; second++) {
     sample.receive({ payload: 5, channel: 'cargo-probe-1', time: (voyageStartSec + second) * 1_000 });
   }
-  await until(() => agent.status().devices[0]!.receipts === 1, 'a receipt');
-  const [batch] = truck.oracle.stored.get(agent.status().devices[0]!.device)!;
-  t.same(
-    batch!.series.find(({ channel }) => channel === 16)!.samples.map(({ value }) => value),
-    [425, 500, -32_768, 500, 500],
-  );
+  const { device } = agent.status().devices[0]!;
+  // An invalid value has a mark of its own, and a batch ends where marks change.
+  const values = (): number[] =>
+    (truck.oracle.stored.get(device) ?? []).flatMap(({ series }) =>
+      (series.find(({ channel }) => channel === 16)?.samples ?? []).map(({ value }) => value),
+    );
+  await until(() => values().length >= 5, 'batches at the oracle');
+  t.same(values().slice(0, 5), [425, 500, -32_768, 500, 500]);
 });
 
 t.test('sample: what is no sample goes to a catch node, with field, bound and value, and harms nothing', async (t) => {
@@ -220,7 +222,8 @@ t.test('queue: its state at each change and when asked for, and each receipt as 
   const { text } = watch('node');
   const say = await sensorOf(t, agent);
   await until(() => queue.messages.length > 0, 'the state at once');
-  t.same(queue.messages[0]!['payload'], { unsealed: 0, queued: 0, sealed: 0, receipts: 0 });
+  const logs = [{ next: 0, lag: 0 }];
+  t.match(queue.messages[0]!['payload'], { unsealed: 0, queued: 0, sealed: 0, receipts: 0, logs });
   for (let minute = 0; minute < 12; minute++) {
     await say('cargo-probe-1', voyageStartSec + 60 * minute, { v: 4 + minute });
   }

@@ -15,6 +15,7 @@ import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import { realClock } from '@coldproof/oracle/clock';
 import { scopes, TokenFile } from '@coldproof/oracle/token-file';
 import { Webhooks } from '@coldproof/oracle/webhook';
+import { CertificateAuthority } from '../helpers/mosquitto.ts';
 import { dispatchOrder, makeWorld } from './anvil.ts';
 import { cancelOrder, openDesk } from './api-fixture.ts';
 import { clockAt, Gateway, makeFolder, startOracle, until, warmVoyage } from './oracle-fixture.ts';
@@ -158,13 +159,16 @@ t.test('API.md: its scopes are those of the code, its webhooks a configuration',
   const [, block] = /^```yaml webhooks\n([\s\S]*?)^```$/m.exec(page) ?? [];
   const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8');
   const [, oracle] = /^```yaml oracle\.yaml\n([\s\S]*?)^```$/m.exec(readme) ?? [];
-  const file = join(makeFolder(t), 'oracle.yaml');
+  const folder = makeFolder(t);
+  const file = join(folder, 'oracle.yaml');
   const environment = {
     UPLINK_PASSWORD: 'x'.repeat(16),
     COLDPROOF_PASSPHRASE: 'x'.repeat(16),
     ERP_SECRET: 's'.repeat(16),
   };
-  writeFileSync(file, oracle! + block!);
+  new CertificateAuthority(folder, 'ca').issue('oracle');
+  const whole = oracle!.replaceAll('/etc/coldproof', join(folder, 'ca'));
+  writeFileSync(file, whole + block!);
   const events = ['order.changed', 'finding.opened'];
   const url = 'https://erp.example/coldproof';
   t.same(readConfig(file, environment).webhooks, [{ url, secret: 's'.repeat(16), events, orders: ['7'] }]);
@@ -176,10 +180,10 @@ t.test('API.md: its scopes are those of the code, its webhooks a configuration',
     ['gopher://127.0.0.1/', /url: expected an https URL/],
   ];
   for (const [to, says] of wrong) {
-    writeFileSync(file, oracle! + block!.replace('https://erp.example/coldproof', to));
+    writeFileSync(file, whole + block!.replace('https://erp.example/coldproof', to));
     t.throws(() => readConfig(file, { ...environment, ERP_SECRET: 'short' }), { message: says }, to);
   }
-  writeFileSync(file, oracle! + block!.replace('finding.opened', 'finding.invented').replace('"7"', '"x"'));
+  writeFileSync(file, whole + block!.replace('finding.opened', 'finding.invented').replace('"7"', '"x"'));
   t.throws(() => readConfig(file, environment), { message: /events: expected one of .*\n.*orders: expected orders/ });
   t.end();
 });

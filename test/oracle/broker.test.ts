@@ -72,7 +72,7 @@ t.test('publish: own batch and status, nothing else', async (t) => {
     for (const device of [mine, also, foreign])
       allowed.set(
         formatTopic(device, kind),
-        device !== foreign && ['batch', 'status', 'config-report', 'reply'].includes(kind),
+        device !== foreign && ['batch', 'live', 'status', 'config-report', 'reply'].includes(kind),
       );
   }
   for (const topic of [
