@@ -7,6 +7,8 @@
 import { bytesToHex, channelName } from '@coldproof/wire';
 import type { Clock } from './clock.ts';
 import { describeAction, describeFinding, describeShipment } from './describe.ts';
+import { noFence, type Fence } from './lease.ts';
+import { OperatingError } from './operating-error.ts';
 import type { Store } from './store.ts';
 
 /** About a month of a large fleet; a reader that was away for longer is told so. */
@@ -45,13 +47,16 @@ type Said = {
 export class Announcer {
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #fence: Fence;
   readonly #listeners = new Set<() => void>();
   #wake = new AbortController();
   #headSeen: string | undefined;
 
-  constructor({ store, clock }: { store: Store; clock: Clock }) {
+  /** Of several workers on one store, only who holds the lease announces. */
+  constructor({ store, clock, fence = noFence }: { store: Store; clock: Clock; fence?: Fence }) {
     this.#store = store;
     this.#clock = clock;
+    this.#fence = fence;
   }
 
   /** Calls back when there are new events; gives what ends that. */
@@ -72,18 +77,31 @@ export class Announcer {
       // Made before the round, so that what happens during it is not slept over.
       this.#wake = new AbortController();
       const { signal: woken } = this.#wake;
-      this.round();
+      this.#roundIfMine();
       await pace.wait(3_600_000, woken);
       await pace.wait(announceMs, signal);
     }
   }
 
-  /** Announces every difference; says how many there were. */
+  #roundIfMine(): void {
+    try {
+      this.#fence.mustHold();
+      this.round();
+    } catch (error) {
+      if (!(error instanceof OperatingError) || error.code !== 'lease-lost') throw error;
+      // What another announces meanwhile is in the store alone.
+      this.#store.events.forgetCount();
+      this.#headSeen = undefined;
+    }
+  }
+
+  /** Announces every difference; says how many there were. Throws 'lease-lost' when that is another's to do. */
   round(): number {
     const { events } = this.#store;
     const before = events.lastId();
     try {
       this.#store.transaction(() => {
+        this.#fence.confirm();
         this.#announceChain();
         this.#announceFindings();
         this.#announceActions();

@@ -120,10 +120,10 @@ export class Oracle {
     this.#early = new EarlyBatches(settings.worker === undefined ? 0 : earlyMsMax);
     this.#live = parts.live;
     this.log = new TransparencyLog({ store: deps.store, key: deps.logKey, origin: settings.origin });
-    this.announcer = new Announcer(deps);
     const { worker } = settings;
     this.#lease = worker === undefined ? undefined : new Lease(deps, { ...worker, holder: worker.name });
     const fence = this.#lease ?? noFence;
+    this.announcer = new Announcer({ ...deps, fence });
     this.#watch = new Watch({ ...deps, fence, fromBlock: settings.fromBlock });
     this.#findings = new Findings({ ...deps, crypto: opensslCrypto() });
     this.#transmit = new Transmit({ ...deps, fence }, settings.transmit);
@@ -341,6 +341,7 @@ export class Oracle {
     while (!signal.aborted) {
       const isHeld = lease.renew();
       if (isHeld !== wasHeld) log('info', isHeld ? 'lease-taken' : 'lease-lost');
+      if (isHeld && !wasHeld) this.announcer.wake();
       wasHeld = isHeld;
       if (isHeld) {
         if (store.outbox.hasNew(pace.nowMs())) this.#wakeChain?.abort();
