@@ -189,7 +189,7 @@ t.test('samples injected in a flow are sealed and get their receipts, over a res
 
   const chain = oracle.stored.get(bytesToHex(keyStore.device()))!;
   const values = chain.flatMap(({ series }) => series.flatMap(({ samples }) => samples.map(({ value }) => value)));
-  // The first has no mark and the others, a degree each second, are spikes: a batch of one, three of five, and four wait.
+  // The first has no mark, the others rise a degree each second and are spikes: one batch of 1, three of 5, 4 wait.
   t.same(
     values,
     Array.from({ length: 16 }, (_, i) => 100 * i),
