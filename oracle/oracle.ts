@@ -84,6 +84,8 @@ const earlyMsMax = 5_000;
 const newsMs = 200;
 /** What follows on a fault of the chain: not at once, and not much later. */
 const chainRetryMs = 1_000;
+/** A chain that does not answer holds up no batches of devices that are known already. */
+const chainAskedMsMax = 5_000;
 
 export class Oracle {
   readonly log: TransparencyLog;
@@ -103,6 +105,8 @@ export class Oracle {
   readonly #lease: Lease | undefined;
   readonly #live: Live;
   readonly #stop = new AbortController();
+  /** Aborted once the chain was asked what devices there are, whatever it said. */
+  readonly #asked = new AbortController();
   #wakeChain: AbortController | undefined;
   #chainError: string | undefined = 'not asked yet';
 
@@ -224,6 +228,8 @@ export class Oracle {
   async #intake(signal: AbortSignal): Promise<void> {
     let ahead: Group | undefined;
     let told: Promise<void> = Promise.resolve();
+    // Before that, a new oracle would refuse the first batches of devices that are enrolled.
+    await this.#deps.pace.wait(chainAskedMsMax, AbortSignal.any([signal, this.#asked.signal]));
     try {
       for (;;) {
         const group: Group = ahead ?? this.#begin(await this.#take(signal));
@@ -312,10 +318,12 @@ export class Oracle {
         if (hasChanged) this.#devices.clear();
         if (hasChanged) this.#findings.refresh();
         hasChecked = true;
+        this.#asked.abort();
         await this.#transmit.round();
         this.#chainError = undefined;
       } catch (error) {
         if (!(error instanceof OperatingError) || error.retry !== 'later') throw error;
+        this.#asked.abort();
         if (error.code === 'lease-lost') {
           // Its time as holder may have come by the next look.
           await this.#deps.pace.wait(newsMs, signal);
