@@ -135,27 +135,36 @@ async function run(config: Config): Promise<void> {
   log('info', 'stopped', { size: oracle.log.size });
 }
 
-const usage = `usage: main.js [init | check | token create|list|revoke] --config FILE
+const usage = `usage: main.js [init | check] --config FILE
+       main.js token create --config FILE --scope NAME [--scope NAME] [--label TEXT] [--party ADDRESS]
+               [--orders ID,ID] [--channels NAME,NAME] [--days N]
+       main.js token list --config FILE
+       main.js token revoke --config FILE --id ID
        main.js verify bundle FILE [--log-key HEX] [--device HEX]`;
 
 const text = { type: 'string' } as const;
 const options = {
   ...{ config: text, label: text, scope: { type: 'string', multiple: true } as const, party: text, orders: text },
   ...{ channels: text, days: text, id: text, 'log-key': text, device: text },
+  help: { type: 'boolean', short: 'h' } as const,
 };
 
 function readArguments() {
   try {
     return parseArgs({ options, allowPositionals: true });
   } catch (cause) {
-    throw new OperatingError('config-invalid', usage, { retry: 'never', cause });
+    throw new OperatingError('config-invalid', `${describeError(cause)}\n${usage}`, { retry: 'never' });
   }
 }
 
 async function main(): Promise<void> {
   const { values, positionals } = readArguments();
   const [command, verb, file] = positionals;
-  const { config, 'log-key': logPublicKey, device, ...tokenOptions } = values;
+  const { config, 'log-key': logPublicKey, device, help, ...tokenOptions } = values;
+  if (help === true) {
+    process.stdout.write(`${usage}\n`);
+    return;
+  }
   if (command === 'verify' && verb === 'bundle' && file !== undefined && positionals.length === 3) {
     const trust = {
       ...(logPublicKey === undefined ? {} : { logPublicKey }),
