@@ -25,7 +25,7 @@ import { setStage, type Stage, type StageHooks } from './stage.ts';
 import { statusOf, type Status } from './status.ts';
 import { Story } from './story.ts';
 
-const lookEveryMs = 100;
+const lookEveryMs = 200;
 /** An ending that has not come this long after arrival, in voyage time, does not come. */
 const patienceAfterArrivalMs = 4 * 3_600_000;
 /** And in real time, whatever the speed: a loaded machine still has to start, restart and catch up. */
