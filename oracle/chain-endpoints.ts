@@ -21,8 +21,8 @@ import {
   type JsonRpcPayload,
   type JsonRpcResult,
 } from 'ethers';
-import type { Clock } from './clock.ts';
-import { realClock } from './clock.ts';
+import { Transport, targetOf, type Target } from './chain-transport.ts';
+import { realClock, type Clock } from './clock.ts';
 import { silent, type Log } from './log-line.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 
@@ -64,8 +64,7 @@ const lagMsMax = 600_000;
 
 type Endpoint = {
   readonly name: string;
-  readonly url: string;
-  readonly headers: Readonly<Record<string, string>>;
+  readonly target: Target;
   state: EndpointHealth['state'];
   head: number | null;
   /** Since when its head is that. */
@@ -82,10 +81,9 @@ export class ChainEndpoints {
   readonly provider: JsonRpcApiProvider;
   readonly #endpoints: readonly Endpoint[];
   readonly #chainId: number;
-  readonly #timeoutMs: number;
+  readonly #transport: Transport;
   readonly #log: Log;
   readonly #pace: Pick<Clock, 'nowMs'>;
-  readonly #open = new Set<AbortController>();
   #inUse: Endpoint | undefined;
   #changes = 0;
   #seen: { number: number; by: Endpoint; atMs: number } | undefined;
@@ -95,7 +93,7 @@ export class ChainEndpoints {
   constructor({ rpcUrls, chainId, timeoutMs = defaultTimeoutMs, log = silent, pace = realClock }: EndpointSettings) {
     this.#endpoints = rpcUrls.map((url, i) => endpointOf(url, nameOf(rpcUrls, i)));
     this.#chainId = chainId;
-    this.#timeoutMs = timeoutMs;
+    this.#transport = new Transport(timeoutMs);
     this.#log = log;
     this.#pace = pace;
     this.#probedMs = pace.nowMs();
@@ -163,7 +161,7 @@ export class ChainEndpoints {
   }
 
   close(): void {
-    for (const request of this.#open) request.abort(new Error('closed'));
+    this.#transport.close();
     this.provider.destroy();
   }
 
@@ -180,7 +178,7 @@ export class ChainEndpoints {
         refusal ??= answer;
         continue;
       }
-      if (this.#inUse !== endpoint) this.#changes += 1;
+      if (this.#inUse !== undefined && this.#inUse !== endpoint) this.#changes += 1;
       this.#inUse = endpoint;
       return answer;
     }
@@ -282,24 +280,16 @@ export class ChainEndpoints {
 
   /** One request. Undefined, and the endpoint set aside, when there was no answer to this very request. */
   async #post(endpoint: Endpoint, method: string, params: readonly unknown[]): Promise<Answer | undefined> {
-    const stop = new AbortController();
-    const timer = setTimeout(() => stop.abort(new Error(`no answer in ${this.#timeoutMs} ms`)), this.#timeoutMs);
-    this.#open.add(stop);
     this.#id += 1;
     const id = this.#id;
     try {
       const body = JSON.stringify({ jsonrpc: '2.0', id, method, params });
-      const request = { method: 'POST', body, headers: endpoint.headers, signal: stop.signal };
-      const response = await fetch(endpoint.url, request);
-      const text = await response.text();
-      if (!response.ok) throw new Error(`HTTP status ${response.status}`);
+      const { status, text } = await this.#transport.post(endpoint.target, body);
+      if (status !== 200) throw new Error(`HTTP status ${status}`);
       return readAnswer(text, id);
     } catch (error) {
       if (endpoint.state !== 'wrong-chain') this.#setAside(endpoint, 'down', `${method}: ${describeError(error)}`, retryMs);
       return undefined;
-    } finally {
-      clearTimeout(timer);
-      this.#open.delete(stop);
     }
   }
 
@@ -391,15 +381,7 @@ function numberOf(answer: Answer): number | undefined {
 }
 
 function endpointOf(text: string, name: string): Endpoint {
-  const url = new URL(text);
-  const { username, password } = url;
-  // fetch refuses a URL with a user part.
-  url.username = '';
-  url.password = '';
-  const words = Buffer.from(`${decodeURIComponent(username)}:${decodeURIComponent(password)}`).toString('base64');
-  const authorization = username === '' && password === '' ? {} : { authorization: `Basic ${words}` };
-  const headers = { 'content-type': 'application/json', ...authorization };
-  return { name, url: url.href, headers, state: 'new', head: null, headMs: 0, error: null, retryAtMs: 0 };
+  return { name, target: targetOf(text), state: 'new', head: null, headMs: 0, error: null, retryAtMs: 0 };
 }
 
 /** Never the whole URL: its user part, path or query may be what pays for the answers. */

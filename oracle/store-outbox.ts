@@ -248,12 +248,6 @@ export class OutboxStore {
       }));
   }
 
-  /** The highest nonce that a transaction was ever signed with. */
-  nonceMax(): number | undefined {
-    const row = this.#database.prepare<[], { nonce: number | null }>('SELECT max(nonce) AS nonce FROM attempt').get();
-    return row?.nonce ?? undefined;
-  }
-
   /** Nonces from `from` on that were ever signed with, ascending, with the highest fees that were offered for each. */
   feesByNonce(from: number): Pick<Attempt, 'nonce' | 'feeWeiMax' | 'priorityFeeWei'>[] {
     const rows = this.#database

@@ -78,15 +78,17 @@ export class FeePlan {
   isAffordable({ nonce, wei }: Commitment): boolean {
     const most = this.#policy.spendWeiMaxPerDay;
     if (most === undefined) return true;
-    const others = this.committed().filter((each) => each.nonce !== nonce);
+    const others = committedOf(this.#deps).filter((each) => each.nonce !== nonce);
     return sum(others) + wei <= most;
   }
-
-  /** Of the last 24 hours, by nonce: one transaction at most of each is ever mined. */
-  committed(): Commitment[] {
-    return this.#deps.store.outbox.commitments(this.#deps.pace.nowMs() - dayMs);
-  }
 }
+
+/** Of the last 24 hours, by nonce: one transaction at most of each is ever mined. */
+export function committedOf({ store, pace }: Pick<TransmitDeps, 'pace'> & CommitmentSource): readonly Commitment[] {
+  return store.outbox.commitments(pace.nowMs() - dayMs);
+}
+
+type CommitmentSource = { readonly store: Pick<TransmitDeps['store'], 'outbox'> };
 
 export function sum(commitments: readonly Commitment[]): bigint {
   return commitments.reduce((total, { wei }) => total + wei, 0n);

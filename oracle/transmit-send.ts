@@ -6,7 +6,7 @@
  */
 import { noFence, type Fence } from './lease.ts';
 import type { Action, Attempt } from './store-outbox.ts';
-import { FeePlan, sum, type Fees } from './transmit-fees.ts';
+import { FeePlan, committedOf, sum, type Fees } from './transmit-fees.ts';
 import { callOf, type TransmitDeps, type TransmitPolicy } from './transmit-policy.ts';
 
 /** What an attempt that could not be paid for waits with. */
@@ -30,13 +30,14 @@ export class Sender {
     const { chain, transmitter, store, pace, crashPoint } = this.#deps;
     const fees = await this.plan.fees(replaced);
     if (fees === undefined) {
-      this.#wait(action, 'fee-over-cap', { feeWeiMax: this.#policy.feeWeiMax });
+      this.#wait(action, stateOf(action), 'fee-over-cap', { feeWeiMax: this.#policy.feeWeiMax });
       return false;
     }
     const wei = gasMax * fees.feeWeiMax;
     if (!this.plan.isAffordable({ nonce, wei })) {
-      const committedWei = sum(this.plan.committed());
-      this.#wait(action, 'spending-cap', { spendWeiMaxPerDay: this.#policy.spendWeiMaxPerDay, committedWei, wei });
+      const committedWei = sum(committedOf(this.#deps));
+      const { spendWeiMaxPerDay } = this.#policy;
+      this.#wait(action, stateOf(action), 'spending-cap', { spendWeiMaxPerDay, committedWei, wei });
       return false;
     }
     crashPoint('transmit-planned');
@@ -66,7 +67,7 @@ export class Sender {
     const { hash, nonce } = attempt;
     log('info', 'transaction-sent', { orderId: action.orderId, hash, nonce, outcome });
     if (outcome === 'insufficient-funds') {
-      this.#wait(action, outcome, { transmitter: this.#deps.transmitter.address });
+      this.#wait(action, 'in-progress', outcome, { transmitter: this.#deps.transmitter.address });
       return;
     }
     // 'nonce-used' may well mean that one of our own attempts is in a block: following finds out.
@@ -75,11 +76,17 @@ export class Sender {
       store.outbox.setState(action.id, 'unconfirmed');
     });
     crashPoint('transmit-recorded');
-    if (outcome === 'underpriced') await this.sign(action, attempt, this.plan.offeredFor(nonce));
+    if (outcome !== 'underpriced') return;
+    await this.sign({ ...action, state: 'unconfirmed' }, attempt, this.plan.offeredFor(nonce));
   }
 
   /** Never a drop. What is signed stays, and is looked for and sent again in its time. */
-  #wait(action: Action, reason: WaitReason, fields: Readonly<Record<string, unknown>>): void {
+  #wait(
+    action: Action,
+    state: 'unstarted' | 'in-progress',
+    reason: WaitReason,
+    fields: Readonly<Record<string, unknown>>,
+  ): void {
     const { store, pace, log } = this.#deps;
     // Once, and not with each look at it.
     if (action.reason !== reason) {
@@ -87,7 +94,11 @@ export class Sender {
       const event = reason === 'insufficient-funds' ? 'transmitter-without-funds' : reason;
       log(level, event, { orderId: action.orderId, ...fields });
     }
-    const state = store.outbox.attempts(action.id).length === 0 ? 'unstarted' : 'in-progress';
     store.outbox.setState(action.id, state, { reason, dueMs: pace.nowMs() + this.#policy.retryMs });
   }
+}
+
+/** Where an action waits in: before its next attempt, or with the one that it has. */
+function stateOf({ state }: Action): 'unstarted' | 'in-progress' {
+  return state === 'unstarted' ? state : 'in-progress';
 }
