@@ -21,7 +21,7 @@ export type JoinDeps = {
   readonly log: Log;
   readonly store: Store;
   readonly chain: Chain;
-  readonly transmitter: Transmitter & Signatory;
+  readonly transmitter: Transmitter | (Transmitter & Signatory);
   readonly logKey: LogKey;
   readonly oracle: Oracle;
 };
