@@ -26,6 +26,8 @@ export type OperatingCode =
   | 'deployment-differs'
   /** A verifying thread died. */
   | 'verify-failed'
+  /** The thread that signs receipts died. */
+  | 'sign-failed'
   /** A thread that runs cryptlets died or hung. No verdict about the cryptlet, so nothing to sign. */
   | 'cryptlet-failed'
   /** Another oracle's HTTP API does not answer, or answers nonsense. */

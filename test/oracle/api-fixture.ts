@@ -67,7 +67,9 @@ const logKey = {
   publicKey: logPublicKey,
   log: logOf(logPublicKey),
   sign: (message: Uint8Array) => ed25519.sign(message, logSecret),
-  signAside: (message: Uint8Array) => Promise.resolve(ed25519.sign(message, logSecret)),
+  signAside: (messages: readonly Uint8Array[]) =>
+    Promise.resolve(messages.map((message) => ed25519.sign(message, logSecret))),
+  close: () => Promise.resolve(),
 };
 
 export function orderOf(orderId: string, device: string, changes: Partial<Order> = {}): Order {
