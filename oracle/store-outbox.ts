@@ -55,13 +55,15 @@ export type QuorumRecord =
       readonly cryptlet: string;
       readonly sequence: number;
     }
-  | {
-      readonly contract: 'AnchorLog';
-      readonly calldata: string;
-      /** Hex. */
-      readonly log: string;
-      readonly size: number;
-    };
+  | AnchorRecord;
+
+export type AnchorRecord = {
+  readonly contract: 'AnchorLog';
+  readonly calldata: string;
+  /** Hex. */
+  readonly log: string;
+  readonly size: number;
+};
 
 export type EvidenceRecord = {
   readonly digest: string;
