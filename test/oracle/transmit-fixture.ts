@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { bytesToHex, encodeEnvelope, type Envelope } from '@coldproof/wire';
-import type { Chain } from '@coldproof/oracle/chain';
+import type { Chain, ChainSettings } from '@coldproof/oracle/chain';
 import { realClock, type Clock } from '@coldproof/oracle/clock';
 import { Findings } from '@coldproof/oracle/findings';
 import type { Fence } from '@coldproof/oracle/lease';
@@ -13,6 +13,7 @@ import { Store } from '@coldproof/oracle/store';
 import { Transmit, type CrashPoint, type TransmitPolicy } from '@coldproof/oracle/transmit';
 import { verifyBatch } from '@coldproof/oracle/verify';
 import { Watch } from '@coldproof/oracle/watch';
+import type { VoyageDevice } from '../helpers/voyage-device.ts';
 import { countEvents, dispatchOrder, makeWorld, orderState, readOrder, type World } from './anvil.ts';
 import { chainOf, logKeyIn, makeFolder, quickTransmit, until, warmVoyage } from './oracle-fixture.ts';
 
@@ -33,7 +34,8 @@ export class Life {
     world: World,
     folder: string,
     options: {
-      rpcUrl?: string;
+      rpcUrl?: string | readonly string[];
+      chain?: Partial<ChainSettings>;
       crashAt?: string;
       policy?: Partial<TransmitPolicy>;
       pace?: Clock;
@@ -45,7 +47,7 @@ export class Life {
     } = {},
   ) {
     this.store = options.store ?? new Store(join(folder, 'oracle.db'));
-    this.chain = chainOf(world, options.rpcUrl);
+    this.chain = chainOf(world, options.rpcUrl, options.chain);
     const crashPoint: CrashPoint = (name) => {
       options.onCrashPoint?.(name);
       if (name === options.crashAt) throw new Crash(name);
@@ -78,9 +80,19 @@ export class Life {
 /** A folder whose store has the order watched, the envelopes logged and evaluated, and so an action to transmit. */
 export async function prepare(t: Test, world: World, envelopes: readonly Envelope[]): Promise<string> {
   const folder = makeFolder(t);
+  await prepareIn(folder, world, envelopes);
+  return folder;
+}
+
+/** As `prepare`, in a folder that may have the same of other devices. */
+export async function prepareIn(
+  folder: string,
+  world: World,
+  envelopes: readonly Envelope[],
+  { device, publicKey }: VoyageDevice = world.device,
+): Promise<void> {
   const life = new Life(world, folder);
   const log = new Log({ store: life.store, key: logKeyIn(folder), origin: 'coldproof.example/test' });
-  const { device, publicKey } = world.device;
   const batches = envelopes.map((envelope) => {
     const bytes = encodeEnvelope(envelope);
     const verdict = verifyBatch({ device, bytes, record: { publicKey }, nowSec: 2 ** 31 }, opensslCrypto());
@@ -91,7 +103,6 @@ export async function prepare(t: Test, world: World, envelopes: readonly Envelop
   await life.watch.round();
   if (!life.findings.refresh()) throw new Error(`no action for ${bytesToHex(device)}`);
   life.close();
-  return folder;
 }
 
 export type Scene = {
