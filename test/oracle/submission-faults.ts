@@ -6,9 +6,12 @@
  * The seed gives the order of faults. What a call is asked in which moment also depends on the machine, since some
  * faults are waited for in real time; so a failed run prints all that happened in it besides its seed.
  */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { Interface } from 'ethers';
 import { loadArtifact } from '@coldproof/contracts';
 import { realClock } from '@coldproof/oracle/clock';
@@ -20,6 +23,7 @@ import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { dispatchOrder, enrol, makeWorld, type World } from './anvil.ts';
 import { FaultyRpc, type Fate, type RpcCall } from './faulty-rpc.ts';
 import { warmVoyage } from './oracle-fixture.ts';
+import type { ChildStart } from './submission-child.ts';
 import { Crash, Life, prepareIn } from './transmit-fixture.ts';
 
 /** Blocks under the head that anvil calls final. */
@@ -28,6 +32,8 @@ const roundMs = 10_000;
 const roundsToEndMax = 80;
 const hangMs = 150;
 const policy = { feeWeiMax: 10n ** 13n, resendMs: 30_000, bumpMs: 60_000, retryMs: 5_000 };
+
+const childPath = fileURLToPath(new URL('submission-child.js', import.meta.url));
 
 const crashPoints = [
   'transmit-planned',
@@ -113,6 +119,7 @@ class Run {
   readonly #urls: readonly string[];
   #nowMs = 1_000_000;
   #life: Life | undefined;
+  readonly #isOfProcesses: boolean;
   #crashAt: (typeof crashPoints)[number] | undefined;
   #snapshots: { readonly id: string; readonly number: number }[] = [];
   #finalNumber = 0;
@@ -121,6 +128,7 @@ class Run {
   #oldBlock: unknown;
 
   constructor(rig: Rig, folder: string, seed: number) {
+    this.#isOfProcesses = seed % 20 === 0;
     this.#rig = rig;
     this.#folder = folder;
     this.#random = new Random(seed);
@@ -146,12 +154,42 @@ class Run {
 
   /** Rounds in which anything may happen. */
   async suffer(): Promise<void> {
+    if (this.#isOfProcesses) return this.#sufferProcesses();
     const rounds = this.#random.integer(6, 16);
     for (let i = 0; i < rounds; i++) {
       await this.#chainMoves();
       await this.#round();
       if (this.#random.next() < 0.1) this.#kill('between rounds');
     }
+  }
+
+  /** The same as processes of their own: kill -9 when the nth call arrives, before it is passed on or answered. */
+  async #sufferProcesses(): Promise<void> {
+    const [first] = this.#rig.proxies;
+    const decide = this.#rig.proxies.map((proxy) => proxy.decide);
+    for (let i = 0; i < 3; i++) {
+      const start: ChildStart = {
+        ...{ folder: this.#folder, rpcUrl: this.#rig.world.anvil.chain.rpcUrl, rpcUrls: this.#urls },
+        ...{ timeoutMs: hangMs, contracts: this.#rig.world.contracts },
+      };
+      const child = spawn(process.execPath, [childPath, JSON.stringify(start)], { stdio: 'inherit' });
+      const ended = once(child, 'close');
+      let calls = this.#random.integer(1, 90);
+      for (const [at, proxy] of this.#rig.proxies.entries()) {
+        proxy.decide = (call) => {
+          calls -= 1;
+          if (calls === 0) child.kill('SIGKILL');
+          return decide[at]!(call);
+        };
+      }
+      const [, signal] = (await ended) as [number | null, string | null];
+      if (signal !== 'SIGKILL') throw new Error(`the process ended by itself: ${String(signal)}`);
+      this.script.push(`kill -9 at ${first!.calls.at(-1)?.method ?? 'nothing'}`);
+      this.counts.kills += 1;
+      await this.#chainMoves();
+    }
+    // The times in the store are real ones now.
+    this.#nowMs = Date.now();
   }
 
   /** No faults any more: whatever state was reached, it must come to an end by itself. */

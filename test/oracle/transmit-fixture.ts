@@ -6,7 +6,8 @@ import type { Chain, ChainSettings } from '@coldproof/oracle/chain';
 import { realClock, type Clock } from '@coldproof/oracle/clock';
 import { Findings } from '@coldproof/oracle/findings';
 import type { Fence } from '@coldproof/oracle/lease';
-import { Log } from '@coldproof/oracle/log';
+import { Log as TransparencyLog } from '@coldproof/oracle/log';
+import type { Log } from '@coldproof/oracle/log-line';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import type { ActionState } from '@coldproof/oracle/store-outbox';
 import { Store } from '@coldproof/oracle/store';
@@ -14,12 +15,15 @@ import { Transmit, type CrashPoint, type TransmitPolicy } from '@coldproof/oracl
 import { verifyBatch } from '@coldproof/oracle/verify';
 import { Watch } from '@coldproof/oracle/watch';
 import type { VoyageDevice } from '../helpers/voyage-device.ts';
-import { countEvents, dispatchOrder, makeWorld, orderState, readOrder, type World } from './anvil.ts';
+import { countEvents, dispatchOrder, makeWorld, orderState, readOrder, type Anvil, type World } from './anvil.ts';
 import { chainOf, logKeyIn, makeFolder, quickTransmit, until, warmVoyage } from './oracle-fixture.ts';
 
 export type Line = { readonly event: string; readonly [field: string]: unknown };
 
 export class Crash extends Error {}
+
+/** What of a world its chain side needs. */
+export type ChainSide = { readonly anvil: Pick<Anvil, 'chain'>; readonly contracts: World['contracts'] };
 
 /** One life of the oracle's chain side. Open a second one on the same folder after a crash. */
 export class Life {
@@ -31,7 +35,7 @@ export class Life {
   readonly chain: Chain;
 
   constructor(
-    world: World,
+    world: ChainSide,
     folder: string,
     options: {
       rpcUrl?: string | readonly string[];
@@ -47,7 +51,8 @@ export class Life {
     } = {},
   ) {
     this.store = options.store ?? new Store(join(folder, 'oracle.db'));
-    this.chain = chainOf(world, options.rpcUrl, options.chain);
+    const log: Log = (_level, event, fields = {}) => void this.lines.push({ event, ...fields });
+    this.chain = chainOf(world, options.rpcUrl, { log, ...options.chain });
     const crashPoint: CrashPoint = (name) => {
       options.onCrashPoint?.(name);
       if (name === options.crashAt) throw new Crash(name);
@@ -57,7 +62,7 @@ export class Life {
       store: this.store,
       transmitter: world.anvil.chain.account(options.account ?? 9),
       pace: options.pace ?? realClock,
-      log: (_level: string, event: string, fields = {}) => void this.lines.push({ event, ...fields }),
+      log,
       crashPoint,
       ...(options.fence === undefined ? {} : { fence: options.fence(this.store) }),
     };
@@ -92,7 +97,7 @@ export async function prepareIn(
   { device, publicKey }: VoyageDevice = world.device,
 ): Promise<void> {
   const life = new Life(world, folder);
-  const log = new Log({ store: life.store, key: logKeyIn(folder), origin: 'coldproof.example/test' });
+  const log = new TransparencyLog({ store: life.store, key: logKeyIn(folder), origin: 'coldproof.example/test' });
   const batches = envelopes.map((envelope) => {
     const bytes = encodeEnvelope(envelope);
     const verdict = verifyBatch({ device, bytes, record: { publicKey }, nowSec: 2 ** 31 }, opensslCrypto());
