@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Test } from 'tap';
 import { bytesToHex, encodeEnvelope, type Envelope } from '@coldproof/wire';
 import type { Chain, ChainSettings } from '@coldproof/oracle/chain';
+import type { Transmitter } from '@coldproof/oracle/chain-account';
 import { realClock, type Clock } from '@coldproof/oracle/clock';
 import { Findings } from '@coldproof/oracle/findings';
 import type { Fence } from '@coldproof/oracle/lease';
@@ -44,6 +45,7 @@ export class Life {
       policy?: Partial<TransmitPolicy>;
       pace?: Clock;
       account?: number;
+      transmitter?: Transmitter;
       /** Of another life, which closes it. */
       store?: Store;
       fence?: (store: Store) => Fence;
@@ -60,7 +62,7 @@ export class Life {
     const deps = {
       chain: this.chain,
       store: this.store,
-      transmitter: world.anvil.chain.account(options.account ?? 9),
+      transmitter: options.transmitter ?? world.anvil.chain.account(options.account ?? 9),
       pace: options.pace ?? realClock,
       log,
       crashPoint,
