@@ -186,7 +186,8 @@ function unreachable(what: string, cause: unknown): OperatingError {
 
 function readRevert(error: unknown, abis: readonly Abi[]): Revert {
   const revertBytes = isError(error, 'CALL_EXCEPTION') ? (error.data ?? '0x') : '0x';
-  for (const abi of abis) {
+  // A contract may revert without a word, as may a node that says so itself; four bytes name an error.
+  for (const abi of revertBytes.length < 10 ? [] : abis) {
     const revert = abi.readError(revertBytes);
     if (revert !== undefined) return revert;
   }

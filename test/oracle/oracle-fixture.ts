@@ -41,7 +41,7 @@ export function logKeyIn(folder: string): LogKey {
 }
 
 export function chainOf(
-  { anvil, contracts }: World,
+  { anvil, contracts }: { readonly anvil: Pick<World['anvil'], 'chain'>; readonly contracts: World['contracts'] },
   rpcUrls: string | readonly string[] = anvil.chain.rpcUrl,
   more: Partial<ChainSettings> = {},
 ): Chain {
