@@ -288,7 +288,8 @@ export class ChainEndpoints {
       if (status !== 200) throw new Error(`HTTP status ${status}`);
       return readAnswer(text, id);
     } catch (error) {
-      if (endpoint.state !== 'wrong-chain') this.#setAside(endpoint, 'down', `${method}: ${describeError(error)}`, retryMs);
+      if (endpoint.state !== 'wrong-chain')
+        this.#setAside(endpoint, 'down', `${method}: ${describeError(error)}`, retryMs);
       return undefined;
     }
   }
@@ -316,7 +317,8 @@ class Door extends JsonRpcApiProvider {
   override async _send(payload: JsonRpcPayload | JsonRpcPayload[]): Promise<(JsonRpcResult | JsonRpcError)[]> {
     return Promise.all(
       [payload].flat().map(async ({ id, method, params }) => {
-        return { id, ...(await this.#ask(method, params as readonly unknown[])) } as JsonRpcResult | JsonRpcError;
+        const answer = await this.#ask(method, Array.isArray(params) ? params : []);
+        return 'result' in answer ? { id, result: answer.result } : { id, error: answer.error };
       }),
     );
   }
@@ -342,7 +344,10 @@ export class RpcRefusal extends Error {
 }
 
 function unreachable(message: string, cause?: unknown): OperatingError {
-  return new OperatingError('chain-unreachable', message, { retry: 'later', ...(cause === undefined ? {} : { cause }) });
+  return new OperatingError('chain-unreachable', message, {
+    retry: 'later',
+    ...(cause === undefined ? {} : { cause }),
+  });
 }
 
 /** Nodes agree on these words only roughly; what matches none of them is retried as an unknown fault. */

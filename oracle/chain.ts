@@ -17,9 +17,15 @@ import {
   type Revert,
   type RpcLog,
 } from './chain-abi.ts';
-import { ChainEndpoints, RpcRefusal, type EndpointHealth, type EndpointSettings, type SendOutcome } from './chain-endpoints.ts';
+import {
+  ChainEndpoints,
+  RpcRefusal,
+  type EndpointHealth,
+  type EndpointSettings,
+  type SendOutcome,
+} from './chain-endpoints.ts';
 import { isCredible, type RpcReceipt } from './chain-receipt.ts';
-import { silent } from './log-line.ts';
+import { silent, type Log } from './log-line.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 
 export type { EndpointHealth, SendOutcome } from './chain-endpoints.ts';
@@ -94,22 +100,7 @@ export function openChain({ contracts, finalityBlocks, log = silent, ...settings
     const found = await send<RpcBlock | null>('eth_getBlockByNumber', [tag, false]);
     return found === null ? undefined : readBlock(found);
   };
-  let hasTags = true;
-  const finalBlock = async (tag: 'safe' | 'finalized'): Promise<Block | undefined> => {
-    if (finalityBlocks !== undefined) {
-      const latest = await blockAt('latest');
-      return latest === undefined ? undefined : blockAt(Math.max(0, latest.number - finalityBlocks));
-    }
-    try {
-      return await blockAt(tag);
-    } catch (error) {
-      // Nodes of chains without finality, and young chains, refuse the tag: nothing is final then.
-      if (!(error instanceof OperatingError && error.cause instanceof RpcRefusal)) throw error;
-      if (hasTags) log('warn', 'finality-unknown', { tag, error: describeError(error), instead: 'chain.finalityBlocks' });
-      hasTags = false;
-      return undefined;
-    }
-  };
+  const finalBlock = finalityReader(blockAt, { finalityBlocks, log });
   const entries = Object.entries(contracts) as [ArtifactName, Address][];
   const abis = new Map(entries.map(([name]) => [name, new Abi(name)]));
   const named = new Map(entries.map(([name, address]) => [address.toLowerCase(), name]));
@@ -161,6 +152,30 @@ export function openChain({ contracts, finalityBlocks, log = silent, ...settings
       return undefined;
     },
     close: () => endpoints.close(),
+  };
+}
+
+/** Safe and final blocks: by the nodes' tags, or by depth where that is configured. */
+function finalityReader(
+  blockAt: (at: number | string) => Promise<Block | undefined>,
+  { finalityBlocks, log }: { finalityBlocks: number | undefined; log: Log },
+): (tag: 'safe' | 'finalized') => Promise<Block | undefined> {
+  let hasTags = true;
+  return async (tag) => {
+    if (finalityBlocks !== undefined) {
+      const latest = await blockAt('latest');
+      return latest === undefined ? undefined : blockAt(Math.max(0, latest.number - finalityBlocks));
+    }
+    try {
+      return await blockAt(tag);
+    } catch (error) {
+      // Nodes of chains without finality, and young chains, refuse the tag: nothing is final then.
+      if (!(error instanceof OperatingError && error.cause instanceof RpcRefusal)) throw error;
+      const fields = { tag, error: describeError(error), instead: 'chain.finalityBlocks' };
+      if (hasTags) log('warn', 'finality-unknown', fields);
+      hasTags = false;
+      return undefined;
+    }
   };
 }
 

@@ -37,7 +37,9 @@ export function checkChain(chain: Section): ChainConfig {
     contracts: checkContracts(chain.section('contracts')),
     fromBlock: chain.integer('fromBlock', { least: 0, most: Number.MAX_SAFE_INTEGER, fallback: 0 }),
     pollMs: chain.integer('pollMs', { least: 10, most: 3_600_000, fallback: 4_000 }),
-    finalityBlocks: chain.has('finalityBlocks') ? chain.integer('finalityBlocks', { least: 1, most: 100_000 }) : undefined,
+    finalityBlocks: chain.has('finalityBlocks')
+      ? chain.integer('finalityBlocks', { least: 1, most: 100_000 })
+      : undefined,
     feeWeiMax: BigInt(chain.integer('feeCapGwei', { least: 1, most: 1_000_000, fallback: 200 })) * gwei,
     spendWeiMaxPerDay: gweiIn('spendMaxGweiPerDay'),
     balanceWeiMin: gweiIn('balanceMinGwei'),
@@ -60,7 +62,8 @@ function checkUrls(chain: Section): string[] {
   for (const [i, url] of urls.entries()) {
     // What is wrong may be all but its key: the value is told by its place in the list.
     const isHttp = /^https?:$/.test(URL.canParse(url) ? new URL(url).protocol : '');
-    if (!isHttp) chain.problem(key, key === 'rpcUrl' ? shortUrl(url) : `${shortUrl(url)}, entry ${i}`, 'an http(s) URL');
+    if (!isHttp)
+      chain.problem(key, key === 'rpcUrl' ? shortUrl(url) : `${shortUrl(url)}, entry ${i}`, 'an http(s) URL');
     if (urls.indexOf(url) !== i) chain.problem(key, `entry ${i}`, 'URLs that are each given once');
   }
   return urls;
@@ -82,7 +85,11 @@ export function checkSigner(root: Section): SignerConfig | undefined {
     chain.problem('signer', 'both signer and transmitterKeyFile', 'one of them');
   }
   if (root.has('quorum') && root.section('quorum').text('attestWith', 'own-key') === 'transmitter') {
-    chain.problem('signer', 'quorum.attestWith: transmitter', 'attestWith: own-key, since a signer signs transactions only');
+    chain.problem(
+      'signer',
+      'quorum.attestWith: transmitter',
+      'attestWith: own-key, since a signer signs transactions only',
+    );
   }
   const signer = chain.section('signer');
   const url = signer.text('url');

@@ -55,8 +55,16 @@ export class Purse {
     // Between two known balances only: an outage does not ring twice.
     if (balanceWei === undefined || isBalanceLow === this.#wasLow) return;
     this.#wasLow = isBalanceLow;
-    const fields = { transmitter: address, balanceGwei: balanceWei / gwei, balanceMinGwei: (balanceWeiMin ?? 0n) / gwei };
-    log(isBalanceLow ? 'error' : 'info', isBalanceLow ? 'transmitter-balance-low' : 'transmitter-balance-restored', fields);
+    const fields = {
+      transmitter: address,
+      balanceGwei: balanceWei / gwei,
+      balanceMinGwei: (balanceWeiMin ?? 0n) / gwei,
+    };
+    log(
+      isBalanceLow ? 'error' : 'info',
+      isBalanceLow ? 'transmitter-balance-low' : 'transmitter-balance-restored',
+      fields,
+    );
   }
 
   read(): PurseStatus {

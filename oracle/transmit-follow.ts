@@ -12,7 +12,14 @@ import type { ChainReceipt } from './chain.ts';
 import type { Revert } from './chain-abi.ts';
 import type { Action, Attempt, QuorumRecord } from './store-outbox.ts';
 import { judgeRevert } from './transmit-judge.ts';
-import { callOf, endedStates, openStates, recordOf, type TransmitDeps, type TransmitPolicy } from './transmit-policy.ts';
+import {
+  callOf,
+  endedStates,
+  openStates,
+  recordOf,
+  type TransmitDeps,
+  type TransmitPolicy,
+} from './transmit-policy.ts';
 import { isUsedForGood, judgeQuorumRevert } from './transmit-quorum.ts';
 import type { Sender } from './transmit-send.ts';
 

@@ -66,5 +66,3 @@ export function callOf(action: Action, { contracts }: Chain): Call {
   assert(to !== undefined, `an action for ${contract} is made only when its address is configured`);
   return { to, calldata: record.calldata };
 }
-
-

@@ -33,12 +33,15 @@ async function openSignerServer(t: Test, chainId = 31_337) {
       asked.push({ id, method, params });
       if (behaviour.isAway) return void request.socket.destroy();
       const answer = (status: number, said: object) => {
-        response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify({ jsonrpc: '2.0', id, ...said }));
+        response
+          .writeHead(status, { 'content-type': 'application/json' })
+          .end(JSON.stringify({ jsonrpc: '2.0', id, ...said }));
       };
       const [{ from = '', to, gas, maxFeePerGas, maxPriorityFeePerGas, nonce, value, data }] = params;
-      if (method !== 'eth_signTransaction') return void answer(400, { error: { code: -32601, message: 'Method not found' } });
+      if (method !== 'eth_signTransaction')
+        return answer(400, { error: { code: -32601, message: 'Method not found' } });
       if (from.toLowerCase() !== wallet.address.toLowerCase()) {
-        return void answer(400, { error: { code: -32_000, message: 'Signing from is not an unlocked account' } });
+        return answer(400, { error: { code: -32_000, message: 'Signing from is not an unlocked account' } });
       }
       const fees = { maxFeePerGas: maxFeePerGas!, maxPriorityFeePerGas: maxPriorityFeePerGas! };
       const transaction = { to: to ?? null, gasLimit: gas!, nonce: Number(nonce), value: value!, data: data!, ...fees };
@@ -128,7 +131,10 @@ t.test('a signer that refuses or is away: the verdict waits for it', async (t) =
   const made = await scene(t, 31);
   const { url, behaviour } = await openSignerServer(t);
   const stranger = openSigner({ url, address: `0x${'22'.repeat(20)}`, timeoutMs: 5_000 });
-  await t.rejects(stranger.sign(transaction, 31_337), { code: 'signer-unreachable', message: /unlocked account \(-32000\)/ });
+  await t.rejects(stranger.sign(transaction, 31_337), {
+    code: 'signer-unreachable',
+    message: /unlocked account \(-32000\)/,
+  });
   const transmitter = openSigner({ url, address: wallet.address, timeoutMs: 5_000 });
   const life = new Life(made.world, made.folder, { transmitter });
   behaviour.isAway = true;

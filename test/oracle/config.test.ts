@@ -112,6 +112,29 @@ t.test('one problem each', (t) => {
       /devices: .*gateway does not have/,
     ],
     ['a socket', (c) => (c.chain.rpcUrl = 'ws://127.0.0.1'), /^chain\.rpcUrl: expected an http\(s\) URL/],
+    ['no chain id', (c) => Object.assign(c.chain, { chainId: 0 }), /^chain\.chainId: .*from 1/],
+    ['a short address', (c) => (c.chain.contracts.Fleet = '0x12'), /^chain\.contracts\.Fleet: expected 0x and 40/],
+    [
+      'an address as number',
+      (c) => Object.assign(c.chain.contracts, { Shipments: 2 }),
+      /^chain\.contracts\.Shipments: expected text/,
+    ],
+    ['no threads', (c) => Object.assign(c, { verify: { workers: 0 } }), /^verify\.workers: .*from 1 to 256, got 0/],
+    ['half a message', (c) => Object.assign(c, { verify: { queueMax: 1.5 } }), /^verify\.queueMax: .*got 1\.5/],
+    ['an origin with a schema', (c) => Object.assign(c, { log: { origin: 'https://x' } }), /^log\.origin: /],
+    ['a list for a mapping', (c) => Object.assign(c, { http: [] }), /^http: expected a mapping/],
+    ['a poll of no time', (c) => Object.assign(c.chain, { pollMs: 0 }), /^chain\.pollMs: .*from 10/],
+  ];
+  for (const [name, change, says] of cases) {
+    const problems = problemsOf(t, change);
+    t.equal(problems.length, 1, `${name}: ${problems.join('; ')}`);
+    t.match(problems[0], says, name);
+  }
+  t.end();
+});
+
+t.test('one problem each: endpoints, money, signer', (t) => {
+  const cases: [string, (config: Record<string, never> & Whole) => void, RegExp][] = [
     ['both forms', (c) => Object.assign(c.chain, { rpcUrls: ['http://a'] }), /^chain\.rpcUrl: expected one of them/],
     ['no endpoints', (c) => urls(c, []), /^chain\.rpcUrls: expected 1 to 16 URLs, got 0/],
     [
@@ -121,14 +144,22 @@ t.test('one problem each', (t) => {
     ],
     ['one twice', (c) => urls(c, ['http://a', 'http://a']), /^chain\.rpcUrls: expected URLs that are each given once/],
     ['no time', (c) => Object.assign(c.chain, { timeoutSec: 0 }), /^chain\.timeoutSec: .*from 1 to 300, got 0/],
-    ['final at once', (c) => Object.assign(c.chain, { finalityBlocks: 0 }), /^chain\.finalityBlocks: .*from 1 to 100000/],
+    [
+      'final at once',
+      (c) => Object.assign(c.chain, { finalityBlocks: 0 }),
+      /^chain\.finalityBlocks: .*from 1 to 100000/,
+    ],
     [
       'nothing to spend',
       (c) => Object.assign(c.chain, { spendMaxGweiPerDay: 0 }),
       /^chain\.spendMaxGweiPerDay: .*from 1 .*got 0/,
     ],
     ['half a Gwei', (c) => Object.assign(c.chain, { balanceMinGwei: 0.5 }), /^chain\.balanceMinGwei: .*got 0\.5/],
-    ['a signer on an open line', (c) => signer(c, { url: 'http://signer.example' }), /^chain\.signer\.url: expected an https/],
+    [
+      'a signer on an open line',
+      (c) => signer(c, { url: 'http://signer.example' }),
+      /^chain\.signer\.url: expected an https/,
+    ],
     [
       'a signer with a password',
       (c) => signer(c, { url: 'https://me:secret@signer.example' }),
@@ -144,18 +175,6 @@ t.test('one problem each', (t) => {
       },
       /^chain\.signer: expected one of them/,
     ],
-    ['no chain id', (c) => Object.assign(c.chain, { chainId: 0 }), /^chain\.chainId: .*from 1/],
-    ['a short address', (c) => (c.chain.contracts.Fleet = '0x12'), /^chain\.contracts\.Fleet: expected 0x and 40/],
-    [
-      'an address as number',
-      (c) => Object.assign(c.chain.contracts, { Shipments: 2 }),
-      /^chain\.contracts\.Shipments: expected text/,
-    ],
-    ['no threads', (c) => Object.assign(c, { verify: { workers: 0 } }), /^verify\.workers: .*from 1 to 256, got 0/],
-    ['half a message', (c) => Object.assign(c, { verify: { queueMax: 1.5 } }), /^verify\.queueMax: .*got 1\.5/],
-    ['an origin with a schema', (c) => Object.assign(c, { log: { origin: 'https://x' } }), /^log\.origin: /],
-    ['a list for a mapping', (c) => Object.assign(c, { http: [] }), /^http: expected a mapping/],
-    ['a poll of no time', (c) => Object.assign(c.chain, { pollMs: 0 }), /^chain\.pollMs: .*from 10/],
   ];
   for (const [name, change, says] of cases) {
     const problems = problemsOf(t, change);

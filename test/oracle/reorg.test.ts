@@ -151,6 +151,24 @@ t.test('what the contract refuses for ever is fatal, and nothing is signed', asy
   t.equal(await countEvents(made.world, 'OrderCancelled'), 0);
 });
 
+t.test('a refusal on a branch that is gone is no refusal: the action is tried again', async (t) => {
+  const made = await scene(t, 10);
+  const { chain } = made.world.anvil;
+  const life = new Life(made.world, made.folder);
+  const revocation = [`0x${bytesToHex(made.world.device.device)}`, made.dispatchedAtSec + 10];
+  await chain.sendAs(chain.account(4), made.world.contracts.DeviceRegistry, 'revoke', revocation);
+  await life.round();
+  t.equal(stateOf(life, made.orderId), 'fatal');
+  await life.round();
+  t.equal(stateOf(life, made.orderId), 'fatal', 'as long as it stands');
+  await chain.request('evm_revert', [made.snapshot]);
+  await chain.mine();
+  await chain.mine();
+  await roundsUntil(life, made.orderId, 'confirmed');
+  await cancelledOnce(t, made, 'the revocation never was');
+  life.close();
+});
+
 t.test('what happened on the way still ends a delivered order', async (t) => {
   const made = await scene(t, 8);
   const { chain } = made.world.anvil;

@@ -1,4 +1,4 @@
-/** Fifty runs of the campaign (SUBMISSION.md); `npm run campaign:submission -- COUNT SEED` has as many as are wanted. */
+/** Fifty runs of the campaign (SUBMISSION.md); `npm run campaign:submission -- COUNT SEED` has more. */
 import t from 'tap';
 import { openRig, runFaults } from './submission-faults.ts';
 

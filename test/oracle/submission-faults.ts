@@ -23,6 +23,7 @@ import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { dispatchOrder, enrol, makeWorld, type World } from './anvil.ts';
 import { FaultyRpc, type Fate, type RpcCall } from './faulty-rpc.ts';
 import { warmVoyage } from './oracle-fixture.ts';
+import { faults, focuses, lieAbout, type BlockName } from './submission-lies.ts';
 import type { ChildStart } from './submission-child.ts';
 import { Crash, Life, prepareIn } from './transmit-fixture.ts';
 
@@ -343,7 +344,7 @@ class Run {
 
   #decide(call: RpcCall, endpoint: number, rate: number): Fate {
     if (this.#random.next() >= rate) return 'pass';
-    const lie = this.#random.next() < 0.35 ? this.#lieAbout(call) : undefined;
+    const lie = this.#random.next() < 0.35 ? lieAbout(call, this.#oldBlock as BlockName, this.#random) : undefined;
     const fate = lie?.fate ?? this.#random.pick(faults);
     this.counts.faults += 1;
     if (lie !== undefined) this.counts.lies += 1;
@@ -351,57 +352,9 @@ class Run {
     return fate;
   }
 
-  #lieAbout({ method, params }: RpcCall): { name: string; fate: Fate } | undefined {
-    const old = this.#oldBlock as { hash: string; number: string };
-    switch (method) {
-      case 'eth_getTransactionReceipt':
-        return this.#random.pick([
-          { name: 'no receipt', fate: { result: null } },
-          { name: 'receipt of an old block', fate: { result: falseReceipt(String(params[0]), old) } },
-          { name: 'receipt of nowhere', fate: { result: falseReceipt(String(params[0]), { ...old, hash: hash('ee') }) } },
-          { name: 'receipt of another', fate: { result: falseReceipt(hash('dd'), old) } },
-        ]);
-      case 'eth_getTransactionCount': {
-        const off = this.#random.pick([-2, -1, 1, 2, 7]);
-        const shift = (truth: unknown) => `0x${Math.max(0, Number(truth) + off).toString(16)}`;
-        return { name: `nonce off by ${off}`, fate: { lie: shift } };
-      }
-      case 'eth_getBlockByNumber':
-        return params[0] === 'latest' ? { name: 'old head', fate: { result: old } } : { name: 'no block', fate: { result: null } };
-      case 'eth_chainId':
-        return { name: 'another chain', fate: { result: '0x1' } };
-      case 'eth_sendRawTransaction':
-        return { name: 'taken, it says', fate: { result: hash('cc') } };
-      case 'eth_estimateGas':
-        return { name: 'reverted, it says', fate: { error: 'execution reverted' } };
-      default:
-        return undefined;
-    }
-  }
-
   #request<Answer>(method: string, params: readonly unknown[] = []): Promise<Answer> {
     return this.#rig.world.anvil.chain.request<Answer>(method, params);
   }
-}
-
-const faults: readonly Fate[] = [
-  ...(['lose-request', 'lose-request', 'lose-response', 'lose-response', 'late', 'twice', 'truncate'] as const),
-  ...[{ status: 429 }, { status: 500 }, { error: 'internal error' }, { delayMs: 5 }, { delayMs: 30 }],
-  'hang',
-];
-
-const focuses = [
-  'eth_sendRawTransaction',
-  'eth_getTransactionReceipt',
-  'eth_getTransactionCount',
-  'eth_getBlockByNumber',
-  'eth_estimateGas',
-] as const;
-
-const hash = (byte: string) => `0x${byte.repeat(32)}`;
-
-function falseReceipt(transactionHash: string, { hash: blockHash, number }: { hash: string; number: string }) {
-  return { transactionHash, blockHash, blockNumber: number, status: '0x1', gasUsed: '0x5208', logs: [] };
 }
 
 function short(params: readonly unknown[]): string {

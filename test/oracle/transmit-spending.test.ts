@@ -1,15 +1,31 @@
 /** What the transmitter may spend, and what it says when it may not. */
-import t from 'tap';
+import { cpSync } from 'node:fs';
+import t, { type Test } from 'tap';
 import { realClock } from '@coldproof/oracle/clock';
 import { Purse } from '@coldproof/oracle/purse';
 import { committedOf, sum } from '@coldproof/oracle/transmit-fees';
 import { countEvents } from './anvil.ts';
-import { cancelledOnce, Life, roundsUntil, scene, stateOf } from './transmit-fixture.ts';
+import { makeFolder } from './oracle-fixture.ts';
+import { cancelledOnce, Life, roundsUntil, scene, stateOf, type Scene } from './transmit-fixture.ts';
 
 const dayMs = 86_400_000;
 
+const first = await scene(t, 41);
+let { snapshot } = first;
+
+/** The chain and the store as they were: one chain serves all tests here. */
+async function restored(t: Test): Promise<Scene> {
+  const { chain } = first.world.anvil;
+  await chain.request('evm_revert', [snapshot]);
+  snapshot = await chain.request<string>('evm_snapshot');
+  await chain.request('evm_setAutomine', [true]);
+  const folder = makeFolder(t);
+  cpSync(first.folder, folder, { recursive: true });
+  return { ...first, folder, snapshot };
+}
+
 t.test('over the bound of a day an action waits, is told once, and goes on when there is room', async (t) => {
-  const made = await scene(t, 41);
+  const made = await restored(t);
   let nowMs = 10 * dayMs;
   const pace = { ...realClock, nowMs: () => nowMs };
   const tight = new Life(made.world, made.folder, { pace, policy: { spendWeiMaxPerDay: 1_000_000_000n, retryMs: 0 } });
@@ -20,7 +36,7 @@ t.test('over the bound of a day an action waits, is told once, and goes on when 
   tight.close();
   const life = new Life(made.world, made.folder, { pace, policy: { spendWeiMaxPerDay: 10n ** 18n, retryMs: 0 } });
   await roundsUntil(life, made.orderId, 'confirmed');
-  const [{ wei }] = committedOf({ store: life.store, pace }) as [{ wei: bigint }];
+  const wei = sum(committedOf({ store: life.store, pace }));
   const { address } = made.world.anvil.chain.account(9);
   const balance = await life.chain.balanceWei(address);
   t.equal(balance + wei, 10_000n * 10n ** 18n, 'what it has cost, to the wei');
@@ -31,7 +47,7 @@ t.test('over the bound of a day an action waits, is told once, and goes on when 
 });
 
 t.test('what is open counts at its most, and a dearer attempt is held back before the bound is broken', async (t) => {
-  const made = await scene(t, 42);
+  const made = await restored(t);
   await made.world.anvil.chain.request('evm_setAutomine', [false]);
   let nowMs = dayMs;
   const pace = { ...realClock, nowMs: () => nowMs };
@@ -50,7 +66,10 @@ t.test('what is open counts at its most, and a dearer attempt is held back befor
   }
   t.equal(life.store.outbox.attempts(attempt!.actionId).length, 2);
   t.ok(life.lines.some(({ event }) => event === 'spending-cap'));
-  t.ok(sum(committedOf({ store: life.store, pace })) <= policy.spendWeiMaxPerDay, 'two attempts of a nonce are one cost');
+  t.ok(
+    sum(committedOf({ store: life.store, pace })) <= policy.spendWeiMaxPerDay,
+    'two attempts of a nonce are one cost',
+  );
   await made.world.anvil.chain.request('evm_setAutomine', [true]);
   await made.world.anvil.chain.mine();
   await roundsUntil(life, made.orderId, 'confirmed');
@@ -59,7 +78,7 @@ t.test('what is open counts at its most, and a dearer attempt is held back befor
 });
 
 t.test('the alarm of a balance rings once, and ends', async (t) => {
-  const made = await scene(t, 43);
+  const made = await restored(t);
   const { chain } = made.world.anvil;
   const { address } = chain.account(9);
   const life = new Life(made.world, made.folder);
@@ -86,12 +105,14 @@ t.test('the alarm of a balance rings once, and ends', async (t) => {
 });
 
 t.test('a nonce that a node named too high is not waited for: the lower one is taken', async (t) => {
-  const made = await scene(t, 44);
+  const made = await restored(t);
   let nowMs = dayMs;
   const pace = { ...realClock, nowMs: () => nowMs };
   const life = new Life(made.world, made.folder, { pace, policy: { retryMs: 0 } });
-  const honest = life.chain.nonce;
-  Object.assign(life.chain, { nonce: async (account: string, at: 'latest' | 'pending') => (await honest(account, at)) + 5 });
+  const honest = life.chain.nonce.bind(life.chain);
+  Object.assign(life.chain, {
+    nonce: async (account: string, at: 'latest' | 'pending') => (await honest(account, at)) + 5,
+  });
   await life.round();
   t.same(
     life.store.outbox.feesByNonce(0).map(({ nonce }) => nonce),
@@ -109,11 +130,11 @@ t.test('a nonce that a node named too high is not waited for: the lower one is t
 });
 
 t.test('a revert without a word is no reason to stop: it is looked at again', async (t) => {
-  const made = await scene(t, 45);
+  const made = await restored(t);
   const life = new Life(made.world, made.folder, { policy: { retryMs: 0 } });
   const revert = { name: '', args: {}, message: 'reverted with 0x' } as const;
   t.equal((await life.chain.preflight({ to: made.world.contracts.Fleet.address, calldata: '0x12345678' })).ok, false);
-  const honest = life.chain.preflight;
+  const honest = life.chain.preflight.bind(life.chain);
   Object.assign(life.chain, { preflight: () => Promise.resolve({ ok: false, revert }) });
   await life.round();
   t.match(life.store.outbox.ofOrder(made.orderId)[0], { state: 'unstarted', reason: 'reverted with 0x' });
