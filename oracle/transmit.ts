@@ -14,6 +14,7 @@ import type { Call, Chain, ChainReceipt } from './chain.ts';
 import type { Revert } from './chain-abi.ts';
 import type { Transmitter } from './chain-account.ts';
 import type { Clock } from './clock.ts';
+import { feesOf, type Fees } from './fee.ts';
 import { noFence, type Fence } from './lease.ts';
 import type { Log } from './log-line.ts';
 import type { Action, ActionRecord, Attempt, QuorumRecord } from './store-outbox.ts';
@@ -50,9 +51,6 @@ export const defaultPolicy: Omit<TransmitPolicy, 'feeWeiMax'> = { resendMs: 30_0
 
 /** More open transactions than this would only wait for one another. */
 const inFlightMax = 16;
-/** Nodes take a replacement from 10 % more on. */
-const bumpPercent = 20n;
-const priorityFeeWeiMin = 1_000_000_000n;
 
 export type TransmitDeps = {
   readonly chain: Chain;
@@ -79,15 +77,31 @@ export class Transmit {
     }
   }
 
-  /** One look at each open action. Throws OperatingError (retry later) when the chain does not answer. */
+  /**
+   * One look at each open action. What comes new meanwhile does not wait for the others: following and settling may be
+   * many questions to the chain. Throws OperatingError (retry later) when the chain does not answer.
+   */
   async round(): Promise<void> {
-    for (const action of this.#deps.store.outbox.open()) {
-      if (action.dueMs > this.#deps.pace.nowMs()) continue;
-      if (action.state === 'unstarted') await this.#start(action);
-      else if (action.state === 'in-progress') await this.#send(action);
+    const { outbox } = this.#deps.store;
+    const begun = new Set<string>();
+    await this.startNew(begun);
+    for (const action of outbox.open()) {
+      if (begun.has(action.id) || action.dueMs > this.#deps.pace.nowMs()) continue;
+      if (outbox.hasNew(this.#deps.pace.nowMs())) await this.startNew(begun);
+      if (action.state === 'in-progress') await this.#send(action);
       else if (action.state === 'unconfirmed') await this.#follow(action);
       else if (action.state === 'confirmed') await this.#settle(action);
-      else await this.#reconsider(action);
+      else if (action.state === 'superseded') await this.#reconsider(action);
+    }
+  }
+
+  /** Those that nothing was done for yet, oldest first, but for `begun`, which grows by them. */
+  async startNew(begun = new Set<string>()): Promise<void> {
+    const { store, pace } = this.#deps;
+    for (const action of store.outbox.unstarted(pace.nowMs())) {
+      if (begun.has(action.id)) continue;
+      begun.add(action.id);
+      await this.#start(action);
     }
   }
 
@@ -356,8 +370,10 @@ export class Transmit {
    */
   async #nextNonce(): Promise<Pick<Attempt, 'nonce' | 'feeWeiMax' | 'priorityFeeWei'>> {
     const { chain, transmitter, store } = this.#deps;
-    const unmined = await chain.nonce(transmitter.address, 'latest');
-    const pending = await chain.nonce(transmitter.address, 'pending');
+    const [unmined, pending] = await Promise.all([
+      chain.nonce(transmitter.address, 'latest'),
+      chain.nonce(transmitter.address, 'pending'),
+    ]);
     const held = new Set(this.#inFlight().map(({ nonce }) => nonce));
     const left = store.outbox.feesByNonce(unmined).find(({ nonce }) => !held.has(nonce));
     if (left !== undefined) return left;
@@ -365,18 +381,10 @@ export class Transmit {
     return { nonce, feeWeiMax: 0n, priorityFeeWei: 0n };
   }
 
-  /** At the market, and dearer than what it replaces. Undefined when that is over the cap. */
-  async #fees(
-    replaced: Pick<Attempt, 'feeWeiMax' | 'priorityFeeWei'>,
-  ): Promise<{ feeWeiMax: bigint; priorityFeeWei: bigint } | undefined> {
+  async #fees(replaced: Fees): Promise<Fees | undefined> {
     const { chain } = this.#deps;
-    const cap = this.#policy.feeWeiMax;
-    const baseFeeWei = (await chain.block('latest'))?.baseFeeWei ?? 0n;
-    const priorityFeeWei = most(await chain.priorityFeeWei(), priorityFeeWeiMin, bumped(replaced.priorityFeeWei));
-    const least = most(baseFeeWei + priorityFeeWei, bumped(replaced.feeWeiMax));
-    if (least > cap) return undefined;
-    const wanted = most(2n * baseFeeWei + priorityFeeWei, least);
-    return { feeWeiMax: wanted < cap ? wanted : cap, priorityFeeWei };
+    const [latest, priorityFeeWei] = await Promise.all([chain.block('latest'), chain.priorityFeeWei()]);
+    return feesOf({ baseFeeWei: latest?.baseFeeWei ?? 0n, priorityFeeWei }, replaced, this.#policy.feeWeiMax);
   }
 }
 
@@ -384,14 +392,6 @@ export class Transmit {
 const openStates: readonly OrderState[] = ['InTransit', 'Delivered'];
 /** A fact has. */
 const endedStates: readonly OrderState[] = ['Cancelled', 'Quarantined', 'Held'];
-
-function bumped(feeWei: bigint): bigint {
-  return (feeWei * (100n + bumpPercent) + 99n) / 100n;
-}
-
-function most(...values: readonly bigint[]): bigint {
-  return values.reduce((a, b) => (a > b ? a : b));
-}
 
 /** Written by the evaluation and by the network only. */
 function recordOf({ evidence }: Action): ActionRecord {
