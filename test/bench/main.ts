@@ -4,6 +4,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { measureCompression } from './compression.ts';
+import { measureFootprint } from './footprint.ts';
 import { measureProofs } from './proofs.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureVerifyRates } from './verify-rate.ts';
@@ -18,6 +19,7 @@ const results = {
   proofs: measureProofs(),
   wire: measureWireSize(),
   compression: measureCompression(),
+  footprint: await measureFootprint(),
   gas,
 };
 const text = `${JSON.stringify(results, undefined, 2)}\n`;
