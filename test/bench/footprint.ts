@@ -18,10 +18,11 @@ import { makeKey, sensorPassword, StubOracle } from '../agent/fixture.ts';
 import { command, environment, main, type Line } from '../agent/process.ts';
 import { Mosquitto } from '../helpers/mosquitto.ts';
 
-const counts = { devices: 50, channels: 20 };
+/** Of 20 channels each. */
+const devices = 50;
 const warmUpSec = 10;
 const measuredSec = Number(process.env['FOOTPRINT_SEC'] ?? 30);
-const coldStarts = 5;
+const coldStarts = Number(process.env['FOOTPRINT_STARTS'] ?? 5);
 /** One batch of four channels. */
 const samples = 15;
 const few = ['cargo-probe-1', 'cargo-probe-2', 'cargo-probe-3', 'cargo-probe-4'];
@@ -108,6 +109,13 @@ http: { port: 0 }
 `;
 }
 
+/** Of Node, as the systemd unit and the container image have them. */
+function unitFlags(): string[] {
+  const unit = new URL('../../../agent/packaging/coldproof-agent.service', import.meta.url);
+  const [, flags = ''] = /^ExecStart=\S+ ((?:--\S+ )*)/m.exec(readFileSync(unit, 'utf8')) ?? [];
+  return flags.split(' ').filter((flag) => flag !== '');
+}
+
 /** `main.js --config`, and its log. */
 class AgentProcess {
   readonly child;
@@ -115,7 +123,7 @@ class AgentProcess {
   readonly #waiting: { readonly event: string; readonly resolve: (line: Line) => void }[] = [];
 
   constructor(file: string) {
-    this.child = spawn(process.execPath, [main, '--config', file], {
+    this.child = spawn(process.execPath, [...process.execArgv, ...unitFlags(), main, '--config', file], {
       env: environment,
       stdio: ['ignore', 'ignore', 'pipe'],
     });
@@ -180,10 +188,11 @@ async function measureColdStarts(folder: string, oracle: Oracle) {
 }
 
 async function measureLoad(stateDir: string, oracle: Oracle): Promise<Footprint['thousandChannels']> {
-  const channels = Array.from({ length: counts.channels }, (_, i) => `cargo-probe-${i + 1}`);
-  for (let device = 0; device < counts.devices; device++) oracle.stub.trust(makeKey(stateDir, `ZONE-${device}`));
+  const probes = Array.from({ length: 16 }, (_, i) => `cargo-probe-${i + 1}`);
+  const channels = ['supply-air', 'return-air', 'setpoint', 'ambient', ...probes];
+  for (let device = 0; device < devices; device++) oracle.stub.trust(makeKey(stateDir, `ZONE-${device}`));
   const file = `${stateDir}.yaml`;
-  writeFileSync(file, yamlOf(stateDir, { devices: counts.devices, channels, oracle }));
+  writeFileSync(file, yamlOf(stateDir, { devices: devices, channels, oracle }));
   const agent = new AgentProcess(file);
   const sensors = await agent.sensors();
   const pid = agent.child.pid!;
@@ -194,9 +203,9 @@ async function measureLoad(stateDir: string, oracle: Oracle): Promise<Footprint[
     if (second === warmUpSec) before = { cpuSec: cpuSec(pid), atMs: performance.now() };
     const timeSec = Math.floor(Date.now() / 1_000);
     // Spread over the second, as sensors are.
-    for (let device = 0; device < counts.devices; device++) {
+    for (let device = 0; device < devices; device++) {
       sensors.publish(`sensors/${device}`, JSON.stringify(packOf(channels, timeSec, second % 50)), { qos: 1 });
-      await delay(beganMs + 1_000 * (second + (device + 1) / counts.devices) - performance.now());
+      await delay(beganMs + 1_000 * (second + (device + 1) / devices) - performance.now());
     }
     if (second >= warmUpSec) rssMb.push(memoryMb(pid, 'VmRSS'));
   }
