@@ -38,9 +38,9 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
-import { setMaxListeners } from 'node:events';
 import { assert } from '@coldproof/wire';
 import { Arrivals } from './arrivals.ts';
+import { stopForMany } from './bell.ts';
 import { formatCabPage } from './cab-page.ts';
 import { carry, type CarryDeps } from './carry.ts';
 import { monotonicClock, type Clock } from './clock.ts';
@@ -131,7 +131,7 @@ class Agent implements RunningAgent {
   readonly #devices: ReadonlyMap<string, Device>;
   readonly #signed: SignedSensors;
   readonly #ways: readonly { readonly uplink: UplinkConfig; readonly logKeys: LogKeys }[];
-  readonly #stopping = new AbortController();
+  readonly #stopping = stopForMany();
   readonly #sources: SensorSource[] = [];
   readonly #loops: Promise<void>[] = [];
   readonly #arrivals: Arrivals;
@@ -149,7 +149,6 @@ class Agent implements RunningAgent {
   brokerPort: number | undefined;
 
   constructor(config: AgentConfig, deps: AgentDeps) {
-    setMaxListeners(0, this.#stopping.signal);
     this.#config = config;
     this.#deps = deps;
     this.#refusals = new Refusals(deps.log);
@@ -174,7 +173,8 @@ class Agent implements RunningAgent {
         return [device.name, new Device(device, keyStore, deps.journal, links, this.#nowSec())];
       }),
     );
-    this.#warner = new Warner(config.warn, () => this.status().devices, deps.log);
+    const judged = [...this.#devices.values()].filter(({ judge }) => judge !== undefined);
+    this.#warner = new Warner(config.warn, () => judged.map((device) => device.status(this.#nowSec())), deps.log);
     this.#room = new Room(config.journal, { ...deps, devices: [...this.#devices.values()] });
     this.#arrivals = new Arrivals({
       isTaking: () => this.#isTaking,

@@ -1,3 +1,5 @@
+import { setMaxListeners } from 'node:events';
+
 /** Wakes the one loop that waits for it. A ring that nobody waits for is kept, so that no wake-up is ever lost. */
 export class Bell {
   #isRung = false;
@@ -25,4 +27,11 @@ export class Bell {
     }
     this.#isRung = false;
   }
+}
+
+/** Each device has loops that listen to it, which to Node looks like a leak of listeners. */
+export function stopForMany(): AbortController {
+  const controller = new AbortController();
+  setMaxListeners(0, controller.signal);
+  return controller;
 }

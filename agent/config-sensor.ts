@@ -18,14 +18,16 @@ import { toChannelInteger, unitsOf } from './unit.ts';
 
 export type SensorConfig = SamplerTerms & { readonly source: Source };
 
-const channel: Field<number> = described({ enum: channelNames() }, (value, place) => {
-  const known = typeof value === 'string' && channelNames().includes(value) ? parseChannel(value) : undefined;
+const names = channelNames();
+
+const channel: Field<number> = described({ enum: names }, (value, place) => {
+  const known = typeof value === 'string' && names.includes(value) ? parseChannel(value) : undefined;
   return known ?? place.problem(value, 'a channel, as supply-air or cargo-probe-1');
 });
 
 /** What terms can limit (TermsRules.sol). */
 export const temperatureChannel: Field<number> = described(
-  { enum: channelNames().filter((each) => isTemperature(parseChannel(each)!)) },
+  { enum: names.filter((each) => isTemperature(parseChannel(each)!)) },
   (value, place) => {
     const known = typeof value === 'string' ? parseChannel(value) : undefined;
     return known !== undefined && isTemperature(known)

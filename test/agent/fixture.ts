@@ -18,6 +18,7 @@ import {
   bytesEqual,
   bytesToHex,
   decodeEnvelope,
+  deviceOf,
   encodeReceipt,
   encodeReceiptBody,
   formatTopic,
@@ -108,8 +109,9 @@ export class StubOracle {
   readonly #sockets = new Set<Socket>();
   #index = 0;
 
-  trust(keyStore: KeyStore): void {
-    this.#publicKeys.set(bytesToHex(keyStore.device()), keyStore.publicKey());
+  trust(keyStore: Pick<KeyStore, 'publicKey'>): void {
+    const publicKey = keyStore.publicKey();
+    this.#publicKeys.set(bytesToHex(deviceOf(publicKey)), publicKey);
   }
 
   async start(port = 0): Promise<void> {

@@ -7,12 +7,12 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { build } from 'esbuild';
 import { formatTopic, parseTopic } from '@coldproof/wire';
 import { Random } from '../helpers/seed.ts';
 import { makeKey, mustParse, passphrase, StubOracle, truckYaml, until } from './fixture.ts';
-import type { Tells, Told } from './kill-core.ts';
+import { bundleCore, coreProgram } from './core-bundle.ts';
+import type { Tells } from './core-life.ts';
+import type { Told } from './kill-core.ts';
 import { judgeKills } from './kill-verdict.ts';
 
 export type CoreKills = {
@@ -25,9 +25,6 @@ export type CoreKills = {
   readonly problems: readonly string[];
 };
 
-const source = fileURLToPath(new URL('kill-core.js', import.meta.url));
-/** One file, since to find and read a hundred of them takes longer than all else. Beside a package.json, as agent/. */
-const program = fileURLToPath(new URL('../kill-core-bundle.js', import.meta.url));
 /** Of early deaths, from the start on: about what it takes to open a journal. */
 const openMsMax = 40;
 /** Of late ones: readings and batches until the end is near, and what is left then: some fsyncs. */
@@ -46,7 +43,7 @@ class Life {
 
   constructor(onTold: (life: Life, told: Tells) => void) {
     this.#onTold = onTold;
-    this.child = fork(program, { serialization: 'advanced' });
+    this.child = fork(coreProgram, { serialization: 'advanced' });
     this.#ready = once(this.child, 'message');
   }
 
@@ -157,7 +154,7 @@ export async function coreKills(
   seed: number,
   onCycle: (cycle: number) => void = () => undefined,
 ): Promise<CoreKills> {
-  await build({ entryPoints: [source], outfile: program, bundle: true, platform: 'node', format: 'esm' });
+  await bundleCore();
   const campaign = new Campaign(seed);
   let next = campaign.load();
   try {

@@ -203,13 +203,13 @@ t.test('systemd: READY, a sign of life in half of the watchdog time, RELOADING, 
 
 t.test('the unit and the image name programs and files as they are', (t) => {
   const unit = readFileSync(new URL('../../../agent/packaging/coldproof-agent.service', import.meta.url), 'utf8');
-  t.match(unit, /^ExecStart=\S+ \S+\/agent\/dist\/main\.js --config \S+$/m);
+  t.match(unit, /^ExecStart=\S+ (?:--\S+ )*\S+\/agent\/dist\/main\.js --config \S+$/m);
   t.match(unit, /^Type=notify\n(#.*\n)*NotifyAccess=all$/m);
   for (const key of ['ProtectSystem=strict', 'DynamicUser=yes', 'WatchdogSec=', 'LoadCredential=passphrase:']) {
     t.match(unit, key);
   }
   const image = readFileSync(new URL('../../../agent/packaging/Dockerfile', import.meta.url), 'utf8');
-  t.match(image, /^ENTRYPOINT \["node", "agent\/dist\/main\.js"\]$/m);
+  t.match(image, /^ENTRYPOINT \["node", (?:"--\S+", )*"agent\/dist\/main\.js"\]$/m);
   t.match(image, /^USER node$/m);
   t.end();
 });

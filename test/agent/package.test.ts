@@ -66,7 +66,7 @@ t.test('dpkg -x into an empty root, and start', { skip: skipUnless('dpkg-deb') }
 function checkUnit(t: Test, root: string): void {
   const unit = join(root, 'usr', 'lib', 'systemd', 'system', 'coldproof-agent.service');
   const text = readFileSync(unit, 'utf8');
-  const [, program] = /^ExecStart=\S+ (\S+)/m.exec(text) ?? [];
+  const [, program] = /^ExecStart=\S+ (?:--\S+ )*(\S+)/m.exec(text) ?? [];
   t.ok(existsSync(join(root, program!)), `${program!} is in the package`);
   if (!hasTool('systemd-analyze')) {
     t.comment('systemd-analyze is not installed: the unit is not verified');

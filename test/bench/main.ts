@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { measureCompression } from './compression.ts';
+import { measureFootprint } from './footprint.ts';
 import { measureLatency } from './latency.ts';
 import { measureProofs } from './proofs.ts';
 import { measureThroughput } from './throughput.ts';
@@ -20,6 +21,7 @@ const sections: Readonly<Record<string, () => unknown>> = {
   proofs: () => measureProofs(),
   wire: measureWireSize,
   compression: measureCompression,
+  footprint: measureFootprint,
   gas: () => JSON.parse(readFileSync(new URL('contracts/gas.json', repository), 'utf8')) as unknown,
 };
 

@@ -16,7 +16,7 @@ function door(t: Test, proxies: readonly FaultyRpc[], more: Partial<EndpointSett
   const lines: { level: string; event: string; [field: string]: unknown }[] = [];
   let nowMs = 0;
   const endpoints = new ChainEndpoints({
-    ...{ rpcUrls: proxies.map(({ url }) => url), chainId: 31_337, timeoutMs: 200, pace: { nowMs: () => nowMs } },
+    ...{ rpcUrls: proxies.map(({ url }) => url), chainId: 31_337, timeoutMs: 1_500, pace: { nowMs: () => nowMs } },
     log: (level, event, fields = {}) => void lines.push({ level, event, ...fields }),
     ...more,
   });
