@@ -8,12 +8,12 @@ const startedMs = performance.now();
 const cpu = process.cpuUsage();
 const totals = { faults: 0, lies: 0, kills: 0, reorgs: 0, transactions: 0 };
 const failed: number[] = [];
-let isStopped = false;
 // What has run by then is told.
-for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => (isStopped = true));
+const stop = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
 let done = 0;
 const said: Record<string, number> = {};
-for (; done < count && !isStopped; done++) {
+for (; done < count && !stop.signal.aborted; done++) {
   const { problems, script, counts, said: events } = await runFaults(rig, seed + done);
   for (const [event, times] of events) said[event] = (said[event] ?? 0) + times;
   for (const name of ['faults', 'lies', 'kills', 'reorgs', 'transactions'] as const) totals[name] += counts[name];
