@@ -205,14 +205,11 @@ export class Oracle {
   /** Until `close` is called; throws what the oracle cannot go on with. Closes all but the store and the chain. */
   async run(): Promise<void> {
     const { signal } = this.#stop;
-    const stopOnError = async (loop: Promise<void>) => {
-      try {
-        await loop;
-      } catch (error) {
+    const stopOnError = (loop: Promise<void>) =>
+      loop.catch((error: unknown) => {
         this.close();
         throw error;
-      }
-    };
+      });
     // All are awaited whatever happens, so that no loop writes to a store that its caller has closed.
     const loops = [this.#intake(signal), this.#followChain(signal), this.announcer.follow(this.#deps.pace, signal)];
     if (this.#lease !== undefined) loops.push(this.#followWorkers(signal, this.#lease));
@@ -236,17 +233,12 @@ export class Oracle {
     await this.#deps.pace.wait(chainAskedMsMax, AbortSignal.any([signal, this.#asked.signal]));
     try {
       for (;;) {
-        const group: Group = ahead.shift() ?? this.#begin(await this.#take(signal));
+        const group = ahead.shift() ?? this.#begin(await this.#take(signal));
         if (signal.aborted && group.messages.length === 0) return;
         // While this one is awaited and written, the threads are never without one.
-        const beginMore = async () => {
-          while (ahead.length < groupsAheadMax && this.#receiver.queued > 0 && !signal.aborted) {
-            ahead.push(this.#begin(await this.#take(signal)));
-          }
-        };
-        if (group.messages.length === groupMessagesMax) await beginMore();
+        if (group.messages.length === groupMessagesMax) await this.#beginMore(ahead, signal);
         const verdicts = await group.verdicts;
-        await beginMore();
+        await this.#beginMore(ahead, signal);
         const logged = this.#commit(group.messages, verdicts);
         // The receipts of one group are signed while the next is on its way, and no more than that.
         await told;
@@ -269,6 +261,11 @@ export class Oracle {
     // Awaited later; until then a failure must not count as unhandled.
     verdicts.catch(() => undefined);
     return { messages, verdicts };
+  }
+
+  async #beginMore(ahead: Group[], signal: AbortSignal): Promise<void> {
+    while (ahead.length < groupsAheadMax && this.#receiver.queued > 0 && !signal.aborted)
+      ahead.push(this.#begin(await this.#take(signal)));
   }
 
   /** Gives what is in the log now and was asked for, with its index. */
@@ -322,6 +319,8 @@ export class Oracle {
       try {
         this.#lease?.mustHold();
         if (!hasChecked) await this.#deps.chain.checkChainId();
+        // What wakes the loop is an action; it waits for no news of the chain.
+        else await this.#transmit.startNew();
         // At start, too: orders that were in transit when the oracle stopped.
         const hasChanged = (await this.#watch.round()) || !hasChecked;
         if (hasChanged) this.#devices.clear();

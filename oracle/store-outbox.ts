@@ -145,6 +145,11 @@ export class OutboxStore {
     return this.#actions("WHERE state NOT IN ('finalized', 'fatal') ORDER BY created_ms, id");
   }
 
+  /** Oldest first: what the transmitter has not begun, and may now. */
+  unstarted(nowMs: number): Action[] {
+    return this.#actions("WHERE state = 'unstarted' AND due_ms <= ? ORDER BY created_ms, id", nowMs);
+  }
+
   ofOrder(orderId: string): Action[] {
     return this.#actions('WHERE order_id = ? ORDER BY created_ms, id', orderId);
   }
@@ -264,9 +269,9 @@ export class OutboxStore {
     });
   }
 
-  #actions(where: string, ...parameters: readonly string[]): Action[] {
+  #actions(where: string, ...parameters: readonly (string | number)[]): Action[] {
     return this.#database
-      .prepare<readonly string[], ActionRow>(`SELECT * FROM action ${where}`)
+      .prepare<readonly (string | number)[], ActionRow>(`SELECT * FROM action ${where}`)
       .all(...parameters)
       .map((row) => ({
         id: row.id,

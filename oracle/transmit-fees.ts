@@ -43,8 +43,10 @@ export class FeePlan {
    */
   async nextNonce(): Promise<Pick<Attempt, 'nonce'> & Fees> {
     const { chain, transmitter } = this.#deps;
-    const unmined = await chain.nonce(transmitter.address, 'latest');
-    const pending = await chain.nonce(transmitter.address, 'pending');
+    const [unmined, pending] = await Promise.all([
+      chain.nonce(transmitter.address, 'latest'),
+      chain.nonce(transmitter.address, 'pending'),
+    ]);
     if (pending - unmined > foreignMax) {
       const message = `pending nonce: expected at most ${foreignMax} over ${unmined}, got ${pending}`;
       throw new OperatingError('chain-unreachable', message, { retry: 'later' });
@@ -66,8 +68,9 @@ export class FeePlan {
   async fees(replaced: Fees): Promise<Fees | undefined> {
     const { chain } = this.#deps;
     const cap = this.#policy.feeWeiMax;
-    const baseFeeWei = (await chain.block('latest'))?.baseFeeWei ?? 0n;
-    const priorityFeeWei = most(await chain.priorityFeeWei(), priorityFeeWeiMin, bumped(replaced.priorityFeeWei));
+    const [latest, askedWei] = await Promise.all([chain.block('latest'), chain.priorityFeeWei()]);
+    const baseFeeWei = latest?.baseFeeWei ?? 0n;
+    const priorityFeeWei = most(askedWei, priorityFeeWeiMin, bumped(replaced.priorityFeeWei));
     const least = most(baseFeeWei + priorityFeeWei, bumped(replaced.feeWeiMax));
     if (least > cap) return undefined;
     const wanted = most(2n * baseFeeWei + priorityFeeWei, least);

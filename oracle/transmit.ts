@@ -38,15 +38,31 @@ export class Transmit {
     }
   }
 
-  /** One look at each open action. Throws OperatingError (retry later) when the chain does not answer. */
+  /**
+   * One look at each open action. What comes new meanwhile does not wait for the others: following and settling may be
+   * many questions to the chain. Throws OperatingError (retry later) when the chain does not answer.
+   */
   async round(): Promise<void> {
-    for (const action of this.#deps.store.outbox.open()) {
-      if (action.dueMs > this.#deps.pace.nowMs()) continue;
-      if (action.state === 'unstarted') await this.#start(action);
-      else if (action.state === 'in-progress') await this.#sender.send(action);
+    const { store, pace } = this.#deps;
+    const begun = new Set<string>();
+    await this.startNew(begun);
+    for (const action of store.outbox.open()) {
+      if (action.state === 'unstarted' || begun.has(action.id) || action.dueMs > pace.nowMs()) continue;
+      await this.startNew(begun);
+      if (action.state === 'in-progress') await this.#sender.send(action);
       else if (action.state === 'unconfirmed') await this.#follower.follow(action);
       else if (action.state === 'confirmed') await this.#follower.settle(action);
       else await this.#follower.reconsider(action);
+    }
+  }
+
+  /** Those that nothing was done for yet, oldest first, but for `begun`, which grows by them. */
+  async startNew(begun = new Set<string>()): Promise<void> {
+    const { store, pace } = this.#deps;
+    for (const action of store.outbox.unstarted(pace.nowMs())) {
+      if (begun.has(action.id)) continue;
+      begun.add(action.id);
+      await this.#start(action);
     }
   }
 

@@ -6,6 +6,7 @@
  * two goes on.
  *
  *   node load-generator.js PORT LOAD_FILE WINDOW WARM_UP
+ *   node load-generator.js PORT LOAD_FILE WINDOW RATE/s      so many a second after the first line, until it is killed
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -34,6 +35,8 @@ function text(value: string): Buffer {
   size.writeUInt16BE(bytes.length);
   return Buffer.concat([size, bytes]);
 }
+
+const paceMs = 10;
 
 const protocol = Buffer.concat([text('MQTT'), Buffer.from([4, 0xc2, 0, 0])]);
 
@@ -111,6 +114,16 @@ class Gateway {
     await done;
   }
 
+  /** As time goes on. */
+  pace(perSec: number): void {
+    const startMs = performance.now();
+    setInterval(() => {
+      const due = Math.floor(((performance.now() - startMs) * perSec) / 1_000);
+      this.#until = Math.min(due, this.#batches.length);
+      this.#fill();
+    }, paceMs);
+  }
+
   end(): void {
     this.#socket.end(packet(0xe0));
   }
@@ -136,7 +149,8 @@ class Gateway {
 }
 
 const [port, file] = [Number(process.argv[2]), process.argv[3]!];
-const [window, warmUp] = [Number(process.argv[4]), Number(process.argv[5])];
+const [window, warmUp] = [Number(process.argv[4]), Number.parseInt(process.argv[5]!, 10)];
+const isPaced = process.argv[5]!.endsWith('/s');
 const { gateways, batches } = readLoad(readFileSync(file));
 const open = await Promise.all(
   gateways.map(({ username, devices }) => {
@@ -147,6 +161,10 @@ const open = await Promise.all(
 );
 process.stdout.write('ready\n');
 await once(process.stdin, 'data');
+if (isPaced) {
+  for (const gateway of open) gateway.pace(warmUp / open.length);
+  await once(process.stdin, 'end');
+}
 await Promise.all(open.map((gateway) => gateway.run(warmUp / batches.length)));
 process.stdout.write('warm\n');
 await once(process.stdin, 'data');

@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { measureCompression } from './compression.ts';
+import { measureLatency } from './latency.ts';
 import { measureProofs } from './proofs.ts';
 import { measureThroughput } from './throughput.ts';
 import { measureVerifyRates } from './verify-rate.ts';
@@ -15,6 +16,7 @@ const file = new URL('test/bench/results.json', repository);
 const sections: Readonly<Record<string, () => unknown>> = {
   verify: measureVerifyRates,
   throughput: measureThroughput,
+  latency: measureLatency,
   proofs: () => measureProofs(),
   wire: measureWireSize,
   compression: measureCompression,
