@@ -38,10 +38,13 @@ async function openSignerServer(t: Test, chainId = 31_337) {
           .end(JSON.stringify({ jsonrpc: '2.0', id, ...said }));
       };
       const [{ from = '', to, gas, maxFeePerGas, maxPriorityFeePerGas, nonce, value, data }] = params;
-      if (method !== 'eth_signTransaction')
-        return answer(400, { error: { code: -32601, message: 'Method not found' } });
+      if (method !== 'eth_signTransaction') {
+        answer(400, { error: { code: -32601, message: 'Method not found' } });
+        return;
+      }
       if (from.toLowerCase() !== wallet.address.toLowerCase()) {
-        return answer(400, { error: { code: -32_000, message: 'Signing from is not an unlocked account' } });
+        answer(400, { error: { code: -32_000, message: 'Signing from is not an unlocked account' } });
+        return;
       }
       const fees = { maxFeePerGas: maxFeePerGas!, maxPriorityFeePerGas: maxPriorityFeePerGas! };
       const transaction = { to: to ?? null, gasLimit: gas!, nonce: Number(nonce), value: value!, data: data!, ...fees };

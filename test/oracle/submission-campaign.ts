@@ -8,19 +8,23 @@ const startedMs = performance.now();
 const cpu = process.cpuUsage();
 const totals = { faults: 0, lies: 0, kills: 0, reorgs: 0, transactions: 0 };
 const failed: number[] = [];
+// What has run by then is told.
+const stop = new AbortController();
+for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+let done = 0;
 const said: Record<string, number> = {};
-for (let i = 0; i < count; i++) {
-  const { problems, script, counts, said: events } = await runFaults(rig, seed + i);
+for (; done < count && !stop.signal.aborted; done++) {
+  const { problems, script, counts, said: events } = await runFaults(rig, seed + done);
   for (const [event, times] of events) said[event] = (said[event] ?? 0) + times;
   for (const name of ['faults', 'lies', 'kills', 'reorgs', 'transactions'] as const) totals[name] += counts[name];
   if (problems.length === 0) continue;
-  failed.push(seed + i);
-  process.stdout.write(`seed ${seed + i}\n  ${[...script, ...problems].join('\n  ')}\n`);
+  failed.push(seed + done);
+  process.stdout.write(`seed ${seed + done}\n  ${[...script, ...problems].join('\n  ')}\n`);
 }
 const seconds = (performance.now() - startedMs) / 1_000;
 const { user, system } = process.cpuUsage(cpu);
-const cpuMsPerRun = Math.round((user + system) / 1_000 / count);
-const secondsPerRun = Math.round((seconds / count) * 100) / 100;
-process.stdout.write(`${JSON.stringify({ count, seed, failed, secondsPerRun, cpuMsPerRun, ...totals, said })}\n`);
+const cpuMsPerRun = Math.round((user + system) / 1_000 / done);
+const secondsPerRun = Math.round((seconds / done) * 100) / 100;
+process.stdout.write(`${JSON.stringify({ runs: done, seed, failed, secondsPerRun, cpuMsPerRun, ...totals, said })}\n`);
 if (failed.length > 0) process.exitCode = 1;
 await rig.close();

@@ -31,7 +31,10 @@ import { Crash, Life, prepareIn } from './transmit-fixture.ts';
 const finalityBlocks = 64;
 const roundMs = 10_000;
 const roundsToEndMax = 80;
-const hangMs = 150;
+/** How long a call is waited for while there are faults: a call that hangs costs a run so much. */
+const hangMs = 250;
+/** And after them: a machine that is busy is no fault of a node. */
+const patienceMs = 20_000;
 const policy = { feeWeiMax: 10n ** 13n, resendMs: 30_000, bumpMs: 60_000, retryMs: 5_000 };
 
 const childPath = fileURLToPath(new URL('submission-child.js', import.meta.url));
@@ -121,6 +124,7 @@ class Run {
   #nowMs = 1_000_000;
   #life: Life | undefined;
   readonly #isOfProcesses: boolean;
+  #hasRecovered = false;
   #crashAt: (typeof crashPoints)[number] | undefined;
   #snapshots: { readonly id: string; readonly number: number }[] = [];
   #finalNumber = 0;
@@ -196,6 +200,7 @@ class Run {
   /** No faults any more: whatever state was reached, it must come to an end by itself. */
   async recover(): Promise<void> {
     this.script.push('faults stop');
+    this.#hasRecovered = true;
     for (const proxy of this.#rig.proxies) {
       proxy.decide = () => 'pass';
       await proxy.passLate();
@@ -253,7 +258,7 @@ class Run {
       if (error instanceof Crash) {
         this.#kill(`at ${error.message}`);
       } else if (error instanceof OperatingError) {
-        this.script.push(`round ended by ${error.code}`);
+        this.script.push(`round ended by ${error.code}: ${error.message}`);
         // The process ends with an error that is not to be tried again; its supervisor starts it anew.
         if (error.retry === 'never') this.#kill(error.code);
       } else {
@@ -263,13 +268,14 @@ class Run {
   }
 
   #openLife(): Life {
-    this.#crashAt = this.#random.next() < 0.6 ? this.#random.pick(crashPoints) : undefined;
+    const mayCrash = !this.#hasRecovered && this.#random.next() < 0.6;
+    this.#crashAt = mayCrash ? this.#random.pick(crashPoints) : undefined;
     let passes = this.#random.integer(0, 2);
     return new Life(this.#rig.world, this.#folder, {
       rpcUrl: this.#urls,
       policy,
       pace: { ...realClock, nowMs: () => this.#nowMs },
-      chain: { timeoutMs: hangMs, pace: { nowMs: () => this.#nowMs } },
+      chain: { timeoutMs: this.#hasRecovered ? patienceMs : hangMs, pace: { nowMs: () => this.#nowMs } },
       onCrashPoint: (name) => {
         if (name !== this.#crashAt || passes-- > 0) return;
         this.#crashAt = undefined;
