@@ -26,6 +26,7 @@ import { joinNetwork, runTogether, type Joined } from './network/join.ts';
 import { opensslCrypto } from './openssl-crypto.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 import { Oracle } from './oracle.ts';
+import { Retention, type RetentionDeps } from './retention.ts';
 import { readSecretFile, writeSecretFile } from './secret-file.ts';
 import { readStatus } from './status.ts';
 import { Store } from './store.ts';
@@ -63,6 +64,10 @@ async function watchBalance(
     onBalance(await chain.balanceWei(address).catch(() => undefined));
     await realClock.wait(balanceMs, signal);
   }
+}
+
+async function retain({ days, ...deps }: RetentionDeps & { days: number | undefined }, signal: AbortSignal) {
+  if (days !== undefined) await new Retention(deps, days).follow(signal);
 }
 
 async function run(config: Config): Promise<void> {
@@ -124,7 +129,11 @@ async function run(config: Config): Promise<void> {
       oracle.close();
       throw error;
     });
-    await Promise.all([runTogether(oracle, joined, stop).finally(() => stop.abort()), delivering]);
+    const retaining = retain({ ...deps, days: config.retentionDays }, stop.signal).catch((error: unknown) => {
+      oracle.close();
+      throw error;
+    });
+    await Promise.all([runTogether(oracle, joined, stop).finally(() => stop.abort()), delivering, retaining]);
   } finally {
     stop.abort();
     await following;
