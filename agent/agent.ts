@@ -38,6 +38,7 @@
  * offline; (4) the journal is closed, last, when nobody is left to write. A failure takes the same way with the error
  * as its outcome; a kill -9 takes none, and loses nothing that was acknowledged.
  */
+import { setMaxListeners } from 'node:events';
 import { assert } from '@coldproof/wire';
 import { Arrivals } from './arrivals.ts';
 import { formatCabPage } from './cab-page.ts';
@@ -148,6 +149,7 @@ class Agent implements RunningAgent {
   brokerPort: number | undefined;
 
   constructor(config: AgentConfig, deps: AgentDeps) {
+    setMaxListeners(0, this.#stopping.signal);
     this.#config = config;
     this.#deps = deps;
     this.#refusals = new Refusals(deps.log);

@@ -30,9 +30,12 @@ const nonceBytes = 12;
 const saltBytes = 16;
 
 /** 32 MiB and about 0.1 s (RFC 7914 §2): slow for a thief of the file, quick enough for a start. */
-const scryptCost = { n: 32_768, r: 8, p: 1 };
+const scryptCost: ScryptCost = { n: 32_768, r: 8, p: 1 };
 /** A file may ask for no more than this, or it could hold up the start for ever. */
 const scryptMemoryBytesMax = 256 * 1024 * 1024;
+
+/** RFC 7914 §2. */
+export type ScryptCost = { readonly n: number; readonly r: number; readonly p: number };
 
 type KeyFile = {
   version: 1;
@@ -48,11 +51,12 @@ export function createKeyFile(
   passphrase: string,
   random: RandomBytes,
   beforeWrite: (device: Uint8Array) => void = () => undefined,
+  cost: ScryptCost = scryptCost,
 ): KeyStore {
   if (existsSync(path)) throw new OperatingError('key-exists', `${path}: a key is there already`, { retry: 'never' });
   const { privateKey } = generateKeyPairSync('ec', { namedCurve: 'prime256v1' });
   const publicKey = publicKeyOf(privateKey);
-  const kdf = { name: 'scrypt', ...scryptCost, salt: bytesToHex(random(saltBytes)) } as const;
+  const kdf = { name: 'scrypt', ...cost, salt: bytesToHex(random(saltBytes)) } as const;
   const cipher = { name: cipherName, nonce: bytesToHex(random(nonceBytes)) } as const;
   const outside = { version: 1, publicKey: bytesToHex(publicKey), kdf, cipher } as const;
   const sealing = createCipheriv(cipherName, deriveKey(passphrase, kdf), Buffer.from(cipher.nonce, 'hex'));

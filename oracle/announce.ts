@@ -160,8 +160,10 @@ export class Announcer {
     this.#announce('action', (subject) => {
       const action = this.#store.pages.action(subject);
       if (action === undefined) return undefined;
-      const isSettled = action.state === 'finalized' || action.state === 'fatal';
       const content = describeAction(action, this.#store.chain.head());
+      // A refusal may be taken back with the block that it was given on.
+      const isFinal = content.finality === 'final' || content.finality === null;
+      const isSettled = action.state === 'finalized' || (action.state === 'fatal' && isFinal);
       return { isSettled, orderId: action.orderId, device: '', content };
     });
   }

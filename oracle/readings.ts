@@ -1,7 +1,8 @@
 /** The log -> readings of one device in a window, oldest first. What is stored was verified before it was stored. */
-import { assert, decodeEnvelope, flags, openEnvelope, type Crypto, type OpenEnvelope } from '@coldproof/wire';
+import { flags, type Crypto, type OpenEnvelope } from '@coldproof/wire';
 import { OperatingError } from './operating-error.ts';
 import type { Store } from './store.ts';
+import { openStored } from './stored-batch.ts';
 
 /** Unix seconds, both included. */
 export type Window = { readonly fromSec: number; readonly toSec: number };
@@ -44,7 +45,7 @@ export async function* batchesIn(
     const page = store.pages.leaves(device, { fromSequence: next, toSec: window.toSec, countMax: pageBatches });
     for (const { envelope, index, loggedMs, sequence } of page) {
       if (envelope === null) throw removed(sequence);
-      yield { ...open(envelope, crypto), index, loggedMs };
+      yield { ...openStored(envelope, crypto), index, loggedMs };
     }
     if (page.length < pageBatches) return;
     next = page.at(-1)!.sequence + 1;
@@ -69,12 +70,4 @@ export function readingsOf({ batch, series }: OpenEnvelope, window: Window, chan
 function removed(sequence: number): OperatingError {
   const message = `batch ${sequence}: its envelope is older than log.retentionDays and was removed`;
   return new OperatingError('envelope-removed', message, { retry: 'never' });
-}
-
-function open(envelope: Uint8Array, crypto: Crypto): OpenEnvelope {
-  const decoded = decodeEnvelope(envelope);
-  assert(decoded.ok, 'a stored envelope decodes');
-  const opened = openEnvelope(decoded.value, crypto);
-  assert(opened.ok, 'a stored envelope opens');
-  return opened.value;
 }

@@ -143,7 +143,12 @@ export class PageStore {
   leaves(
     device: Uint8Array,
     { fromSequence, toSec, countMax }: { fromSequence: number; toSec: number; countMax: number },
-  ): { readonly index: number; readonly sequence: number; readonly loggedMs: number; readonly envelope: Uint8Array | null }[] {
+  ): {
+    readonly index: number;
+    readonly sequence: number;
+    readonly loggedMs: number;
+    readonly envelope: Uint8Array | null;
+  }[] {
     type Row = { leaf_index: number; sequence: number; logged_ms: number; bytes: Uint8Array | null };
     return this.#database
       .prepare<(Uint8Array | number)[], Row>(

@@ -12,9 +12,9 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
 import { connectAsync, type MqttClient } from 'mqtt';
 import { bytesToHex } from '@coldproof/wire';
-import { Journal } from '@coldproof/agent/journal';
 import { Random } from '../helpers/seed.ts';
 import { makeKey, sensorPassword, StubOracle, until } from './fixture.ts';
+import { judgeKills } from './kill-verdict.ts';
 
 export type AgentKills = {
   readonly acknowledged: number;
@@ -124,33 +124,6 @@ class Campaign {
     return isSent;
   }
 
-  /** After the last life, on the journal that it left and on what the oracle has. */
-  judge(): string[] {
-    const device = this.keyStore.device();
-    const chain = this.oracle.stored.get(bytesToHex(device)) ?? [];
-    const problems: string[] = [];
-    const journal = Journal.open(this.stateDir);
-    const unsealed = journal.readings(device).map(({ timeSec }) => timeSec);
-    for (const { sequence, digest } of journal.pending(device, 0, 1_000_000)) {
-      const stored = chain[sequence];
-      if (stored !== undefined && bytesToHex(stored.digest) !== bytesToHex(digest)) {
-        problems.push(`sequence ${sequence} has two contents`);
-      }
-    }
-    journal.close();
-    for (const refused of new Set(this.oracle.refused)) {
-      // A window that is sent again from its beginning.
-      if (refused !== 'sequence-not-next') problems.push(`the oracle refused: ${refused}`);
-    }
-    const sealed = chain.flatMap(({ series }) => series.flatMap(({ samples }) => samples.map((each) => each.timeSec)));
-    const held = [...sealed, ...unsealed];
-    const once = new Set(held);
-    if (once.size !== held.length) problems.push(`${held.length - once.size} readings twice`);
-    const lost = [...this.acknowledged].filter((timeSec) => !once.has(timeSec));
-    if (lost.length > 0) problems.push(`${lost.length} acknowledged readings lost, the first of ${lost[0]}`);
-    return problems;
-  }
-
   get batches(): number {
     return this.oracle.stored.get(bytesToHex(this.keyStore.device()))?.length ?? 0;
   }
@@ -173,8 +146,9 @@ export async function agentKills(
     }
     // One that is left in peace delivers what the others have left.
     await campaign.live(next, undefined);
-    const { acknowledged, batches, early, late } = campaign;
-    return { acknowledged: acknowledged.size, batches, early, late, problems: campaign.judge() };
+    const { acknowledged, batches, early, late, oracle, keyStore, stateDir } = campaign;
+    const problems = judgeKills(stateDir, keyStore.device(), oracle, acknowledged);
+    return { acknowledged: acknowledged.size, batches, early, late, problems };
   } finally {
     next.child.kill('SIGKILL');
     await campaign.oracle.stop();

@@ -1,57 +1,60 @@
 /**
- * The process of the offline campaign that is measured: the agent under a simulated clock, with its sensors beside it.
- * Speaks with its parent by IPC: `fed` when all readings are acknowledged, `drained` when all batches are settled.
+ * The process of the offline campaign that is measured: the agent with nothing beside it, under a clock that its parent
+ * sets. Speaks by IPC: `ready`, `clock` once it is set, `fed` when told that all is sent, `drained` when all batches
+ * are settled.
  */
-import { connectAsync } from 'mqtt';
-import { mustParse, startTruck, HandClock, sensorPassword, voyageStartSec, type LogLine } from './fixture.ts';
-import { devicesCount, offlineYaml, periodSec, sensorsPerDevice, type OfflineReport } from './offline-voyage.ts';
+import { mustParse, startTruck, HandClock, type LogLine } from './fixture.ts';
+import { offlineYaml, type Order, type Report } from './offline-voyage.ts';
 
-const [stateDir = '', port = '0', logPublicKey = '', ticks = '0'] = process.argv.slice(2);
+const [stateDir = '', port = '0', logPublicKey = ''] = process.argv.slice(2);
 const config = mustParse(offlineYaml(stateDir, Number(port), logPublicKey));
 const clock = new HandClock();
-let rssMax = 0;
-const noteMemory = () => {
-  rssMax = Math.max(rssMax, process.memoryUsage.rss());
-};
-
 const { agent, log } = await startTruck(config, clock);
-const sensors = await connectAsync(`mqtt://127.0.0.1:${agent.brokerPort ?? 0}`, {
-  username: 'sensors',
-  password: sensorPassword,
-  reconnectPeriod: 0,
-});
-const startedMs = performance.now();
-for (let tick = 0; tick < Number(ticks); tick++) {
-  clock.ms = (voyageStartSec + tick * periodSec) * 1_000;
-  await Promise.all(
-    Array.from({ length: devicesCount }, (_, device) => {
-      const pack = Array.from({ length: sensorsPerDevice }, (_, i) => ({
-        n: `ZONE-${device}/cargo-probe-${i + 1}`,
-        v: 4 + ((tick + i) % 100) / 100,
-      }));
-      return sensors.publishAsync(`sensors/${device}`, JSON.stringify(pack), { qos: 1 });
-    }),
-  );
+const tell = (report: Report, done = () => undefined) => process.send!(report, done);
+/** Of this process, since the last call. */
+let cpuBefore = process.cpuUsage();
+function cpuSec(): number {
+  const { user, system } = process.cpuUsage(cpuBefore);
+  cpuBefore = process.cpuUsage();
+  return (user + system) / 1_000_000;
+}
+function sum(of: 'unsealed' | 'queued'): number {
+  return agent.status().devices.reduce((total, device) => total + device[of], 0);
+}
+
+function drain(): void {
+  const linkUp = (line: LogLine) => line.event === 'link-up';
+  let drainedFromMs = 0;
+  const watch = setInterval(() => {
+    if (drainedFromMs === 0 && log.some(linkUp)) drainedFromMs = performance.now();
+    log.length = 0;
+    if (sum('queued') > 0) return;
+    clearInterval(watch);
+    const drainSec = (performance.now() - drainedFromMs) / 1_000;
+    // The kernel's own highest mark, in KiB.
+    const rssMiBMax = process.resourceUsage().maxRSS / 1_024;
+    tell({ event: 'drained', drainSec, rssMiBMax, cpuSec: cpuSec() }, () => {
+      void agent.stop().then(() => process.exit(0));
+      return undefined;
+    });
+  }, 20);
+}
+
+process.on('message', (message) => {
+  // Only offline-voyage.ts sends here, and only orders.
+  const order = message as Order;
   // The log of a month is the supervisor's to keep.
   log.length = 0;
-  if (tick % 500 === 0) noteMemory();
-}
-await sensors.endAsync();
-noteMemory();
-const feedSec = (performance.now() - startedMs) / 1_000;
-const unsealed = agent.status().devices.reduce((sum, device) => sum + device.unsealed, 0);
-const queued = agent.status().devices.reduce((sum, device) => sum + device.queued, 0);
-process.send!({ event: 'fed', feedSec, unsealed, queued, journalBytes: agent.status().journal.usedBytes });
-
-const linkUp = (line: LogLine) => line.event === 'link-up';
-let drainedFromMs = 0;
-const watch = setInterval(() => {
-  noteMemory();
-  if (drainedFromMs === 0 && log.some(linkUp)) drainedFromMs = performance.now();
-  log.length = 0;
-  if (agent.status().devices.some((device) => device.queued > 0)) return;
-  clearInterval(watch);
-  const drainSec = (performance.now() - drainedFromMs) / 1_000;
-  const report: OfflineReport = { event: 'drained', drainSec, rssMax, cpu: process.cpuUsage() };
-  process.send!(report, () => void agent.stop().then(() => process.exit(0)));
-}, 20);
+  if (order.event === 'clock') {
+    clock.ms = order.nowSec * 1_000;
+    tell({ event: 'clock' });
+  } else {
+    const { usedBytes: journalBytes } = agent.status().journal;
+    const rssMiBMax = process.resourceUsage().maxRSS / 1_024;
+    const [unsealed, queued] = [sum('unsealed'), sum('queued')];
+    tell({ event: 'fed', unsealed, queued, journalBytes, rssMiBMax, cpuSec: cpuSec() });
+    drain();
+  }
+});
+cpuSec();
+tell({ event: 'ready', brokerPort: agent.brokerPort ?? 0, rssMiBMax: process.resourceUsage().maxRSS / 1_024 });

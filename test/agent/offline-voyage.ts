@@ -2,10 +2,10 @@
  * A gateway without a link for days: 50 sensors at 10 s, the whole agent with a real journal and a simulated clock,
  * then a real broker and a receiver that checks each batch and gives a signed receipt.
  */
-import { fork, spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import { fork } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { once } from 'node:events';
+import { Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -22,25 +22,32 @@ import {
   topicFilter,
   verifyEnvelope,
 } from '@coldproof/wire';
+import { Mosquitto } from '../helpers/mosquitto.ts';
 import { makeKey, makeLogKey, passphrase, sensorPassword, voyageStartSec, type LogKey } from './fixture.ts';
 
 export const devicesCount = 5;
 export const sensorsPerDevice = 10;
 export const periodSec = 10;
 
-export type OfflineReport = {
-  readonly event: 'drained';
-  readonly drainSec: number;
-  readonly rssMax: number;
-  readonly cpu: NodeJS.CpuUsage;
-};
-type FedReport = {
-  readonly event: 'fed';
-  readonly feedSec: number;
-  readonly unsealed: number;
-  readonly queued: number;
-  readonly journalBytes: number;
-};
+/** Ticks that are under way at a time: a minute, as from sensors that report with their own times. */
+const ticksAtOnce = 6;
+
+/** What offline-agent.ts is told. */
+export type Order = { readonly event: 'clock'; readonly nowSec: number } | { readonly event: 'fed' };
+
+/** What it tells. Memory is the most that there has been, processor time is since the report before. */
+export type Report =
+  | { readonly event: 'ready'; readonly brokerPort: number; readonly rssMiBMax: number }
+  | { readonly event: 'clock' }
+  | {
+      readonly event: 'fed';
+      readonly unsealed: number;
+      readonly queued: number;
+      readonly journalBytes: number;
+      readonly rssMiBMax: number;
+      readonly cpuSec: number;
+    }
+  | { readonly event: 'drained'; readonly drainSec: number; readonly rssMiBMax: number; readonly cpuSec: number };
 
 export type OfflineVoyage = {
   readonly readings: number;
@@ -48,7 +55,11 @@ export type OfflineVoyage = {
   readonly batches: number;
   readonly feedPerSec: number;
   readonly drainPerSec: number;
-  readonly rssMiBMax: number;
+  /** Of the agent's processor time, for each reading. */
+  readonly feedCpuMicroSec: number;
+  readonly drainCpuMicroSec: number;
+  /** At the start, before the drain, at the end. */
+  readonly rssMiBMax: readonly [number, number, number];
   readonly journalMiB: number;
   /** Empty: nothing lost, nothing twice, all in order. */
   readonly problems: readonly string[];
@@ -75,6 +86,7 @@ uplink:
   url: mqtt://127.0.0.1:${port}
   logPublicKey: '${logPublicKey}'
   windowBatches: 64
+  resendSec: 1
   reconnectSecMax: 1
 http: { port: 0 }
 `;
@@ -88,17 +100,30 @@ export async function offlineVoyage(days: number): Promise<OfflineVoyage> {
     const key = makeKey(folder, `ZONE-${device}`);
     receiver.publicKeys.set(bytesToHex(key.device()), key.publicKey());
   }
-  const port = await freePort();
-  const args = [folder, String(port), bytesToHex(receiver.logKey.publicKey), String(ticks)];
+  const endings: (() => unknown)[] = [];
+  const broker = await Mosquitto.start({ teardown: (ending: () => unknown) => endings.push(ending) }, [
+    'allow_anonymous true',
+    'max_queued_messages 10000',
+  ]);
+  await broker.stop();
+  const args = [folder, String(broker.port), bytesToHex(receiver.logKey.publicKey)];
   const child = fork(fileURLToPath(new URL('offline-agent.js', import.meta.url)), args, {
     env: { ...process.env, COLDPROOF_PASSPHRASE: passphrase, SENSOR_PASSWORD: sensorPassword },
   });
-  let broker: ReturnType<typeof spawn> | undefined;
+  const told = reports(child);
   try {
-    const fed = await told<FedReport>(child, 'fed');
-    broker = await startBroker(folder, port);
-    const stop = await receiver.listen(port);
-    const drained = await told<OfflineReport>(child, 'drained');
+    const { brokerPort, rssMiBMax: rssAtStart } = await told('ready');
+    const startedMs = performance.now();
+    await feed(brokerPort, ticks, async (nowSec) => {
+      child.send({ event: 'clock', nowSec } satisfies Order);
+      await told('clock');
+    });
+    const feedSec = (performance.now() - startedMs) / 1_000;
+    child.send({ event: 'fed' } satisfies Order);
+    const fed = await told('fed');
+    await broker.restart();
+    const stop = await receiver.listen(broker.port);
+    const drained = await told('drained');
     if (child.exitCode === null) await once(child, 'exit');
     await stop();
     const readings = ticks * devicesCount * sensorsPerDevice;
@@ -109,17 +134,50 @@ export async function offlineVoyage(days: number): Promise<OfflineVoyage> {
       readings,
       received: receiver.readings,
       batches: receiver.batches,
-      feedPerSec: Math.round(readings / fed.feedSec),
+      feedPerSec: Math.round(readings / feedSec),
       drainPerSec: Math.round(receiver.readings / drained.drainSec),
-      rssMiBMax: Math.round(drained.rssMax / 1_048_576),
+      feedCpuMicroSec: Math.round((10_000_000 * fed.cpuSec) / readings) / 10,
+      drainCpuMicroSec: Math.round((10_000_000 * drained.cpuSec) / readings) / 10,
+      rssMiBMax: [Math.round(rssAtStart), Math.round(fed.rssMiBMax), Math.round(drained.rssMiBMax)],
       journalMiB: Math.round((10 * fed.journalBytes) / 1_048_576) / 10,
       problems,
     };
   } finally {
     child.kill('SIGKILL');
-    broker?.kill('SIGKILL');
+    for (const ending of endings) await ending();
     rmSync(folder, { recursive: true, force: true });
   }
+}
+
+/** One message of each device at each tick, with the time of the tick; all are acknowledged when this returns. */
+async function feed(port: number, ticks: number, setClock: (nowSec: number) => Promise<void>): Promise<void> {
+  const login = { username: 'sensors', password: sensorPassword, reconnectPeriod: 0 };
+  const sensors = await connectAsync(`mqtt://127.0.0.1:${port}`, login);
+  // With Nagle's algorithm every minute would wait 40 ms for an ACK.
+  if (sensors.stream instanceof Socket) sensors.stream.setNoDelay(true);
+  for (let first = 0; first < ticks; first += ticksAtOnce) {
+    const end = Math.min(ticks, first + ticksAtOnce);
+    await setClock(voyageStartSec + (end - 1) * periodSec);
+    const sent: Promise<unknown>[] = [];
+    for (let tick = first; tick < end; tick++) {
+      for (let device = 0; device < devicesCount; device++) {
+        const pack = formatPack(device, tick);
+        sent.push(sensors.publishAsync(`sensors/${device}`, pack, { qos: 1 }));
+      }
+    }
+    await Promise.all(sent);
+  }
+  await sensors.endAsync();
+}
+
+/** RFC 8428 §4.1: base name and base time, then what differs. */
+function formatPack(device: number, tick: number): string {
+  const base = { bn: `ZONE-${device}/cargo-probe-`, bt: voyageStartSec + tick * periodSec };
+  const records = Array.from({ length: sensorsPerDevice }, (_, i) => ({
+    n: String(i + 1),
+    v: 4 + ((tick + i) % 100) / 100,
+  }));
+  return JSON.stringify([{ ...base, ...records[0] }, ...records.slice(1)]);
 }
 
 /** Takes what is the next batch of its device, as an oracle does, and notes all that is not as it should be. */
@@ -197,37 +255,17 @@ class Receiver {
   }
 }
 
-async function told<Report extends { readonly event: string }>(
-  child: ReturnType<typeof fork>,
-  event: Report['event'],
-): Promise<Report> {
-  return new Promise((resolve, reject) => {
-    child.once('exit', (code) => reject(new Error(`the agent ended with ${String(code)} before "${event}"`)));
-    child.on('message', (message) => {
-      // Only offline-agent.ts sends here, and only reports.
-      const report = message as Report;
-      if (report.event === event) resolve(report);
-    });
+/** The child's next report of a kind; an error when it ends instead. */
+function reports(child: ReturnType<typeof fork>) {
+  let waiting: { event: string; resolve: (report: Report) => void; reject: (error: Error) => void } | undefined;
+  child.once('exit', (code) => waiting?.reject(new Error(`the agent ended with ${String(code)}: ${waiting.event}`)));
+  child.on('message', (message) => {
+    // Only offline-agent.ts sends here, and only reports.
+    const report = message as Report;
+    if (report.event === waiting?.event) waiting.resolve(report);
   });
-}
-
-/** mosquitto in a process of its own. */
-async function startBroker(folder: string, port: number) {
-  const file = join(folder, 'mosquitto.conf');
-  writeFileSync(file, `listener ${port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 10000\n`);
-  const broker = spawn('mosquitto', ['-c', file], { stdio: 'ignore' });
-  await Promise.race([
-    once(broker, 'exit').then(() => Promise.reject(new Error('mosquitto: ended'))),
-    connectAsync(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 50 }).then((client) => client.endAsync()),
-  ]);
-  return broker;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
+  return <Event extends Report['event']>(event: Event) =>
+    new Promise<Extract<Report, { event: Event }>>((resolve, reject) => {
+      waiting = { event, resolve: (report) => resolve(report as Extract<Report, { event: Event }>), reject };
+    });
 }

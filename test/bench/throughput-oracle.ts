@@ -87,7 +87,7 @@ async function log(registered: Load['devices']) {
       );
   });
   const contracts = { DeviceRegistry: nowhere, Agreements: nowhere, Shipments: nowhere, Fleet: nowhere };
-  const chain = openChain({ rpcUrl: 'http://127.0.0.1:1', chainId: 1, contracts });
+  const chain = openChain({ rpcUrls: ['http://127.0.0.1:1'], chainId: 1, contracts });
   const oracle = await Oracle.open(
     {
       clock: realClock,
