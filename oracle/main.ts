@@ -60,8 +60,16 @@ async function openTransmitter({ signer, transmitterKeyFile, passphrase }: KeyCo
   return readTransmitter(transmitterKeyFile, readSecretFile(transmitterKeyFile), passphrase);
 }
 
-async function retain({ days, ...deps }: RetentionDeps & { days: number | undefined }, signal: AbortSignal) {
-  if (days !== undefined) await new Retention(deps, days).follow(signal);
+type Retained = RetentionDeps & { readonly days: number | undefined; readonly oracle: Oracle };
+
+async function retain({ days, oracle, ...deps }: Retained, signal: AbortSignal): Promise<void> {
+  if (days === undefined) return;
+  try {
+    await new Retention(deps, days).follow(signal);
+  } catch (error) {
+    oracle.close();
+    throw error;
+  }
 }
 
 async function run(config: Config): Promise<void> {
@@ -122,10 +130,7 @@ async function run(config: Config): Promise<void> {
       oracle.close();
       throw error;
     });
-    const retaining = retain({ ...deps, days: config.retentionDays }, stop.signal).catch((error: unknown) => {
-      oracle.close();
-      throw error;
-    });
+    const retaining = retain({ ...deps, days: config.retentionDays, oracle }, stop.signal);
     await Promise.all([runTogether(oracle, joined, stop).finally(() => stop.abort()), delivering, retaining]);
   } finally {
     stop.abort();
