@@ -42,6 +42,8 @@ export type Config = KeyConfig & {
   readonly worker?: OracleWorker | undefined;
   readonly verify: { readonly workers: number; readonly queueMax: number };
   readonly origin: string;
+  /** Envelopes that were logged longer ago are removed; undefined keeps all. */
+  readonly retentionDays: number | undefined;
   readonly chain: ChainConfig;
   readonly http: { readonly host: string; readonly port: number; readonly requestsPerMinMax: number };
   readonly webhooks: readonly WebhookSettings[];
@@ -130,6 +132,7 @@ function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database' | '
       queueMax: verify.integer('queueMax', { least: 1, most: 1_000_000, fallback: 8_192 }),
     },
     origin,
+    retentionDays: log.has('retentionDays') ? log.integer('retentionDays', { least: 1, most: 36_500 }) : undefined,
     chain: checkChain(root.section('chain')),
     http: {
       host: http.text('host', loopback),

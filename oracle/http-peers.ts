@@ -52,7 +52,15 @@ function addRoutes(app: FastifyInstance, { store, peers, nowSec }: PeerRouteSour
       const admitted = admit(request);
       if (!admitted.ok) return reply.code(403).send({ error: `${admitted.reason}: ${admitted.detail}` });
       const envelope = store.log.envelope(Number(request.query.index));
-      if (envelope === undefined) return reply.code(404).send({ error: `no leaf ${request.query.index}` });
+      if (envelope === undefined) {
+        const isLeaf = store.log.digest(Number(request.query.index)) !== undefined;
+        const error = `no leaf ${request.query.index}`;
+        return isLeaf
+          ? reply
+              .code(410)
+              .send({ error: `the envelope of leaf ${request.query.index} is older than log.retentionDays` })
+          : reply.code(404).send({ error });
+      }
       return { index: Number(request.query.index), envelope: Buffer.from(envelope).toString('base64') };
     },
   );

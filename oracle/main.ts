@@ -28,6 +28,7 @@ import { opensslCrypto } from './openssl-crypto.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 import { Oracle } from './oracle.ts';
 import { Purse } from './purse.ts';
+import { Retention, type RetentionDeps } from './retention.ts';
 import { readSecretFile, writeSecretFile } from './secret-file.ts';
 import { readStatus } from './status.ts';
 import { Store } from './store.ts';
@@ -57,6 +58,18 @@ function initAttestation(path: string, passphrase: string) {
 async function openTransmitter({ signer, transmitterKeyFile, passphrase }: KeyConfig) {
   if (signer !== undefined) return openSigner(signer);
   return readTransmitter(transmitterKeyFile, readSecretFile(transmitterKeyFile), passphrase);
+}
+
+type Retained = RetentionDeps & { readonly days: number | undefined; readonly oracle: Oracle };
+
+async function retain({ days, oracle, ...deps }: Retained, signal: AbortSignal): Promise<void> {
+  if (days === undefined) return;
+  try {
+    await new Retention(deps, days).follow(signal);
+  } catch (error) {
+    oracle.close();
+    throw error;
+  }
 }
 
 async function run(config: Config): Promise<void> {
@@ -117,7 +130,8 @@ async function run(config: Config): Promise<void> {
       oracle.close();
       throw error;
     });
-    await Promise.all([runTogether(oracle, joined, stop).finally(() => stop.abort()), delivering]);
+    const retaining = retain({ ...deps, days: config.retentionDays, oracle }, stop.signal);
+    await Promise.all([runTogether(oracle, joined, stop).finally(() => stop.abort()), delivering, retaining]);
   } finally {
     stop.abort();
     await following;

@@ -26,6 +26,8 @@ export type OperatingCode =
   | 'deployment-differs'
   /** A verifying thread died. */
   | 'verify-failed'
+  /** What is asked for is older than log.retentionDays. Its digest and its place in the log stand. */
+  | 'envelope-removed'
   /** The thread that signs receipts died. */
   | 'sign-failed'
   /** A thread that runs cryptlets died or hung. No verdict about the cryptlet, so nothing to sign. */

@@ -1,5 +1,6 @@
 /** The log -> readings of one device in a window, oldest first. What is stored was verified before it was stored. */
 import { flags, type Crypto, type OpenEnvelope } from '@coldproof/wire';
+import { OperatingError } from './operating-error.ts';
 import type { Store } from './store.ts';
 import { openStored } from './stored-batch.ts';
 
@@ -27,7 +28,10 @@ export type ReadingSource = { readonly store: Store; readonly crypto: Crypto };
 /** Between two pages of this many batches, whatever else waits on the thread has its turn. */
 const pageBatches = 64;
 
-/** Batches that have a moment in common with the window, from `fromSequence` on when it is given. */
+/**
+ * Batches that have a moment in common with the window, from `fromSequence` on when it is given. Throws OperatingError
+ * 'envelope-removed' at one that is older than log.retentionDays.
+ */
 export async function* batchesIn(
   { store, crypto }: ReadingSource,
   device: Uint8Array,
@@ -39,7 +43,10 @@ export async function* batchesIn(
   let next = Math.max(first, fromSequence);
   for (;;) {
     const page = store.pages.leaves(device, { fromSequence: next, toSec: window.toSec, countMax: pageBatches });
-    for (const { envelope, index, loggedMs } of page) yield { ...openStored(envelope, crypto), index, loggedMs };
+    for (const { envelope, index, loggedMs, sequence } of page) {
+      if (envelope === null) throw removed(sequence);
+      yield { ...openStored(envelope, crypto), index, loggedMs };
+    }
     if (page.length < pageBatches) return;
     next = page.at(-1)!.sequence + 1;
     await new Promise((resolve) => setImmediate(resolve));
@@ -58,4 +65,9 @@ export function readingsOf({ batch, series }: OpenEnvelope, window: Window, chan
           return { channel, timeSec, value, marks, isSensorSigned, sequence: batch.sequence };
         }),
     );
+}
+
+function removed(sequence: number): OperatingError {
+  const message = `batch ${sequence}: its envelope is older than log.retentionDays and was removed`;
+  return new OperatingError('envelope-removed', message, { retry: 'never' });
 }

@@ -29,8 +29,17 @@ const leafColumns = {
   first_sec: 'INTEGER',
   last_sec: 'INTEGER',
   logged_ms: 'INTEGER',
-  envelope: 'BLOB',
 } as const;
+
+/** An envelope that is still stored, as retention.ts judges it. */
+export type BodyRow = {
+  readonly index: number;
+  readonly device: Uint8Array;
+  readonly lastSec: number;
+  readonly loggedMs: number;
+  /** The newest batch of its device, or one of the two that prove an equivocation. */
+  readonly isKept: boolean;
+};
 
 type StoredRow = { leaf_index: number; device: Uint8Array; sequence: number; digest: Uint8Array };
 
@@ -40,6 +49,7 @@ const appendLock = 1;
 export class LogStore {
   readonly #database: Database;
   readonly #insertLeaves;
+  readonly #insertEnvelopes;
   readonly #insertSubtrees;
   readonly #setHeads;
   readonly #selectHeads;
@@ -52,6 +62,7 @@ export class LogStore {
   constructor(database: Database) {
     this.#database = database;
     this.#insertLeaves = database.prepareRows('leaf', leafColumns);
+    this.#insertEnvelopes = database.prepareRows('envelope', { leaf_index: 'INTEGER', bytes: 'BLOB' });
     this.#insertSubtrees = database.prepareRows('subtree', { level: 'INTEGER', position: 'INTEGER', hash: 'BLOB' });
     this.#setHeads = database.prepareRows(
       'head',
@@ -94,10 +105,11 @@ export class LogStore {
 
   insertLeaves(leaves: readonly LeafRow[]): void {
     this.#insertLeaves.run(
-      leaves.map(({ index, device, sequence, digest, firstSec, lastSec, loggedMs, envelope }) => {
-        return [index, device, sequence, digest, firstSec, lastSec, loggedMs, envelope];
+      leaves.map(({ index, device, sequence, digest, firstSec, lastSec, loggedMs }) => {
+        return [index, device, sequence, digest, firstSec, lastSec, loggedMs];
       }),
     );
+    this.#insertEnvelopes.run(leaves.map(({ index, envelope }) => [index, envelope]));
   }
 
   /** The hash over leaves [position * 2^level, (position + 1) * 2^level), for levels from 1 on. */
@@ -183,30 +195,69 @@ export class LogStore {
       .all(first, first + countMax);
   }
 
+  /** Undefined when there is no such leaf, and when its envelope was removed. */
   envelope(index: number): Uint8Array | undefined {
     return this.#database
-      .prepare<[number], { envelope: Uint8Array }>('SELECT envelope FROM leaf WHERE leaf_index = ?')
-      .get(index)?.envelope;
+      .prepare<[number], { bytes: Uint8Array }>('SELECT bytes FROM envelope WHERE leaf_index = ?')
+      .get(index)?.bytes;
   }
 
   /** Both batches that a device signed for one sequence, as they came; the first is the one in the log. */
   equivocationProofs(): { readonly device: Uint8Array; readonly first: Uint8Array; readonly second: Uint8Array }[] {
     return this.#database
       .prepare<[], { device: Uint8Array; first: Uint8Array; second: Uint8Array }>(
-        `SELECT equivocation.device, leaf.envelope AS "first", equivocation.envelope AS "second"
+        `SELECT equivocation.device, envelope.bytes AS "first", equivocation.envelope AS "second"
          FROM equivocation JOIN leaf ON leaf.device = equivocation.device AND leaf.sequence = equivocation.sequence
+         JOIN envelope ON envelope.leaf_index = leaf.leaf_index
          ORDER BY equivocation.seen_ms LIMIT 1000`,
       )
       .all();
   }
 
-  /** A device's envelopes from a sequence on, oldest first. */
+  /** A device's envelopes from a sequence on, oldest first; those that were removed are left out. */
   envelopes(device: Uint8Array, fromSequence: number, countMax: number): { sequence: number; envelope: Uint8Array }[] {
     return this.#database
       .prepare<[Uint8Array, number, number], { sequence: number; envelope: Uint8Array }>(
-        'SELECT sequence, envelope FROM leaf WHERE device = ? AND sequence >= ? ORDER BY sequence LIMIT ?',
+        `SELECT sequence, bytes AS envelope FROM leaf JOIN envelope ON envelope.leaf_index = leaf.leaf_index
+         WHERE device = ? AND sequence >= ? ORDER BY sequence LIMIT ?`,
       )
       .all(device, fromSequence, countMax);
+  }
+
+  /** Envelopes that are stored, by index, after `afterIndex`. */
+  bodies(afterIndex: number, countMax: number): BodyRow[] {
+    type Row = { leaf_index: number; device: Uint8Array; last_sec: number; logged_ms: number; is_kept: number };
+    return this.#database
+      .prepare<[number, number], Row>(
+        `SELECT e.leaf_index, l.device, l.last_sec, l.logged_ms,
+           CASE WHEN h.next_sequence = l.sequence + 1 OR q.device IS NOT NULL THEN 1 ELSE 0 END AS is_kept
+         FROM envelope e JOIN leaf l ON l.leaf_index = e.leaf_index JOIN head h ON h.device = l.device
+         LEFT JOIN equivocation q ON q.device = l.device AND q.sequence = l.sequence
+         WHERE e.leaf_index > ? ORDER BY e.leaf_index LIMIT ?`,
+      )
+      .all(afterIndex, countMax)
+      .map((row) => {
+        const { leaf_index: index, device, last_sec: lastSec, logged_ms: loggedMs, is_kept: isKept } = row;
+        return { index, device, lastSec, loggedMs, isKept: isKept === 1 };
+      });
+  }
+
+  /** Envelopes of the leaves from `first` to `last`; the leaves themselves stay. */
+  removeBodies(first: number, last: number): void {
+    this.#database
+      .prepare<[number, number]>('DELETE FROM envelope WHERE leaf_index >= ? AND leaf_index <= ?')
+      .run(first, last);
+  }
+
+  /** The last of a device's batches in [fromSec, toSec] whose envelope was removed. */
+  lastRemoved(device: Uint8Array, fromSec: number, toSec: number): number | undefined {
+    const row = this.#database
+      .prepare<[Uint8Array, number, number], { sequence: number | null }>(
+        `SELECT max(l.sequence) AS sequence FROM leaf l LEFT JOIN envelope e ON e.leaf_index = l.leaf_index
+         WHERE l.device = ? AND l.last_sec >= ? AND l.first_sec <= ? AND e.leaf_index IS NULL`,
+      )
+      .get(device, fromSec, toSec);
+    return row?.sequence ?? undefined;
   }
 
   /** The first of a device's batches that ends at or after `timeSec`. */

@@ -139,20 +139,26 @@ export class PageStore {
       .all(fromIndex);
   }
 
-  /** Leaves of one device that have a moment in common with [fromSec, toSec], by sequence. */
+  /** Leaves of one device that have a moment in common with [fromSec, toSec], by sequence; null: it was removed. */
   leaves(
     device: Uint8Array,
     { fromSequence, toSec, countMax }: { fromSequence: number; toSec: number; countMax: number },
-  ): { readonly index: number; readonly sequence: number; readonly loggedMs: number; readonly envelope: Uint8Array }[] {
-    type Row = { leaf_index: number; sequence: number; logged_ms: number; envelope: Uint8Array };
+  ): {
+    readonly index: number;
+    readonly sequence: number;
+    readonly loggedMs: number;
+    readonly envelope: Uint8Array | null;
+  }[] {
+    type Row = { leaf_index: number; sequence: number; logged_ms: number; bytes: Uint8Array | null };
     return this.#database
       .prepare<(Uint8Array | number)[], Row>(
-        `SELECT leaf_index, sequence, logged_ms, envelope FROM leaf
+        `SELECT leaf.leaf_index, sequence, logged_ms, bytes FROM leaf
+         LEFT JOIN envelope ON envelope.leaf_index = leaf.leaf_index
          WHERE device = ? AND sequence >= ? AND first_sec <= ? ORDER BY sequence LIMIT ?`,
       )
       .all(device, fromSequence, toSec, countMax)
       .map((row) => {
-        return { index: row.leaf_index, sequence: row.sequence, loggedMs: row.logged_ms, envelope: row.envelope };
+        return { index: row.leaf_index, sequence: row.sequence, loggedMs: row.logged_ms, envelope: row.bytes };
       });
   }
 

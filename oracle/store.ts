@@ -24,17 +24,18 @@ export type { Database } from './store-database.ts';
 
 /**
  * 4: the work in a consortium; an order names its cryptlets. 5: leases of workers; events, audit, webhooks; orders have
- * their terms. 6: what transactions have cost.
+ * their terms. 6: what transactions have cost. 7: envelopes stand in a table of their own, from which old ones can go.
  */
-const schemaVersion = 6;
+const schemaVersion = 7;
 
 /** In SQLite's words; store-postgresql.ts translates the types. */
 const schema = `
 CREATE TABLE leaf (
   leaf_index INTEGER PRIMARY KEY, device BLOB NOT NULL, sequence INTEGER NOT NULL, digest BLOB NOT NULL,
-  first_sec INTEGER NOT NULL, last_sec INTEGER NOT NULL, logged_ms INTEGER NOT NULL, envelope BLOB NOT NULL,
+  first_sec INTEGER NOT NULL, last_sec INTEGER NOT NULL, logged_ms INTEGER NOT NULL,
   UNIQUE (device, sequence)
 ) STRICT;
+CREATE TABLE envelope (leaf_index INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
 CREATE TABLE subtree (
   level INTEGER NOT NULL, position INTEGER NOT NULL, hash BLOB NOT NULL, PRIMARY KEY (level, position)
 ) STRICT, WITHOUT ROWID;

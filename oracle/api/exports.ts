@@ -98,7 +98,14 @@ function wishOf(sources: ApiSources, request: ExportRequest): Wish {
   const { channels = allChannels } = { channels: channelsFor(request.principal, request.query.channels) };
   const asset = sources.store.chain.device(order.device)?.asset ?? '';
   const canSee = (channel: number) => channels.has(channel) && canSeeChannel(request.principal, channel);
-  return { order, window: windowFor(order, request.query), channels, nowSec: nowSecOf(sources), asset, canSee };
+  return {
+    order,
+    window: windowFor(sources, order, request.query),
+    channels,
+    nowSec: nowSecOf(sources),
+    asset,
+    canSee,
+  };
 }
 
 async function* readings(sources: ApiSources, { order, window, channels }: Wish): AsyncGenerator<Reading[]> {

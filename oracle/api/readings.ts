@@ -54,7 +54,7 @@ export function addReadings({ app, sources }: Api): void {
     async (request) => {
       const order = visibleOrder(sources, request, request.params.orderId);
       const channel = channelFor(request.principal, request.query.channel);
-      const window = windowFor(order, request.query);
+      const window = windowFor(sources, order, request.query);
       const [sequence, afterSec] = cursorOf(request.query.cursor, [0, -1]);
       const { limit } = request.query;
       const items: object[] = [];
@@ -101,7 +101,7 @@ function addChart({ app, sources }: Api): void {
     async (request) => {
       const order = visibleOrder(sources, request, request.params.orderId);
       const channel = channelFor(request.principal, request.query.channel);
-      const asked = windowFor(order, request.query);
+      const asked = windowFor(sources, order, request.query);
       // A voyage that goes on is drawn up to now.
       const window = { ...asked, toSec: Math.max(asked.fromSec, Math.min(asked.toSec, nowSecOf(sources))) };
       const downsample = new Downsample(window, request.query.buckets);
@@ -123,12 +123,23 @@ export function deviceBytes({ device }: Order): Uint8Array {
   return hexToBytes(device);
 }
 
-/** The asked time, as far as it lies in the order's transit. Throws 400 when it ends before it begins. */
-export function windowFor(order: Order, { from = 0, to = 0xffff_ffff }: { from?: number; to?: number }): Window {
+/**
+ * The asked time, as far as it lies in the order's transit. Throws 400 when it ends before it begins, 410 when the
+ * oracle has removed envelopes of it: a part is never given as if it were the whole.
+ */
+export function windowFor(
+  { store }: Pick<ApiSources, 'store'>,
+  order: Order,
+  { from = 0, to = 0xffff_ffff }: { from?: number; to?: number },
+): Window {
   if (from > to) throw new Refusal(400, `to: expected >= from ${from}, got ${to}`);
   const transit = transitOf(order);
   const [fromSec, toSec] = [Math.max(from, transit.fromSec), Math.min(to, transit.toSec)];
-  return { fromSec, toSec: Math.max(fromSec, toSec) };
+  const window = { fromSec, toSec: Math.max(fromSec, toSec) };
+  const removed = store.log.lastRemoved(deviceBytes(order), window.fromSec, window.toSec);
+  if (removed === undefined) return window;
+  const words = 'are older than log.retentionDays and were removed; their digests stand in the log';
+  throw new Refusal(410, `the envelopes of batches up to ${removed} ${words}`);
 }
 
 /** Throws 400 for a name that is no channel, 404 for a channel that is not for the caller. */

@@ -47,7 +47,7 @@ export type Api = { readonly app: FastifyInstance; readonly sources: ApiSources 
 
 /** Is answered with its status and its words. */
 export class Refusal extends Error {
-  readonly statusCode: 400 | 401 | 403 | 404 | 429;
+  readonly statusCode: 400 | 401 | 403 | 404 | 410 | 429;
 
   constructor(statusCode: Refusal['statusCode'], message: string) {
     super(message);

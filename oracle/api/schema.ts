@@ -62,6 +62,7 @@ const refusals = {
   401: { description: 'no token, or one that does not count', ...problem },
   403: { description: 'the token has not this scope', ...problem },
   404: { description: 'not there, or not for this token', ...problem },
+  410: { description: 'removed: older than log.retentionDays', ...problem },
   429: { description: 'too many requests', ...problem },
 };
 

@@ -53,8 +53,8 @@ export async function voyageReaches(demonstration: Demonstration, sinceDeparture
 export function loggedBatches(dir: string): OpenEnvelope[] {
   const database = new SqliteDatabase(join(dir, 'oracle', 'oracle.db'), { readonly: true });
   try {
-    const rows = database.prepare('SELECT envelope FROM leaf ORDER BY leaf_index').all() as { envelope: Uint8Array }[];
-    return rows.map(({ envelope }) => opened(envelope));
+    const rows = database.prepare('SELECT bytes FROM envelope ORDER BY leaf_index').all() as { bytes: Uint8Array }[];
+    return rows.map(({ bytes }) => opened(bytes));
   } finally {
     database.close();
   }

@@ -122,6 +122,11 @@ t.test('one problem each', (t) => {
     ['no threads', (c) => Object.assign(c, { verify: { workers: 0 } }), /^verify\.workers: .*from 1 to 256, got 0/],
     ['half a message', (c) => Object.assign(c, { verify: { queueMax: 1.5 } }), /^verify\.queueMax: .*got 1\.5/],
     ['an origin with a schema', (c) => Object.assign(c, { log: { origin: 'https://x' } }), /^log\.origin: /],
+    [
+      'a day of no hours',
+      (c) => Object.assign(c, { log: { retentionDays: 0 } }),
+      /^log\.retentionDays: .*from 1 to 36500, got 0/,
+    ],
     ['a list for a mapping', (c) => Object.assign(c, { http: [] }), /^http: expected a mapping/],
     ['a poll of no time', (c) => Object.assign(c.chain, { pollMs: 0 }), /^chain\.pollMs: .*from 10/],
   ];
