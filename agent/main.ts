@@ -72,6 +72,7 @@ function readOptions(args: readonly string[]) {
       asset: { type: 'string' },
       ...ownerOptions,
       send: { type: 'string' },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   });
 }
@@ -232,6 +233,10 @@ async function main(args: readonly string[]): Promise<void> {
     throw invalid(`${describeError(cause)}\n${usage}`);
   }
   const { values, positionals } = parsed;
+  if (values.help) {
+    process.stdout.write(usage);
+    return;
+  }
   const [command = 'run', ...rest] = positionals;
   const known = ['schema', ...Object.keys(commands), ...Object.keys(ownerCommands)];
   if (rest.length > 0 || !['run', ...known].includes(command)) {

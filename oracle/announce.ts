@@ -4,9 +4,10 @@
  * no writer of state has to think of events, a crash announces nothing twice and forgets nothing, and what a
  * reorganisation of the chain takes back is announced like any other change.
  */
-import { bytesToHex, channelName } from '@coldproof/wire';
+import { channelName } from '@coldproof/wire';
 import type { Clock } from './clock.ts';
 import { describeAction, describeFinding, describeShipment } from './describe.ts';
+import { hexOf } from './hex.ts';
 import { noFence, type Fence } from './lease.ts';
 import { OperatingError } from './operating-error.ts';
 import type { Store } from './store.ts';
@@ -159,8 +160,10 @@ export class Announcer {
     this.#announce('action', (subject) => {
       const action = this.#store.pages.action(subject);
       if (action === undefined) return undefined;
-      const isSettled = action.state === 'finalized' || action.state === 'fatal';
       const content = describeAction(action, this.#store.chain.head());
+      // A refusal may be taken back with the block that it was given on.
+      const isFinal = content.finality === 'final' || content.finality === null;
+      const isSettled = action.state === 'finalized' || (action.state === 'fatal' && isFinal);
       return { isSettled, orderId: action.orderId, device: '', content };
     });
   }
@@ -171,10 +174,14 @@ export class Announcer {
     const size = log.size();
     const from = Number(events.announced('log', 'size') ?? 0);
     if (size <= from) return;
-    for (const { device, sequence } of pages.devicesHeardSince(from)) {
-      const hex = bytesToHex(device);
-      this.#append('device.heard', { orderId: '', device: hex, content: { device: hex, sequence } });
-    }
+    const timeMs = this.#clock.nowMs();
+    events.append(
+      pages.devicesHeardSince(from).map(({ device: bytes, sequence }) => {
+        const device = hexOf(bytes);
+        const content = JSON.stringify({ device, sequence });
+        return { timeMs, type: 'device.heard' satisfies EventType, orderId: '', device, content };
+      }),
+    );
     events.setAnnounced('log', { subject: 'size', print: String(size), version: 0, isSettled: false });
   }
 
@@ -205,7 +212,7 @@ export class Announcer {
 
   #append(type: EventType, { orderId, device, content }: Omit<Said, 'isSettled'>): void {
     const timeMs = this.#clock.nowMs();
-    this.#store.events.append({ timeMs, type, orderId, device, content: JSON.stringify(content) });
+    this.#store.events.append([{ timeMs, type, orderId, device, content: JSON.stringify(content) }]);
   }
 }
 

@@ -9,8 +9,10 @@ const unreadBytesMax = 1024 * 1024;
 /** Who has subscribed to what: filters here have no wildcard, so they are topics. */
 export class Readers {
   readonly #clients = new Map<string, Set<Client>>();
+  readonly #mayReceive: (client: Client, topic: string) => boolean;
 
-  constructor(aedes: Aedes) {
+  constructor(aedes: Aedes, mayReceive: (client: Client, topic: string) => boolean) {
+    this.#mayReceive = mayReceive;
     aedes.on('subscribe', (subscriptions, client) => {
       for (const { topic } of subscriptions) {
         this.#clients.set(topic, (this.#clients.get(topic) ?? new Set()).add(client));
@@ -23,27 +25,19 @@ export class Readers {
   }
 
   publish(messages: readonly Message[]): void {
-    const corked = new Set<Client>();
-    for (const { topic, payload } of messages) {
-      for (const client of this.#clients.get(topic) ?? []) {
-        const { conn } = client;
-        if (!('cork' in conn) || conn.writableLength > unreadBytesMax) continue;
-        if (!corked.has(client)) conn.cork();
-        corked.add(client);
-        const packet = {
-          cmd: 'publish',
-          topic,
-          payload: Buffer.from(payload),
-          qos: 0,
-          dup: false,
-          retain: false,
-        } as const;
-        // What goes wrong here ends the connection, which aedes sees by itself.
-        client.publish(packet, () => undefined);
+    const packets = new Map<Client, Message[]>();
+    for (const message of messages) {
+      for (const client of this.#clients.get(message.topic) ?? []) {
+        if (!this.#mayReceive(client, message.topic)) continue;
+        const found = packets.get(client);
+        if (found === undefined) packets.set(client, [message]);
+        else found.push(message);
       }
     }
-    // aedes writes each in a setImmediate of its own; after the last of them they leave together.
-    setImmediate(() => corked.forEach(({ conn }) => conn.uncork()));
+    for (const [{ conn }, found] of packets) {
+      // What goes wrong here ends the connection, which aedes sees by itself.
+      if (conn.writable && conn.writableLength <= unreadBytesMax) conn.write(encodePublish(found));
+    }
   }
 
   #forget(topic: string, client: Client): void {
@@ -52,3 +46,28 @@ export class Readers {
     if (clients?.size === 0) this.#clients.delete(topic);
   }
 }
+
+/**
+ * PUBLISH packets of QoS 0 (MQTT 3.1.1 §3.3), one after the other. aedes would make each a packet, a task and several
+ * writes of its own, which together cost more than the receipt's signature.
+ */
+function encodePublish(messages: readonly Message[]): Buffer {
+  const lengths = messages.map(({ topic, payload }) => 2 + topic.length + payload.length);
+  const bytes = Buffer.allocUnsafe(lengths.reduce((size, length) => size + 1 + lengthBytesMax + length, 0));
+  let at = 0;
+  messages.forEach(({ topic, payload }, i) => {
+    bytes[at++] = 0x30;
+    // §2.2.3: seven bits a byte, the lowest first.
+    let left = lengths[i]!;
+    for (; left > 0x7f; left >>>= 7) bytes[at++] = (left & 0x7f) | 0x80;
+    bytes[at++] = left;
+    at = bytes.writeUInt16BE(topic.length, at);
+    // Our topics are ASCII.
+    at += bytes.write(topic, at, 'latin1');
+    bytes.set(payload, at);
+    at += payload.length;
+  });
+  return bytes.subarray(0, at);
+}
+
+const lengthBytesMax = 4;

@@ -8,13 +8,14 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { createServer as createTlsServer, TLSSocket } from 'node:tls';
 import { randomBytes, randomUUID, scryptSync, timingSafeEqual } from 'node:crypto';
 import { Aedes, type AedesOptions, type Client, type PublishPacket, type Subscription } from 'aedes';
-import { bytesToHex, parseTopic, topicFilter } from '@coldproof/wire';
+import { topicFilter } from '@coldproof/wire';
 import { bytesMaxOf, heardByDevice, heardByOwner, saidByDevice, saidByOwner } from './broker-kinds.ts';
 import { Readers, type Message } from './broker-readers.ts';
 import type { BrokerCredential, BrokerTls, EmbeddedBroker } from './config-broker.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
 import { Framing } from './packet-framing.ts';
+import { Topics, type Topic } from './topics.ts';
 
 export type Broker = {
   /** The port it listens on, also when 0 was asked for. */
@@ -31,7 +32,6 @@ export type Broker = {
 
 /** Must not throw. */
 export type Take = (topic: Topic, payload: Uint8Array) => void;
-type Topic = NonNullable<ReturnType<typeof parseTopic>>;
 
 export type BrokerReason =
   | 'credentials-wrong'
@@ -64,10 +64,11 @@ export async function openBroker({ host, port, credentials, tls, log }: BrokerSe
     log('warn', 'broker-refused', { reason, ...fields });
     return new Error(reason);
   };
-  const gate = new Gate(credentials, account);
-  const aedes = new DirectAedes(optionsOf(gate, refuse));
+  const topics = new Topics();
+  const gate = new Gate(credentials, account, topics);
+  const aedes = new DirectAedes(optionsOf(gate, refuse), topics);
   await aedes.listen();
-  const readers = new Readers(aedes);
+  const readers = new Readers(aedes, (client, topic) => gate.mayReceive(client, topic));
   aedes.on('clientDisconnect', (client) => gate.release(client));
   aedes.on('clientError', (client, error) =>
     log('debug', 'broker-client', { client: client.id, error: error.message }),
@@ -105,10 +106,16 @@ export async function openBroker({ host, port, credentials, tls, log }: BrokerSe
 /** Through aedes' own routing, a loopback and a client of ours, each batch would cost more than its verification. */
 class DirectAedes extends Aedes {
   take: Take | undefined;
+  readonly #topics: Topics;
+
+  constructor(options: AedesOptions, topics: Topics) {
+    super(options);
+    this.#topics = topics;
+  }
 
   /** aedes calls this for each message that authorizePublish has let through, also for wills. */
   override publish(packet: PublishPacket, ...rest: [callback: (error?: Error) => void]): void {
-    const topic = this.take === undefined ? undefined : parseTopic(packet.topic);
+    const topic = this.take === undefined ? undefined : this.#topics.parse(packet.topic);
     if (this.take === undefined || topic === undefined || !forOracle.has(topic.kind)) {
       super.publish(packet, ...rest);
       return;
@@ -190,11 +197,17 @@ type Secret = {
 class Gate {
   readonly #secrets = new Map<string, Secret>();
   readonly #internal: string;
+  readonly #topics: Topics;
   /** Usernames of the connected clients, by client and by client id. */
   readonly #users = new WeakMap<Client, string>();
   readonly #holders = new Map<string, { client: Client; username: string }>();
 
-  constructor(credentials: readonly BrokerCredential[], internal: { username: string; password: string }) {
+  constructor(
+    credentials: readonly BrokerCredential[],
+    internal: { username: string; password: string },
+    topics: Topics,
+  ) {
+    this.#topics = topics;
     this.#internal = internal.username;
     const all: readonly BrokerCredential[] = [...credentials, { ...internal, devices: [] }];
     for (const { username, password, devices, owns = [] } of all) {
@@ -238,12 +251,12 @@ class Gate {
   judgePublish(client: Client | null, packet: PublishPacket): BrokerReason | undefined {
     if (client === null) return 'publish-forbidden';
     const username = this.#users.get(client);
-    const topic = parseTopic(packet.topic);
+    const topic = this.#topics.parse(packet.topic);
     if (username === undefined || topic === undefined) return 'publish-forbidden';
-    const { kind, device } = topic;
+    const { kind, name } = topic;
     if (username === this.#internal) return kind === 'receipt' && !packet.retain ? undefined : 'publish-forbidden';
-    const isDevices = saidByDevice.has(kind) && this.#speaksFor(username, device);
-    const isOwners = saidByOwner.has(kind) && this.#owns(username, device);
+    const isDevices = saidByDevice.has(kind) && this.#speaksFor(username, name);
+    const isOwners = saidByOwner.has(kind) && this.#owns(username, name);
     if (!isDevices && !isOwners) return 'publish-forbidden';
     if (kind === 'batch' || kind === 'live') return packet.retain ? 'retain-forbidden' : undefined;
     return packet.payload.length > bytesMaxOf(kind) ? 'packet-too-large' : undefined;
@@ -258,20 +271,20 @@ class Gate {
   /** A filter with a wildcard is no topic, so it is refused here too. */
   mayReceive(client: Client, topic: string): boolean {
     const username = this.#users.get(client);
-    const parsed = parseTopic(topic);
+    const parsed = this.#topics.parse(topic);
     if (username === undefined || parsed === undefined) return false;
-    const { kind, device } = parsed;
+    const { kind, name } = parsed;
     if (username === this.#internal) return kind === 'batch' || kind === 'live' || kind === 'status';
-    if (heardByDevice.has(kind) && this.#speaksFor(username, device)) return true;
-    return heardByOwner.has(kind) && this.#owns(username, device);
+    if (heardByDevice.has(kind) && this.#speaksFor(username, name)) return true;
+    return heardByOwner.has(kind) && this.#owns(username, name);
   }
 
-  #owns(username: string, device: Uint8Array): boolean {
-    return this.#secrets.get(username)?.owns.has(bytesToHex(device)) === true;
+  #owns(username: string, device: string): boolean {
+    return this.#secrets.get(username)?.owns.has(device) === true;
   }
 
-  #speaksFor(username: string, device: Uint8Array): boolean {
-    return this.#secrets.get(username)?.devices.has(bytesToHex(device)) === true;
+  #speaksFor(username: string, device: string): boolean {
+    return this.#secrets.get(username)?.devices.has(device) === true;
   }
 }
 

@@ -9,6 +9,7 @@ import {
   digestTerms,
   hexToBytes,
   leafHash,
+  logOf,
   makeInclusionProof,
   subtreesOf,
   unixSecMax,
@@ -20,7 +21,7 @@ import type { Log } from './log.ts';
 import { parseEvidence, type evidenceJson } from './prove.ts';
 import { batchesIn, type LoggedBatch, type Window } from './readings.ts';
 import type { ChainHead, Device, Order } from './store-chain.ts';
-import type { Action, EvidenceRecord } from './store-outbox.ts';
+import type { Action, AnchorRecord, EvidenceRecord } from './store-outbox.ts';
 import type { Store } from './store.ts';
 import { finalityOf } from './status.ts';
 
@@ -62,7 +63,7 @@ export async function makeBundle(source: BundleSource, order: Order, wish: Bundl
     device: describeDevice(device),
     log: {
       ...{ origin: log.origin, publicKey: bytesToHex(log.publicKey), checkpoint: log.checkpoint() },
-      heads: headsOf(log, [wish.knownSize, (held.at(-1)?.index ?? -1) + 1]),
+      heads: headsOf(source, [wish.knownSize, (held.at(-1)?.index ?? -1) + 1]),
     },
     batches,
     withheldSeries: held.reduce((sum, { batch }, i) => sum + batch.seriesCount - batches[i]!.series.length, 0),
@@ -94,14 +95,37 @@ function describeDevice(device: Device): UnsealedBundle['device'] {
   };
 }
 
-function headsOf(log: Log, sizes: readonly (number | undefined)[]): UnsealedBundle['log']['heads'] {
-  const wanted = new Set(sizes.filter((size) => size !== undefined && size > 0 && size <= log.size));
-  return [...(wanted as Set<number>)].map((size) => ({
+/** Heads of these sizes, and of the first anchor that has all that the last of them has. */
+function headsOf(
+  { store, log, chain }: BundleSource,
+  sizes: readonly (number | undefined)[],
+): UnsealedBundle['log']['heads'] {
+  const wanted = sizes.filter((size) => size !== undefined && size > 0 && size <= log.size) as number[];
+  const contract = chain.contracts['AnchorLog'];
+  const anchors = contract === undefined ? new Map<number, never>() : anchorsOf(store, log, contract.toLowerCase());
+  const anchored = [...anchors.keys()].filter((size) => size <= log.size && size >= Math.max(0, ...wanted));
+  if (anchored.length > 0) wanted.push(Math.min(...anchored));
+  return [...new Set(wanted)].map((size) => ({
     size,
     root: bytesToHex(log.root(size)),
     path: log.consistencyProof(size, log.size).map((each) => bytesToHex(each)),
-    anchor: null,
+    anchor: anchors.get(size) ?? null,
   }));
+}
+
+type Anchored = NonNullable<UnsealedBundle['log']['heads'][number]['anchor']>;
+
+/** By size: this log's heads that are in a block of the chain. */
+function anchorsOf(store: Store, log: Log, contract: string): Map<number, Anchored> {
+  const anchors = new Map<number, Anchored>();
+  const id = bytesToHex(logOf(log.publicKey));
+  for (const { evidence, mined } of store.outbox.ofOrder('anchor')) {
+    // Written by network.ts only.
+    const record = JSON.parse(evidence) as AnchorRecord;
+    if (mined === undefined || record.log !== id) continue;
+    anchors.set(record.size, { contract, transaction: transactionOf(mined) });
+  }
+  return anchors;
 }
 
 function showBatch(
@@ -143,11 +167,12 @@ function stateEvidence({ evidence, mined }: Action): UnsealedBundle['evidence'][
     startedAtSec: excursion.startedAtSec,
     durationSec: excursion.durationSec,
     peakCentiC: excursion.peakCentiC,
-    transaction:
-      mined === undefined
-        ? null
-        : { hash: mined.transactionHash, blockNumber: mined.blockNumber, blockHash: mined.blockHash },
+    transaction: mined === undefined ? null : transactionOf(mined),
   };
+}
+
+function transactionOf({ transactionHash, blockNumber, blockHash }: NonNullable<Action['mined']>) {
+  return { hash: transactionHash, blockNumber, blockHash };
 }
 
 /** All of the order's transit: what the terms are about. */

@@ -6,7 +6,7 @@
  * the one leaves nonce gaps, the other holds state that a crash loses (transmit.ts does both from the store).
  */
 import type { ArtifactName, MethodOf } from '@coldproof/contracts';
-import { FetchRequest, JsonRpcProvider, Network, isError } from 'ethers';
+import { isError } from 'ethers';
 import {
   Abi,
   type Address,
@@ -17,7 +17,18 @@ import {
   type Revert,
   type RpcLog,
 } from './chain-abi.ts';
+import {
+  ChainEndpoints,
+  RpcRefusal,
+  type EndpointHealth,
+  type EndpointSettings,
+  type SendOutcome,
+} from './chain-endpoints.ts';
+import { isCredible, type RpcReceipt } from './chain-receipt.ts';
+import { silent, type Log } from './log-line.ts';
 import { OperatingError, describeError } from './operating-error.ts';
+
+export type { EndpointHealth, SendOutcome } from './chain-endpoints.ts';
 
 export type Called<Value> =
   { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly revert: Revert };
@@ -35,25 +46,24 @@ export type ChainReceipt = {
   readonly blockHash: Hash;
   readonly hasSucceeded: boolean;
   readonly gasUsed: number;
+  /** All of it: gas used, at what a unit of it has cost. */
+  readonly spentWei: bigint;
   /** Of the contracts whose ABI is known. */
   readonly events: readonly ChainEvent[];
 };
 
 export type Call = { readonly from?: Address; readonly to: Address; readonly calldata: string };
 
-/**
- * How a node took a raw transaction. 'known' is as good as 'accepted'; at 'nonce-used' the sender must look for its
- * hashes, since one of them may be what used it.
- */
-export type SendOutcome = 'accepted' | 'known' | 'nonce-used' | 'underpriced' | 'insufficient-funds';
-
 /** Everything may throw OperatingError 'chain-unreachable' (retry later). The node may lie; transmit.ts assumes so. */
 export type Chain = {
   readonly chainId: number;
   readonly contracts: Addresses;
-  /** Throws 'chain-id-wrong' when the node is on another chain. To be asked at start and after each outage. */
+  /** Throws 'chain-id-wrong' when all endpoints are on another chain. To be asked at start and after each outage. */
   checkChainId(): Promise<void>;
-  /** Undefined when there is no such block. */
+  /** Rises when another endpoint answers than before: what was read before and after may be of two branches. */
+  endpointChanges(): number;
+  endpoints(): readonly EndpointHealth[];
+  /** Undefined when there is no such block. 'safe' and 'finalized' by depth where `finalityBlocks` is given. */
   block(at: number | 'latest' | 'safe' | 'finalized'): Promise<Block | undefined>;
   /** Events of our contracts, both ends included, in the chain's order. */
   events(fromBlock: number, toBlock: number): Promise<ChainEvent[]>;
@@ -70,22 +80,27 @@ export type Chain = {
   balanceWei(account: Address): Promise<bigint>;
   priorityFeeWei(): Promise<bigint>;
   send(raw: string): Promise<SendOutcome>;
+  /** Only when the transaction is in a block of the chain as it is now, as far as the endpoints agree. */
   receipt(hash: Hash): Promise<ChainReceipt | undefined>;
   close(): void;
 };
 
-const requestTimeoutMs = 10_000;
+export type ChainSettings = EndpointSettings & {
+  readonly contracts: Addresses;
+  /** For chains whose nodes know no 'safe' and 'finalized': a block under so many others counts as final. */
+  readonly finalityBlocks?: number | undefined;
+};
 
-export function openChain({
-  rpcUrl,
-  chainId,
-  contracts,
-}: {
-  rpcUrl: string;
-  chainId: number;
-  contracts: Addresses;
-}): Chain {
-  const { provider, send } = openRpc(rpcUrl, chainId);
+export function openChain({ contracts, finalityBlocks, log = silent, ...settings }: ChainSettings): Chain {
+  const { chainId } = settings;
+  const endpoints = new ChainEndpoints({ ...settings, log });
+  const send = <Answer>(method: string, params: readonly unknown[]) => endpoints.send<Answer>(method, params);
+  const blockAt = async (at: number | string): Promise<Block | undefined> => {
+    const tag = typeof at === 'number' ? `0x${at.toString(16)}` : at;
+    const found = await send<RpcBlock | null>('eth_getBlockByNumber', [tag, false]);
+    return found === null ? undefined : readBlock(found);
+  };
+  const finalBlock = finalityReader(blockAt, { finalityBlocks, log });
   const entries = Object.entries(contracts) as [ArtifactName, Address][];
   const abis = new Map(entries.map(([name]) => [name, new Abi(name)]));
   const named = new Map(entries.map(([name, address]) => [address.toLowerCase(), name]));
@@ -104,17 +119,10 @@ export function openChain({
   return {
     chainId,
     contracts,
-    async checkChainId() {
-      const got = Number(await send<string>('eth_chainId', []));
-      if (got === chainId) return;
-      const message = `chain ${rpcUrl}: expected chain id ${chainId}, got ${got}`;
-      throw new OperatingError('chain-id-wrong', message, { retry: 'never' });
-    },
-    async block(at) {
-      const tag = typeof at === 'number' ? `0x${at.toString(16)}` : at;
-      const found = await send<RpcBlock | null>('eth_getBlockByNumber', [tag, false]);
-      return found === null ? undefined : readBlock(found);
-    },
+    checkChainId: () => endpoints.checkChainId(),
+    endpointChanges: () => endpoints.changes,
+    endpoints: () => endpoints.health(),
+    block: (at) => (at === 'safe' || at === 'finalized' ? finalBlock(at) : blockAt(at)),
     async events(fromBlock, toBlock) {
       const range = { fromBlock: `0x${fromBlock.toString(16)}`, toBlock: `0x${toBlock.toString(16)}` };
       const logs = await send<RpcLog[]>('eth_getLogs', [{ address: Object.values(contracts), ...range }]);
@@ -124,43 +132,58 @@ export function openChain({
       const abi = abiOf(contract);
       const call = { to: contracts[contract]!, data: abi.encode(method, args) };
       return called(
-        async () => abi.decode(method, await provider.call({ ...call, blockTag: atBlock ?? 'latest' })),
+        async () => abi.decode(method, await endpoints.provider.call({ ...call, blockTag: atBlock ?? 'latest' })),
         revertOf,
       );
     },
     preflight: ({ from, to, calldata }) =>
-      called(() => provider.estimateGas({ from: from ?? null, to, data: calldata }), revertOf),
+      called(() => endpoints.provider.estimateGas({ from: from ?? null, to, data: calldata }), revertOf),
     encode: (contract, method, args) => abiOf(contract).encode(method, args),
     nonce: async (account, at) => Number(await send<string>('eth_getTransactionCount', [account, at])),
     balanceWei: async (account) => BigInt(await send<string>('eth_getBalance', [account, 'latest'])),
     priorityFeeWei: async () => BigInt(await send<string>('eth_maxPriorityFeePerGas', [])),
-    send: (raw) => sendRaw(provider, raw),
+    send: (raw) => endpoints.sendRaw(raw),
     async receipt(hash) {
       const found = await send<RpcReceipt | null>('eth_getTransactionReceipt', [hash]);
-      return found === null ? undefined : readReceipt(found, readLog);
+      if (found === null) return undefined;
+      const verdict = await isCredible(found, hash, endpoints);
+      if (verdict.ok) return readReceipt(found, readLog);
+      log('warn', 'receipt-not-believed', { hash, reason: verdict.reason, detail: verdict.detail });
+      return undefined;
     },
-    close: () => provider.destroy(),
+    close: () => endpoints.close(),
+  };
+}
+
+/** Safe and final blocks: by the nodes' tags, or by depth where that is configured. */
+function finalityReader(
+  blockAt: (at: number | string) => Promise<Block | undefined>,
+  { finalityBlocks, log }: { finalityBlocks: number | undefined; log: Log },
+): (tag: 'safe' | 'finalized') => Promise<Block | undefined> {
+  let hasTags = true;
+  return async (tag) => {
+    if (finalityBlocks !== undefined) {
+      const latest = await blockAt('latest');
+      return latest === undefined ? undefined : blockAt(Math.max(0, latest.number - finalityBlocks));
+    }
+    try {
+      return await blockAt(tag);
+    } catch (error) {
+      // Nodes of chains without finality, and young chains, refuse the tag: nothing is final then.
+      if (!(error instanceof OperatingError && error.cause instanceof RpcRefusal)) throw error;
+      const fields = { tag, error: describeError(error), instead: 'chain.finalityBlocks' };
+      if (hasTags) log('warn', 'finality-unknown', fields);
+      hasTags = false;
+      return undefined;
+    }
   };
 }
 
 /** The raw JSON-RPC of one endpoint, for a chain of known id. */
 export function openRpc(rpcUrl: string, chainId: number) {
-  const request = new FetchRequest(rpcUrl);
-  request.timeout = requestTimeoutMs;
-  // One try: the loops that call have their own pace, and a hidden retry would blur what was sent when.
-  request.setThrottleParams({ maxAttempts: 1 });
-  const network = Network.from(chainId);
-  const options = { staticNetwork: network, cacheTimeout: -1, batchMaxCount: 1 };
-  const provider = new JsonRpcProvider(request, network, options);
-  const send = async <Answer>(method: string, params: readonly unknown[]): Promise<Answer> => {
-    try {
-      // The JSON-RPC standard names the form of the answer; a node that breaks it makes the readers below throw.
-      return (await provider.send(method, [...params])) as Answer;
-    } catch (error) {
-      throw unreachable(`${method} at ${rpcUrl}`, error);
-    }
-  };
-  return { provider, send };
+  const endpoints = new ChainEndpoints({ rpcUrls: [rpcUrl], chainId });
+  const send = <Answer>(method: string, params: readonly unknown[]) => endpoints.send<Answer>(method, params);
+  return { provider: endpoints.provider, send, close: () => endpoints.close() };
 }
 
 async function called<Value>(run: () => Promise<Value>, revertOf: (error: unknown) => Revert): Promise<Called<Value>> {
@@ -172,32 +195,14 @@ async function called<Value>(run: () => Promise<Value>, revertOf: (error: unknow
   }
 }
 
-async function sendRaw(provider: JsonRpcProvider, raw: string): Promise<SendOutcome> {
-  try {
-    await provider.send('eth_sendRawTransaction', [raw]);
-    return 'accepted';
-  } catch (error) {
-    // Nodes agree on these words only roughly; what matches none of them is retried as an unknown fault.
-    const text = `${describeError(error)} ${infoOf(error)}`.toLowerCase();
-    if (/already known|already imported|known transaction/.test(text)) return 'known';
-    if (/nonce too low|nonce.*(already|expired)|nonce_expired/.test(text)) return 'nonce-used';
-    if (/underpriced|max fee per gas less than block base fee|fee too low/.test(text)) return 'underpriced';
-    if (/insufficient funds/.test(text)) return 'insufficient-funds';
-    throw unreachable('eth_sendRawTransaction', error);
-  }
-}
-
-function infoOf(error: unknown): string {
-  return typeof error === 'object' && error !== null && 'info' in error ? JSON.stringify(error.info) : '';
-}
-
 function unreachable(what: string, cause: unknown): OperatingError {
   return new OperatingError('chain-unreachable', `${what} failed: ${describeError(cause)}`, { retry: 'later', cause });
 }
 
 function readRevert(error: unknown, abis: readonly Abi[]): Revert {
   const revertBytes = isError(error, 'CALL_EXCEPTION') ? (error.data ?? '0x') : '0x';
-  for (const abi of abis) {
+  // A contract may revert without a word, as may a node that says so itself; four bytes name an error.
+  for (const abi of revertBytes.length < 10 ? [] : abis) {
     const revert = abi.readError(revertBytes);
     if (revert !== undefined) return revert;
   }
@@ -205,16 +210,6 @@ function readRevert(error: unknown, abis: readonly Abi[]): Revert {
 }
 
 type RpcBlock = { number: string; hash: string; timestamp: string; baseFeePerGas?: string };
-type RpcReceipt = {
-  transactionHash: string;
-  blockNumber: string;
-  blockHash: string;
-  status: string;
-  gasUsed: string;
-  logs: RpcLog[];
-  contractAddress: string | null;
-};
-
 function readBlock({ number, hash, timestamp, baseFeePerGas }: RpcBlock): Block {
   return { number: Number(number), hash, timestampSec: Number(timestamp), baseFeeWei: BigInt(baseFeePerGas ?? '0x0') };
 }
@@ -226,6 +221,7 @@ export function readReceipt(found: RpcReceipt, readLog: (log: RpcLog) => ChainEv
     blockHash: found.blockHash,
     hasSucceeded: BigInt(found.status) === 1n,
     gasUsed: Number(found.gasUsed),
+    spentWei: BigInt(found.gasUsed) * BigInt(found.effectiveGasPrice ?? '0x0'),
     events: found.logs.map(readLog).filter((event) => event !== undefined),
   };
 }

@@ -6,6 +6,7 @@ import { statSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { join } from 'node:path';
 import { checkBroker, type EmbeddedBroker, type ExternalBroker } from './config-broker.ts';
+import { checkChain, checkSigner, type ChainConfig, type SignerConfig } from './config-chain.ts';
 import { checkAttestationKey, checkQuorum, type QuorumConfig } from './config-quorum.ts';
 import { readSections, type Section } from './config-section.ts';
 import { checkWebhooks } from './config-webhook.ts';
@@ -18,6 +19,8 @@ export type KeyConfig = {
   readonly passphrase: string;
   readonly logKeyFile: string;
   readonly transmitterKeyFile: string;
+  /** Signs in place of that file's key, which is then not read. */
+  readonly signer: SignerConfig | undefined;
   /** Of API tokens, absent while there are none. */
   readonly tokenFile: string;
   /** Only in a consortium, and only when the account that pays does not attest, too. */
@@ -39,17 +42,7 @@ export type Config = KeyConfig & {
   readonly worker?: OracleWorker | undefined;
   readonly verify: { readonly workers: number; readonly queueMax: number };
   readonly origin: string;
-  readonly chain: {
-    readonly rpcUrl: string;
-    readonly chainId: number;
-    readonly contracts: Readonly<Record<'DeviceRegistry' | 'Agreements' | 'Shipments' | 'Fleet', string>>;
-    readonly fromBlock: number;
-    readonly pollMs: number;
-    readonly feeWeiMax: bigint;
-    readonly resendMs: number;
-    readonly bumpMs: number;
-    readonly retryMs: number;
-  };
+  readonly chain: ChainConfig;
   readonly http: { readonly host: string; readonly port: number; readonly requestsPerMinMax: number };
   readonly webhooks: readonly WebhookSettings[];
   /** Undefined for an oracle that stands alone. */
@@ -92,9 +85,10 @@ function checkKeys(root: Section): KeyConfig {
   const passphrase = root.section('chain').secret('passphraseEnv', 'COLDPROOF_PASSPHRASE');
   const logKeyFile = root.section('log').text('keyFile', join(stateDir, 'log-key.json'));
   const transmitterKeyFile = root.section('chain').text('transmitterKeyFile', join(stateDir, 'transmitter-key.json'));
+  const signer = checkSigner(root);
   const tokenFile = root.section('http').text('tokenFile', join(stateDir, 'tokens.json'));
   const attestationKeyFile = checkAttestationKey(root, stateDir);
-  return { stateDir, passphrase, logKeyFile, transmitterKeyFile, tokenFile, attestationKeyFile };
+  return { stateDir, passphrase, logKeyFile, transmitterKeyFile, signer, tokenFile, attestationKeyFile };
 }
 
 /** `database.urlEnv` names the variable; DATABASE_URL counts also without it. Else it is a file in the state folder. */
@@ -144,39 +138,6 @@ function checkRest(root: Section): Omit<Config, keyof KeyConfig | 'database' | '
     },
     webhooks: checkWebhooks(root),
   };
-}
-
-function checkChain(chain: Section): Config['chain'] {
-  const rpcUrl = chain.text('rpcUrl');
-  if (rpcUrl !== '' && !/^https?:$/.test(urlOf(rpcUrl)?.protocol ?? ''))
-    chain.problem('rpcUrl', rpcUrl, 'an http(s) URL');
-  const contracts = chain.section('contracts');
-  const address = (name: string): string => {
-    const text = contracts.text(name);
-    if (text !== '' && !/^0x[0-9a-fA-F]{40}$/.test(text)) contracts.problem(name, text, '0x and 40 hex digits');
-    return text;
-  };
-  const seconds = (key: string, fallback: number) => chain.integer(key, { least: 1, most: 86_400, fallback }) * 1_000;
-  return {
-    rpcUrl,
-    chainId: chain.integer('chainId', { least: 1, most: Number.MAX_SAFE_INTEGER }),
-    contracts: {
-      DeviceRegistry: address('DeviceRegistry'),
-      Agreements: address('Agreements'),
-      Shipments: address('Shipments'),
-      Fleet: address('Fleet'),
-    },
-    fromBlock: chain.integer('fromBlock', { least: 0, most: Number.MAX_SAFE_INTEGER, fallback: 0 }),
-    pollMs: chain.integer('pollMs', { least: 10, most: 3_600_000, fallback: 4_000 }),
-    feeWeiMax: BigInt(chain.integer('feeCapGwei', { least: 1, most: 1_000_000, fallback: 200 })) * 1_000_000_000n,
-    resendMs: seconds('resendSec', 30),
-    bumpMs: seconds('bumpSec', 60),
-    retryMs: seconds('retrySec', 5),
-  };
-}
-
-function urlOf(text: string): URL | undefined {
-  return URL.canParse(text) ? new URL(text) : undefined;
 }
 
 /** It is made at start when it is absent. */

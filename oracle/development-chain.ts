@@ -146,7 +146,7 @@ export class DevelopmentChain {
   }
 
   close(): void {
-    this.#rpc.provider.destroy();
+    this.#rpc.close();
   }
 
   #abi<Name extends ArtifactName>(name: Name): Abi<Name> {

@@ -6,12 +6,10 @@
 import {
   assert,
   bytesToHex,
-  decodeEnvelope,
   evaluate,
   hexToBytes,
   initialState,
   limitOf,
-  openEnvelope,
   type Crypto,
   type EvaluationState,
   type Finding,
@@ -26,6 +24,7 @@ import type { Order } from './store-chain.ts';
 import type { EvaluationRow } from './store-evaluation.ts';
 import type { EvidenceRecord } from './store-outbox.ts';
 import type { Store } from './store.ts';
+import { openStored, storedBatches } from './stored-batch.ts';
 import type { CrashPoint } from './transmit.ts';
 
 /** One transaction's worth; a device that comes back after days is worked off in steps. */
@@ -83,7 +82,7 @@ export class Findings {
     let state = JSON.parse(row.state) as EvaluationState;
     const findings: Finding[] = [];
     for (const { envelope } of stored) {
-      const step = evaluate(order, state, this.#open(envelope));
+      const step = evaluate(order, state, openStored(envelope, this.#deps.crypto));
       state = step.state;
       findings.push(...step.findings);
     }
@@ -138,17 +137,7 @@ export class Findings {
   }
 
   #batchesOf({ device }: Order, { firstSequence, lastSequence }: RunLocation): OpenEnvelope[] {
-    const stored = this.#deps.store.log.envelopes(hexToBytes(device), firstSequence, lastSequence - firstSequence + 1);
-    return stored.map(({ envelope }) => this.#open(envelope));
-  }
-
-  /** What the log holds was verified before it was stored. */
-  #open(envelope: Uint8Array): OpenEnvelope {
-    const decoded = decodeEnvelope(envelope);
-    assert(decoded.ok, 'a stored envelope decodes');
-    const opened = openEnvelope(decoded.value, this.#deps.crypto);
-    assert(opened.ok, 'a stored envelope opens');
-    return opened.value;
+    return storedBatches(this.#deps, device, firstSequence, lastSequence + 1);
   }
 
   #say({ orderId }: Order, { rule, channel, openedAtSec, closedAtSec, detail, runs }: Finding, log: Log): void {

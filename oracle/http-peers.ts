@@ -17,6 +17,9 @@ type RequestReason = 'request-unsigned' | 'request-of-another' | 'request-out-of
 /** Clocks of nodes are further apart than those of devices may be; a path can be asked for again within it. */
 const requestAgeSecMax = 300;
 
+/** A node that catches up asks for one batch after the other; each request costs a signature to check. */
+const peerLimit = { rateLimit: { max: 60_000, timeWindow: 60_000 } };
+
 const wholeNumber = { type: 'string', pattern: '^(0|[1-9][0-9]{0,15})$' } as const;
 
 export type PeerRoutes = (app: FastifyInstance) => void;
@@ -30,7 +33,7 @@ function addRoutes(app: FastifyInstance, { store, peers, nowSec }: PeerRouteSour
 
   app.get<{ Querystring: { first: string; count: string } }>(
     '/api/v1/leaves',
-    { schema: { querystring: queryOf(['first', 'count']) } },
+    { config: peerLimit, schema: { querystring: queryOf(['first', 'count']) } },
     (request, reply) => {
       const admitted = admit(request);
       if (!admitted.ok) return reply.code(403).send({ error: `${admitted.reason}: ${admitted.detail}` });
@@ -44,7 +47,7 @@ function addRoutes(app: FastifyInstance, { store, peers, nowSec }: PeerRouteSour
 
   app.get<{ Querystring: { index: string } }>(
     '/api/v1/envelope',
-    { schema: { querystring: queryOf(['index']) } },
+    { config: peerLimit, schema: { querystring: queryOf(['index']) } },
     (request, reply) => {
       const admitted = admit(request);
       if (!admitted.ok) return reply.code(403).send({ error: `${admitted.reason}: ${admitted.detail}` });

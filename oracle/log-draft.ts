@@ -2,7 +2,8 @@
  * What a group of batches will add to the log: leaves, the subtrees that they complete, and the devices' new heads. It
  * is put together in memory from what the store gave before, and then written as a whole.
  */
-import { assert, bytesToHex, leafHash, nodeHash, noPrevious } from '@coldproof/wire';
+import { assert, leafHash, nodeHash, noPrevious } from '@coldproof/wire';
+import { hexOf } from './hex.ts';
 import { opensslSha256 as sha256 } from './openssl-crypto.ts';
 import type { HeadRow, LeafRow, StoredLeaf, SubtreeRow } from './store-log.ts';
 
@@ -15,7 +16,9 @@ export class Draft {
   /** Devices (hex) whose head this group moves. */
   readonly moved = new Map<string, HeadRow>();
   readonly #heads: ReadonlyMap<string, HeadRow>;
-  readonly #stored = new Map<string, Pick<StoredLeaf, 'index' | 'digest'>>();
+  readonly #before: readonly StoredLeaf[];
+  /** By device and sequence; made when a batch is a repeat, which is rare. */
+  #stored: Map<string, Pick<StoredLeaf, 'index' | 'digest'>> | undefined;
   readonly #edge: (Uint8Array | undefined)[];
   #size: number;
 
@@ -23,7 +26,7 @@ export class Draft {
     this.#size = size;
     this.#edge = [...edge];
     this.#heads = heads;
-    for (const leaf of stored) this.#stored.set(nameOf(leaf), leaf);
+    this.#before = stored;
   }
 
   get size(): number {
@@ -34,25 +37,27 @@ export class Draft {
     return this.#edge;
   }
 
-  head(device: Uint8Array): HeadRow {
-    const name = bytesToHex(device);
-    return this.moved.get(name) ?? this.#heads.get(name) ?? { nextSequence: 0, digest: noPrevious };
+  /** `device` in hex. */
+  head(device: string): HeadRow {
+    return this.moved.get(device) ?? this.#heads.get(device) ?? { nextSequence: 0, digest: noPrevious };
   }
 
   /** The leaf of a sequence below the device's head. */
   stored(leaf: Pick<LeafRow, 'device' | 'sequence'>): Pick<StoredLeaf, 'index' | 'digest'> {
+    this.#stored ??= new Map([...this.#before, ...this.leaves].map((each) => [nameOf(each), each]));
     const stored = this.#stored.get(nameOf(leaf));
     assert(stored !== undefined, `sequence ${leaf.sequence} is below the head, so it is stored`);
     return stored;
   }
 
-  /** The next leaf; gives its index. */
-  append(leaf: Omit<LeafRow, 'index'>): number {
+  /** The next leaf, of a device that is `name` in hex; gives its index. */
+  append(leaf: Omit<LeafRow, 'index'>, name: string): number {
     const index = this.#size;
-    const { device, sequence, digest } = leaf;
-    this.leaves.push({ ...leaf, index });
-    this.moved.set(bytesToHex(device), { nextSequence: sequence + 1, digest });
-    this.#stored.set(nameOf(leaf), { index, digest });
+    const { sequence, digest } = leaf;
+    const row = { ...leaf, index };
+    this.leaves.push(row);
+    this.moved.set(name, { nextSequence: sequence + 1, digest });
+    this.#stored?.set(nameOf(row), row);
     this.#grow(leafHash(digest, sha256));
     return index;
   }
@@ -75,5 +80,5 @@ export class Draft {
 }
 
 function nameOf({ device, sequence }: Pick<LeafRow, 'device' | 'sequence'>): string {
-  return `${bytesToHex(device)}:${sequence}`;
+  return `${hexOf(device)}:${sequence}`;
 }

@@ -23,6 +23,7 @@ import {
   reject,
   type Verdict,
 } from '@coldproof/wire';
+import { hexOf } from './hex.ts';
 import { Draft, type Edge } from './log-draft.ts';
 import type { LogKey } from './log-key.ts';
 import { opensslSha256 as sha256 } from './openssl-crypto.ts';
@@ -97,9 +98,10 @@ export class Log {
       log.lock();
       // Another worker may have gone on since.
       if (log.size() !== this.#size) this.#load();
-      const draft = this.#draft(group);
-      const answers = group.map((batch) => {
-        const answer = this.#appendOne(batch, draft, nowMs);
+      const names = group.map(({ device }) => hexOf(device));
+      const draft = this.#draft(group, names);
+      const answers = group.map((batch, i) => {
+        const answer = this.#appendOne(batch, names[i]!, draft, nowMs);
         return !answer.ok && answer.reason === 'sequence-not-next' && isEarly(batch) ? 'early' : answer;
       });
       log.insertLeaves(draft.leaves);
@@ -113,12 +115,16 @@ export class Log {
     return answers;
   }
 
-  /** The signed promise that this batch is stored. Call it after `append` has returned, never before. */
-  async receipt(batch: Pick<Loggable, 'device' | 'sequence' | 'digest'>, index: number): Promise<Uint8Array> {
-    assert(index < this.#size, `a receipt for leaf ${index} needs a log of more than ${this.#size}`);
-    const { device, sequence, digest } = batch;
-    const body = encodeReceiptBody({ log: this.#key.log, index, device, sequence, digest });
-    return encodeReceipt(body, await this.#key.signAside(receiptPreimage(body)));
+  /** The signed promises that these batches are stored. Call it after `append` has returned, never before. */
+  async receipts(
+    batches: readonly { readonly batch: Pick<Loggable, 'device' | 'sequence' | 'digest'>; readonly index: number }[],
+  ): Promise<Uint8Array[]> {
+    const bodies = batches.map(({ batch: { device, sequence, digest }, index }) => {
+      assert(index < this.#size, `a receipt for leaf ${index} needs a log of more than ${this.#size}`);
+      return encodeReceiptBody({ log: this.#key.log, index, device, sequence, digest });
+    });
+    const signatures = await this.#key.signAside(bodies.map(receiptPreimage));
+    return bodies.map((body, i) => encodeReceipt(body, signatures[i]!));
   }
 
   /** RFC 9162 tree hash of the first `size` leaves. */
@@ -151,19 +157,18 @@ export class Log {
   }
 
   /** All that the group's answers depend on, read in one go. */
-  #draft(group: readonly Loggable[]): Draft {
+  #draft(group: readonly Loggable[], names: readonly string[]): Draft {
     const { log } = this.#store;
-    const devices = new Map(group.map(({ device }) => [bytesToHex(device), device]));
+    const devices = new Map(group.map(({ device }, i) => [names[i]!, device]));
     const heads = log.heads([...devices.values()]);
-    const repeats = group.filter(({ device, sequence }) => {
-      return sequence < (heads.get(bytesToHex(device))?.nextSequence ?? 0);
-    });
+    const repeats = group.filter(({ sequence }, i) => sequence < (heads.get(names[i]!)?.nextSequence ?? 0));
     return new Draft(this.#size, this.#edge, heads, log.storedAll(repeats));
   }
 
-  #appendOne(batch: Loggable, draft: Draft, nowMs: number): Answer {
-    const { device, sequence, previous } = batch;
-    const head = draft.head(device);
+  /** `name` is the batch's device in hex. */
+  #appendOne(batch: Loggable, name: string, draft: Draft, nowMs: number): Answer {
+    const { sequence, previous } = batch;
+    const head = draft.head(name);
     if (sequence < head.nextSequence) return this.#compare(batch, draft, nowMs);
     if (sequence > head.nextSequence) {
       return reject('sequence-not-next', `sequence: expected ${head.nextSequence}, got ${sequence}`);
@@ -172,7 +177,7 @@ export class Log {
       const expected = bytesToHex(head.digest);
       return reject('previous-mismatch', `previous: expected ${expected}, got ${bytesToHex(previous)}`);
     }
-    return accept({ index: draft.append({ ...batch, loggedMs: nowMs }), isRepeat: false });
+    return accept({ index: draft.append({ ...batch, loggedMs: nowMs }, name), isRepeat: false });
   }
 
   #compare(batch: Loggable, draft: Draft, nowMs: number): Answer {

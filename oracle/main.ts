@@ -13,11 +13,12 @@ import { parseArgs } from 'node:util';
 import { bytesToHex, logOf } from '@coldproof/wire';
 import { makeAttestationKey, readAttestationAddress } from './attestation-key.ts';
 import { recordTokens } from './audit.ts';
-import { openChain, type Chain } from './chain.ts';
-import { makeTransmitterKey, readTransmitter, type Transmitter } from './chain-account.ts';
+import { openChain } from './chain.ts';
+import { makeTransmitterKey, readTransmitter } from './chain-account.ts';
+import { openSigner } from './chain-signer.ts';
 import { realClock, voyageClock } from './clock.ts';
 import { tokenCommand, verifyCommand } from './command.ts';
-import { readConfig, readKeyConfig, type Config } from './config.ts';
+import { readConfig, readKeyConfig, type Config, type KeyConfig } from './config.ts';
 import { followCandidates } from './cryptlet/follow.ts';
 import { openHttp } from './http.ts';
 import { makeLogKey, openLogKey, readLogPublicKey } from './log-key.ts';
@@ -26,23 +27,22 @@ import { joinNetwork, runTogether, type Joined } from './network/join.ts';
 import { opensslCrypto } from './openssl-crypto.ts';
 import { OperatingError, describeError } from './operating-error.ts';
 import { Oracle } from './oracle.ts';
+import { Purse } from './purse.ts';
 import { readSecretFile, writeSecretFile } from './secret-file.ts';
 import { readStatus } from './status.ts';
 import { Store } from './store.ts';
 import { TokenFile } from './token-file.ts';
 import { Webhooks } from './webhook.ts';
 
-/** The balance is for people to look at. */
-const balanceMs = 15_000;
-
 async function init(path: string): Promise<void> {
-  const { passphrase, logKeyFile, transmitterKeyFile, attestationKeyFile } = readKeyConfig(path, process.env);
+  const keys = readKeyConfig(path, process.env);
+  const { passphrase, logKeyFile, transmitterKeyFile, attestationKeyFile, signer } = keys;
   const logPublicKey = existsSync(logKeyFile) ? readLogPublicKey(logKeyFile) : makeLogKey(logKeyFile, passphrase);
-  if (!existsSync(transmitterKeyFile)) {
+  if (signer === undefined && !existsSync(transmitterKeyFile)) {
     const { json } = await makeTransmitterKey(passphrase);
     writeSecretFile(transmitterKeyFile, `${json}\n`);
   }
-  const { address } = await readTransmitter(transmitterKeyFile, readSecretFile(transmitterKeyFile), passphrase);
+  const { address } = await openTransmitter(keys);
   const attestation = attestationKeyFile === undefined ? {} : initAttestation(attestationKeyFile, passphrase);
   const made = { logPublicKey: bytesToHex(logPublicKey), transmitter: address, ...attestation };
   process.stdout.write(`${JSON.stringify(made)}\n`);
@@ -53,16 +53,10 @@ function initAttestation(path: string, passphrase: string) {
   return { signer: `0x${bytesToHex(address)}` };
 }
 
-async function watchBalance(
-  chain: Chain,
-  { address }: Transmitter,
-  onBalance: (wei: bigint | undefined) => void,
-  signal: AbortSignal,
-): Promise<void> {
-  while (!signal.aborted) {
-    onBalance(await chain.balanceWei(address).catch(() => undefined));
-    await realClock.wait(balanceMs, signal);
-  }
+/** The account that pays: a remote signer's, or a key in a file. */
+async function openTransmitter({ signer, transmitterKeyFile, passphrase }: KeyConfig) {
+  if (signer !== undefined) return openSigner(signer);
+  return readTransmitter(transmitterKeyFile, readSecretFile(transmitterKeyFile), passphrase);
 }
 
 async function run(config: Config): Promise<void> {
@@ -71,12 +65,11 @@ async function run(config: Config): Promise<void> {
   const stop = new AbortController();
   for (const name of ['SIGTERM', 'SIGINT'] as const) process.once(name, () => stop.abort());
   const logKey = openLogKey(config.logKeyFile, config.passphrase);
-  const keyText = readSecretFile(config.transmitterKeyFile);
-  const transmitter = await readTransmitter(config.transmitterKeyFile, keyText, config.passphrase);
+  const transmitter = await openTransmitter(config);
   mkdirSync(config.stateDir, { recursive: true, mode: 0o700 });
   const store = new Store(config.database, config.worker === undefined ? 'exclusive' : 'shared');
   const contracts = { ...config.chain.contracts, ...config.quorum?.contracts };
-  const chain = openChain({ ...config.chain, contracts });
+  const chain = openChain({ ...config.chain, contracts, log });
   const { broker, verify, worker, origin } = config;
   const { fromBlock, pollMs } = config.chain;
   const settings = { broker, verify, worker, origin, fromBlock, pollMs, transmit: config.chain };
@@ -87,9 +80,9 @@ async function run(config: Config): Promise<void> {
   if (config.quorum !== undefined) joined = await joinNetwork({ ...deps, oracle }, config.quorum, config.passphrase);
   stop.signal.addEventListener('abort', () => oracle.close());
   if (stop.signal.aborted) oracle.close();
-  let balanceWei: bigint | undefined;
-  const links = () => ({ ...oracle.links, balanceWei });
-  const from = { transmitter: transmitter.address, links, candidates: cryptlets.list };
+  const purse = new Purse({ ...deps, address: transmitter.address }, config.chain);
+  const account = () => ({ ...purse.read(), endpoints: chain.endpoints() });
+  const from = { transmitter: transmitter.address, links: () => oracle.links, account, candidates: cryptlets.list };
   const sources = { store, log: oracle.log, chain: config.chain, ...from };
   const isReady = () => oracle.links.isReceiving && oracle.links.chainError === undefined;
   const { announcer } = oracle;
@@ -99,7 +92,7 @@ async function run(config: Config): Promise<void> {
   const http = await openHttp(
     {
       ...{ store, log: oracle.log, crypto: opensslCrypto(), chain: config.chain, clock, announcer, webhooks, isReady },
-      ...{ tokens, status: () => ({ ...readStatus(sources), ...joined?.status() }), say: log },
+      ...{ tokens, status: () => ({ ...readStatus(sources), ...joined?.status() }), account, say: log },
       ...joined?.http,
     },
     config.http,
@@ -119,7 +112,7 @@ async function run(config: Config): Promise<void> {
   const following = cryptlets.run(stop.signal);
   try {
     // Nobody waits for a balance: it never throws, and ends with the next look at the signal.
-    void watchBalance(chain, transmitter, (wei) => (balanceWei = wei), stop.signal);
+    void purse.follow(stop.signal);
     const delivering = webhooks.follow(stop.signal).catch((error: unknown) => {
       oracle.close();
       throw error;
@@ -135,27 +128,36 @@ async function run(config: Config): Promise<void> {
   log('info', 'stopped', { size: oracle.log.size });
 }
 
-const usage = `usage: main.js [init | check | token create|list|revoke] --config FILE
+const usage = `usage: main.js [init | check] --config FILE
+       main.js token create --config FILE --scope NAME [--scope NAME] [--label TEXT] [--party ADDRESS]
+               [--orders ID,ID] [--channels NAME,NAME] [--days N]
+       main.js token list --config FILE
+       main.js token revoke --config FILE --id ID
        main.js verify bundle FILE [--log-key HEX] [--device HEX]`;
 
 const text = { type: 'string' } as const;
 const options = {
   ...{ config: text, label: text, scope: { type: 'string', multiple: true } as const, party: text, orders: text },
   ...{ channels: text, days: text, id: text, 'log-key': text, device: text },
+  help: { type: 'boolean', short: 'h' } as const,
 };
 
 function readArguments() {
   try {
     return parseArgs({ options, allowPositionals: true });
   } catch (cause) {
-    throw new OperatingError('config-invalid', usage, { retry: 'never', cause });
+    throw new OperatingError('config-invalid', `${describeError(cause)}\n${usage}`, { retry: 'never' });
   }
 }
 
 async function main(): Promise<void> {
   const { values, positionals } = readArguments();
   const [command, verb, file] = positionals;
-  const { config, 'log-key': logPublicKey, device, ...tokenOptions } = values;
+  const { config, 'log-key': logPublicKey, device, help, ...tokenOptions } = values;
+  if (help === true) {
+    process.stdout.write(`${usage}\n`);
+    return;
+  }
   if (command === 'verify' && verb === 'bundle' && file !== undefined && positionals.length === 3) {
     const trust = {
       ...(logPublicKey === undefined ? {} : { logPublicKey }),

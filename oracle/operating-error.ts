@@ -16,12 +16,18 @@ export type OperatingCode =
   | 'chain-unreachable'
   /** The RPC answers for another chain than the configured one. */
   | 'chain-id-wrong'
+  /** The remote signer does not answer, or refuses to sign. */
+  | 'signer-unreachable'
+  /** The remote signer gave back another transaction than it was asked to sign. */
+  | 'signer-differs'
   /** A transaction reverted that was to go through: of a deployment, or of a development chain. */
   | 'transaction-reverted'
   /** What stands on the chain is not what the plan and this build would deploy, and is not to be changed by it. */
   | 'deployment-differs'
   /** A verifying thread died. */
   | 'verify-failed'
+  /** The thread that signs receipts died. */
+  | 'sign-failed'
   /** A thread that runs cryptlets died or hung. No verdict about the cryptlet, so nothing to sign. */
   | 'cryptlet-failed'
   /** Another oracle's HTTP API does not answer, or answers nonsense. */

@@ -33,6 +33,7 @@ import type { Clock } from './clock.ts';
 import { DeviceCache } from './device-cache.ts';
 import { EarlyBatches } from './early-batches.ts';
 import { Findings } from './findings.ts';
+import { hexOf } from './hex.ts';
 import { Lease, noFence } from './lease.ts';
 import { Live } from './live.ts';
 import { Log as TransparencyLog, type Loggable } from './log.ts';
@@ -76,6 +77,8 @@ export type OracleSettings = {
 
 /** Messages in one commit at most: bounds what one fsync is shared by, and how long the thread is busy with it. */
 const groupMessagesMax = 512;
+/** Groups that the threads verify, or have to verify, beside the one that is written. */
+const groupsAheadMax = 2;
 /** Batches that came early are offered to the log again after this, or with the next group. */
 const earlyRetryMs = 20;
 /** One worker may be so far behind another: a commit, a collection of garbage. What comes later, comes again. */
@@ -202,14 +205,11 @@ export class Oracle {
   /** Until `close` is called; throws what the oracle cannot go on with. Closes all but the store and the chain. */
   async run(): Promise<void> {
     const { signal } = this.#stop;
-    const stopOnError = async (loop: Promise<void>) => {
-      try {
-        await loop;
-      } catch (error) {
+    const stopOnError = (loop: Promise<void>) =>
+      loop.catch((error: unknown) => {
         this.close();
         throw error;
-      }
-    };
+      });
     // All are awaited whatever happens, so that no loop writes to a store that its caller has closed.
     const loops = [this.#intake(signal), this.#followChain(signal), this.announcer.follow(this.#deps.pace, signal)];
     if (this.#lease !== undefined) loops.push(this.#followWorkers(signal, this.#lease));
@@ -217,6 +217,7 @@ export class Oracle {
     await this.#receiver.close();
     await this.#broker?.close();
     await this.#pool.close();
+    await this.#deps.logKey.close();
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
   }
 
@@ -226,18 +227,18 @@ export class Oracle {
   }
 
   async #intake(signal: AbortSignal): Promise<void> {
-    let ahead: Group | undefined;
+    const ahead: Group[] = [];
     let told: Promise<void> = Promise.resolve();
     // Before that, a new oracle would refuse the first batches of devices that are enrolled.
     await this.#deps.pace.wait(chainAskedMsMax, AbortSignal.any([signal, this.#asked.signal]));
     try {
       for (;;) {
-        const group: Group = ahead ?? this.#begin(await this.#take(signal));
+        const group = ahead.shift() ?? this.#begin(await this.#take(signal));
         if (signal.aborted && group.messages.length === 0) return;
+        // While this one is awaited and written, the threads are never without one.
+        if (group.messages.length === groupMessagesMax) await this.#beginMore(ahead, signal);
         const verdicts = await group.verdicts;
-        // The threads work on the next group while this one is written.
-        const hasMore = this.#receiver.queued > 0 && !signal.aborted;
-        ahead = hasMore ? this.#begin(await this.#take(signal)) : undefined;
+        await this.#beginMore(ahead, signal);
         const logged = this.#commit(group.messages, verdicts);
         // The receipts of one group are signed while the next is on its way, and no more than that.
         await told;
@@ -260,6 +261,11 @@ export class Oracle {
     // Awaited later; until then a failure must not count as unhandled.
     verdicts.catch(() => undefined);
     return { messages, verdicts };
+  }
+
+  async #beginMore(ahead: Group[], signal: AbortSignal): Promise<void> {
+    while (ahead.length < groupsAheadMax && this.#receiver.queued > 0 && !signal.aborted)
+      ahead.push(this.#begin(await this.#take(signal)));
   }
 
   /** Gives what is in the log now and was asked for, with its index. */
@@ -286,7 +292,7 @@ export class Oracle {
         return;
       }
       logged.set(batch, answer.value.index);
-      if (!answer.value.isRepeat) touched.add(bytesToHex(batch.device));
+      if (!answer.value.isRepeat) touched.add(hexOf(batch.device));
     });
     refused.say(this.#deps.log);
     if (touched.size > 0) this.#deps.onLogged?.();
@@ -297,10 +303,10 @@ export class Oracle {
   }
 
   async #tell(logged: ReadonlyMap<Loggable, number>): Promise<void> {
-    const receipts = [...logged].map(async ([batch, index]) => {
-      return { device: batch.device, receipt: await this.log.receipt(batch, index) };
-    });
-    this.#receiver.publishReceipts(await Promise.all(receipts));
+    if (logged.size === 0) return;
+    const batches = [...logged].map(([batch, index]) => ({ batch, index }));
+    const receipts = await this.log.receipts(batches);
+    this.#receiver.publishReceipts(receipts.map((receipt, i) => ({ device: batches[i]!.batch.device, receipt })));
   }
 
   async #followChain(signal: AbortSignal): Promise<void> {
@@ -313,6 +319,8 @@ export class Oracle {
       try {
         this.#lease?.mustHold();
         if (!hasChecked) await this.#deps.chain.checkChainId();
+        // What wakes the loop is an action; it waits for no news of the chain.
+        else await this.#transmit.startNew();
         // At start, too: orders that were in transit when the oracle stopped.
         const hasChanged = (await this.#watch.round()) || !hasChecked;
         if (hasChanged) this.#devices.clear();

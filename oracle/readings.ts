@@ -1,6 +1,7 @@
 /** The log -> readings of one device in a window, oldest first. What is stored was verified before it was stored. */
-import { assert, decodeEnvelope, flags, openEnvelope, type Crypto, type OpenEnvelope } from '@coldproof/wire';
+import { flags, type Crypto, type OpenEnvelope } from '@coldproof/wire';
 import type { Store } from './store.ts';
+import { openStored } from './stored-batch.ts';
 
 /** Unix seconds, both included. */
 export type Window = { readonly fromSec: number; readonly toSec: number };
@@ -38,7 +39,7 @@ export async function* batchesIn(
   let next = Math.max(first, fromSequence);
   for (;;) {
     const page = store.pages.leaves(device, { fromSequence: next, toSec: window.toSec, countMax: pageBatches });
-    for (const { envelope, index, loggedMs } of page) yield { ...open(envelope, crypto), index, loggedMs };
+    for (const { envelope, index, loggedMs } of page) yield { ...openStored(envelope, crypto), index, loggedMs };
     if (page.length < pageBatches) return;
     next = page.at(-1)!.sequence + 1;
     await new Promise((resolve) => setImmediate(resolve));
@@ -57,12 +58,4 @@ export function readingsOf({ batch, series }: OpenEnvelope, window: Window, chan
           return { channel, timeSec, value, marks, isSensorSigned, sequence: batch.sequence };
         }),
     );
-}
-
-function open(envelope: Uint8Array, crypto: Crypto): OpenEnvelope {
-  const decoded = decodeEnvelope(envelope);
-  assert(decoded.ok, 'a stored envelope decodes');
-  const opened = openEnvelope(decoded.value, crypto);
-  assert(opened.ok, 'a stored envelope opens');
-  return opened.value;
 }

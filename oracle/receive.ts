@@ -4,11 +4,12 @@
  * device sends it again.
  */
 import { connect, type IClientOptions, type MqttClient } from 'mqtt';
-import { formatTopic, parseTopic, topicFilter } from '@coldproof/wire';
+import { formatTopic, topicFilter } from '@coldproof/wire';
 import type { ClientTls } from './config-broker.ts';
 import { inflateEnvelope, type InflateReason } from './inflate.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError, describeError } from './operating-error.ts';
+import { Topics } from './topics.ts';
 import type { Incoming } from './verify-pool.ts';
 
 export type ReceiveReason =
@@ -59,9 +60,10 @@ export async function openReceiver(settings: ReceiverSettings): Promise<Receiver
   const queue = new BoundedQueue(queueMax);
   const refused = new Map<ReceiveReason, number>();
   const refuse = (reason: ReceiveReason) => refused.set(reason, (refused.get(reason) ?? 0) + 1);
+  const topics = new Topics();
   const client = connect(url, optionsOf(settings));
   client.on('message', (topic, payload) => {
-    const parsed = parseTopic(topic);
+    const parsed = topics.parse(topic);
     if (parsed?.kind !== 'batch' && parsed?.kind !== 'live') return refuse('topic-malformed');
     const inflated = inflateEnvelope(payload);
     if (!inflated.ok) return refuse(inflated.reason);

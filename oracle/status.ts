@@ -1,10 +1,12 @@
 /** What the oracle knows, as one JSON value, for `GET /api/v1/status`. Times are Unix seconds. */
 import { bytesToHex, channelName } from '@coldproof/wire';
+import type { EndpointHealth } from './chain.ts';
 import { describeCandidate, type Candidate } from './cryptlet/candidates.ts';
 import type { ChainHead, Order, StoredEvent } from './store-chain.ts';
 import type { LiveBatch } from './live.ts';
 import type { StoredFinding } from './store-evaluation.ts';
 import type { Action } from './store-outbox.ts';
+import type { PurseStatus } from './purse.ts';
 import type { Store } from './store.ts';
 import type { Log } from './log.ts';
 import { endings } from './watch.ts';
@@ -13,29 +15,33 @@ export type StatusSources = {
   readonly store: Store;
   readonly log: Log;
   readonly chain: {
-    readonly rpcUrl: string;
+    readonly rpcUrls: readonly string[];
     readonly chainId: number;
     readonly contracts: Readonly<Record<string, string>>;
   };
   readonly transmitter: string;
   /** What this node's cryptlets say by now; absent when it has none. */
   readonly candidates?: () => readonly Candidate[];
+  /** How the endpoints are, and the account that pays; absent where there is no chain. */
+  readonly account?: () => AccountStatus;
   readonly links: () => {
     readonly live: readonly LiveBatch[];
     readonly queued: number;
     readonly isReceiving: boolean;
     readonly chainError: string | undefined;
-    readonly balanceWei: bigint | undefined;
     readonly refusedByReceiver: ReadonlyMap<string, number>;
     readonly refusedByBroker: ReadonlyMap<string, number>;
   };
 };
 
+export type AccountStatus = PurseStatus & { readonly endpoints: readonly EndpointHealth[] };
+
 export type Status = ReturnType<typeof readStatus>;
 
-export function readStatus({ store, log, chain, transmitter, candidates, links }: StatusSources) {
+export function readStatus({ store, log, chain, transmitter, candidates, account, links }: StatusSources) {
   const head = store.chain.head();
   const link = links();
+  const purse = account?.();
   return {
     log: { size: log.size, root: bytesToHex(log.root()), origin: log.origin, publicKey: bytesToHex(log.publicKey) },
     batches: countBatches(store.log.counts(), link.refusedByReceiver),
@@ -48,7 +54,7 @@ export function readStatus({ store, log, chain, transmitter, candidates, links }
       return { device: bytesToHex(device), sequence, digest: bytesToHex(digest) };
     }),
     chain: {
-      rpcUrl: withoutCredentials(chain.rpcUrl),
+      rpcUrl: withoutCredentials(chain.rpcUrls[0] ?? ''),
       chainId: chain.chainId,
       contracts: chain.contracts,
       block: head?.number ?? null,
@@ -56,7 +62,12 @@ export function readStatus({ store, log, chain, transmitter, candidates, links }
       safeBlock: head?.safeNumber ?? null,
       finalBlock: head?.finalNumber ?? null,
       transmitter,
-      balanceWei: link.balanceWei?.toString() ?? null,
+      balanceWei: purse?.balanceWei?.toString() ?? null,
+      balanceWeiMin: purse?.balanceWeiMin?.toString() ?? null,
+      isBalanceLow: purse?.isBalanceLow ?? false,
+      spentWeiPerDay: purse?.spentWei.toString() ?? null,
+      spendWeiMaxPerDay: purse?.spendWeiMaxPerDay?.toString() ?? null,
+      endpoints: purse?.endpoints ?? [],
       error: link.chainError ?? null,
     },
     links: {
@@ -101,7 +112,7 @@ export function describeOrder(store: Store, order: Order, head: ChainHead | unde
     replacementOf: noneIfZero(order.replacementOf),
     repairTicketId: noneIfZero(order.ticketId),
     ...describeFact(order, events),
-    action: action === undefined ? null : describeAction(action),
+    action: action === undefined ? null : describeAction(action, head),
   };
 }
 
@@ -133,8 +144,9 @@ function excursionOf({ args }: StoredEvent) {
   return { channel: channelName(channel), startedAt, durationSec, peakCentiC };
 }
 
-function describeAction({ state, reason, mined }: Action) {
-  return { state, reason: reason ?? null, transactionHash: mined?.transactionHash ?? null };
+function describeAction({ state, reason, mined }: Action, head: ChainHead | undefined) {
+  const finality = mined === undefined ? null : finalityOf(mined.blockNumber, head);
+  return { state, reason: reason ?? null, transactionHash: mined?.transactionHash ?? null, finality };
 }
 
 /** `detail` is for people, `values` for programs. */
@@ -169,5 +181,5 @@ function noneIfZero(id: string): string | null {
 
 /** RPC endpoints carry their key in the user part, the path or the query: only the host is shown. */
 function withoutCredentials(rpcUrl: string): string {
-  return new URL(rpcUrl).origin;
+  return URL.canParse(rpcUrl) ? new URL(rpcUrl).origin : '';
 }

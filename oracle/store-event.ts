@@ -55,19 +55,26 @@ function findingSubject(): string {
 
 export class EventStore {
   readonly #database: Database;
+  readonly #insert;
   #lastId: number | undefined;
 
   constructor(database: Database) {
     this.#database = database;
+    this.#insert = database.prepareRows('event', {
+      ...({ id: 'INTEGER', time_ms: 'INTEGER', type: 'TEXT', order_id: 'TEXT', device: 'TEXT' } as const),
+      content: 'TEXT',
+    });
   }
 
   /** Inside a transaction of the only writer. */
-  append({ timeMs, type, orderId, device, content }: Omit<JournalEvent, 'id'>): void {
-    const id = this.lastId() + 1;
-    this.#database
-      .prepare('INSERT INTO event (id, time_ms, type, order_id, device, content) VALUES (?, ?, ?, ?, ?, ?)')
-      .run(id, timeMs, type, orderId, device, content);
-    this.#lastId = id;
+  append(events: readonly Omit<JournalEvent, 'id'>[]): void {
+    const firstId = this.lastId() + 1;
+    this.#insert.run(
+      events.map(({ timeMs, type, orderId, device, content }, i) => {
+        return [firstId + i, timeMs, type, orderId, device, content];
+      }),
+    );
+    this.#lastId = firstId + events.length - 1;
   }
 
   /** A transaction was rolled back: what was counted may not be there. */

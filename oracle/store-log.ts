@@ -1,5 +1,6 @@
 /** SQL of the append-only log: leaves with their envelopes, complete subtrees, device heads, counters. */
-import { bytesToHex, hexToBytes } from '@coldproof/wire';
+import { hexToBytes } from '@coldproof/wire';
+import { hexOf } from './hex.ts';
 import type { Database } from './store-database.ts';
 
 export type LeafRow = {
@@ -113,14 +114,14 @@ export class LogStore {
   }
 
   head(device: Uint8Array): HeadRow | undefined {
-    return this.heads([device]).get(bytesToHex(device));
+    return this.heads([device]).get(hexOf(device));
   }
 
   /** By device in hex; a device without a batch is absent. No device may be asked for twice. */
   heads(devices: readonly Uint8Array[]): Map<string, HeadRow> {
     const rows = this.#selectHeads.all(devices.map((device) => [device]));
     return new Map(
-      rows.map(({ device, next_sequence: nextSequence, digest }) => [bytesToHex(device), { nextSequence, digest }]),
+      rows.map(({ device, next_sequence: nextSequence, digest }) => [hexOf(device), { nextSequence, digest }]),
     );
   }
 

@@ -55,13 +55,15 @@ export type QuorumRecord =
       readonly cryptlet: string;
       readonly sequence: number;
     }
-  | {
-      readonly contract: 'AnchorLog';
-      readonly calldata: string;
-      /** Hex. */
-      readonly log: string;
-      readonly size: number;
-    };
+  | AnchorRecord;
+
+export type AnchorRecord = {
+  readonly contract: 'AnchorLog';
+  readonly calldata: string;
+  /** Hex. */
+  readonly log: string;
+  readonly size: number;
+};
 
 export type EvidenceRecord = {
   readonly digest: string;
@@ -81,6 +83,8 @@ export type Attempt = {
   readonly gasMax: bigint;
   readonly signedMs: number;
   readonly sentMs?: number;
+  /** What it has cost, once it is in a block, whether it succeeded or not. */
+  readonly spentWei?: bigint;
 };
 
 type ActionRow = {
@@ -107,6 +111,7 @@ type AttemptRow = {
   gas_max: string;
   signed_ms: number;
   sent_ms: number | null;
+  spent_wei: string | null;
 };
 
 export class OutboxStore {
@@ -138,6 +143,11 @@ export class OutboxStore {
   /** Oldest first: all that the transmitter still has to look at. */
   open(): Action[] {
     return this.#actions("WHERE state NOT IN ('finalized', 'fatal') ORDER BY created_ms, id");
+  }
+
+  /** Oldest first: what the transmitter has not begun, and may now. */
+  unstarted(nowMs: number): Action[] {
+    return this.#actions("WHERE state = 'unstarted' AND due_ms <= ? ORDER BY created_ms, id", nowMs);
   }
 
   ofOrder(orderId: string): Action[] {
@@ -184,6 +194,48 @@ export class OutboxStore {
     this.#database.prepare('UPDATE attempt SET sent_ms = ? WHERE hash = ?').run(sentMs, hash);
   }
 
+  setSpent(hash: string, spentWei: bigint): void {
+    this.#database.prepare('UPDATE attempt SET spent_wei = ? WHERE hash = ?').run(String(spentWei), hash);
+  }
+
+  /** Refused by the contract, in the chain as it was at that block. */
+  setFatal(id: string, reason: string, atBlock: number): void {
+    this.#database
+      .prepare("UPDATE action SET state = 'fatal', reason = ?, block_number = ? WHERE id = ?")
+      .run(reason, atBlock, id);
+  }
+
+  /** What was refused after block `standing` was refused on a branch that is gone. */
+  reviveFatal(standing: number): void {
+    this.#database
+      .prepare(
+        `UPDATE action SET state = 'unstarted', reason = NULL, due_ms = 0, block_number = NULL
+         WHERE state = 'fatal' AND block_number > ?`,
+      )
+      .run(standing);
+  }
+
+  /**
+   * By nonce, what each transaction has cost, or may cost at most while that is not known: of all that were signed from
+   * `fromMs` on, and of all that are under way.
+   */
+  commitments(fromMs: number): { readonly nonce: number; readonly wei: bigint }[] {
+    const rows = this.#database
+      .prepare<[number], Pick<AttemptRow, 'nonce' | 'fee_wei' | 'gas_max' | 'spent_wei'>>(
+        `SELECT nonce, fee_wei, gas_max, spent_wei FROM attempt WHERE signed_ms >= ?
+         OR action_id IN (SELECT id FROM action WHERE state IN ('in-progress', 'unconfirmed'))`,
+      )
+      .all(fromMs);
+    const spent = new Map<number, bigint>();
+    const most = new Map<number, bigint>();
+    for (const { nonce, fee_wei: fee, gas_max: gas, spent_wei: wei } of rows) {
+      if (wei !== null) spent.set(nonce, BigInt(wei));
+      const may = BigInt(fee) * BigInt(gas);
+      if (may > (most.get(nonce) ?? -1n)) most.set(nonce, may);
+    }
+    return [...most].map(([nonce, may]) => ({ nonce, wei: spent.get(nonce) ?? may }));
+  }
+
   /** In the order in which they were signed: the last one is the dearest of the highest nonce. */
   attempts(actionId: string): Attempt[] {
     return this.#database
@@ -199,13 +251,8 @@ export class OutboxStore {
         gasMax: BigInt(row.gas_max),
         signedMs: row.signed_ms,
         ...(row.sent_ms === null ? {} : { sentMs: row.sent_ms }),
+        ...(row.spent_wei === null ? {} : { spentWei: BigInt(row.spent_wei) }),
       }));
-  }
-
-  /** The highest nonce that a transaction was ever signed with. */
-  nonceMax(): number | undefined {
-    const row = this.#database.prepare<[], { nonce: number | null }>('SELECT max(nonce) AS nonce FROM attempt').get();
-    return row?.nonce ?? undefined;
   }
 
   /** Nonces from `from` on that were ever signed with, ascending, with the highest fees that were offered for each. */
@@ -222,9 +269,9 @@ export class OutboxStore {
     });
   }
 
-  #actions(where: string, ...parameters: readonly string[]): Action[] {
+  #actions(where: string, ...parameters: readonly (string | number)[]): Action[] {
     return this.#database
-      .prepare<readonly string[], ActionRow>(`SELECT * FROM action ${where}`)
+      .prepare<readonly (string | number)[], ActionRow>(`SELECT * FROM action ${where}`)
       .all(...parameters)
       .map((row) => ({
         id: row.id,

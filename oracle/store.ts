@@ -24,9 +24,9 @@ export type { Database } from './store-database.ts';
 
 /**
  * 4: the work in a consortium; an order names its cryptlets. 5: leases of workers; events, audit, webhooks; orders have
- * their terms.
+ * their terms. 6: what transactions have cost.
  */
-const schemaVersion = 5;
+const schemaVersion = 6;
 
 /** In SQLite's words; store-postgresql.ts translates the types. */
 const schema = `
@@ -66,9 +66,10 @@ CREATE INDEX action_of_state ON action (state);
 CREATE TABLE attempt (
   hash TEXT PRIMARY KEY, action_id TEXT NOT NULL REFERENCES action (id), ordinal INTEGER NOT NULL,
   nonce INTEGER NOT NULL, raw TEXT NOT NULL, fee_wei TEXT NOT NULL, priority_wei TEXT NOT NULL,
-  gas_max TEXT NOT NULL, signed_ms INTEGER NOT NULL, sent_ms INTEGER
+  gas_max TEXT NOT NULL, signed_ms INTEGER NOT NULL, sent_ms INTEGER, spent_wei TEXT
 ) STRICT;
 CREATE INDEX attempt_of_action ON attempt (action_id);
+CREATE INDEX attempt_of_time ON attempt (signed_ms);
 CREATE TABLE chain_head (
   slot INTEGER PRIMARY KEY CHECK (slot = 0), number INTEGER NOT NULL, hash TEXT NOT NULL,
   time_sec INTEGER NOT NULL, safe_number INTEGER NOT NULL, final_number INTEGER NOT NULL

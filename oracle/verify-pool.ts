@@ -3,10 +3,10 @@
  * half a kilobyte costs nothing beside a signature, a structured clone of many small objects does not.
  */
 import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
-import { assert, bytesToHex, type Verdict } from '@coldproof/wire';
-import { OperatingError } from './operating-error.ts';
+import { assert, type Verdict } from '@coldproof/wire';
+import { hexOf } from './hex.ts';
 import { opensslCrypto } from './openssl-crypto.ts';
+import { Thread } from './thread.ts';
 import { verifyBatch, type DeviceRecord, type Verified, type VerifyReason } from './verify.ts';
 import { packRequest, unpackAnswer, type VerifyAnswer } from './verify-packing.ts';
 
@@ -35,7 +35,7 @@ export function verifyPool({
   nowSec: () => number;
 }): VerifyPool {
   assert(workers >= 1, 'at least one thread verifies');
-  const threads = Array.from({ length: workers }, () => new Thread());
+  const threads = Array.from({ length: workers }, verifyingThread);
   const crypto = opensslCrypto();
   return {
     async verify(messages) {
@@ -43,7 +43,7 @@ export function verifyPool({
       const known: { at: number; message: Incoming; record: DeviceRecord }[] = [];
       const now = nowSec();
       messages.forEach((message, at) => {
-        const record = devices(bytesToHex(message.device));
+        const record = devices(hexOf(message.device));
         if (record === undefined) verdicts[at] = verifyBatch({ ...message, record, nowSec: now }, crypto);
         else known.push({ at, message, record });
       });
@@ -67,38 +67,6 @@ export function verifyPool({
   };
 }
 
-/** One worker. Answers come in the order of the requests. */
-class Thread {
-  readonly #worker = new Worker(new URL('./verify-worker.js', import.meta.url));
-  #waiting: { resolve: (answer: VerifyAnswer) => void; reject: (error: Error) => void }[] = [];
-  #failure: OperatingError | undefined;
-
-  constructor() {
-    this.#worker.on('message', (answer: VerifyAnswer) => {
-      this.#waiting.shift()?.resolve(answer);
-      if (this.#waiting.length === 0) this.#worker.unref();
-    });
-    this.#worker.on('error', (cause) => this.#fail('a verifying thread threw', cause));
-    this.#worker.on('exit', (code) => this.#fail(`a verifying thread ended with code ${code}`, undefined));
-    // An idle thread must not keep a process alive that has nothing else to do.
-    this.#worker.unref();
-  }
-
-  ask(request: ArrayBuffer): Promise<VerifyAnswer> {
-    if (this.#failure !== undefined) return Promise.reject(this.#failure);
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ resolve, reject });
-      this.#worker.ref();
-      this.#worker.postMessage(request, [request]);
-    });
-  }
-
-  async close(): Promise<void> {
-    await this.#worker.terminate();
-  }
-
-  #fail(message: string, cause: unknown): void {
-    this.#failure ??= new OperatingError('verify-failed', message, { retry: 'never', cause });
-    for (const { reject } of this.#waiting.splice(0)) reject(this.#failure);
-  }
+function verifyingThread(): Thread<VerifyAnswer> {
+  return new Thread(new URL('./verify-worker.js', import.meta.url), { code: 'verify-failed', what: 'verifying' });
 }

@@ -9,7 +9,7 @@ import { noFence, type Fence } from './lease.ts';
 import type { Log } from './log-line.ts';
 import { OperatingError } from './operating-error.ts';
 import { agreementOf, bareHex, readDevice, readOrder } from './projection.ts';
-import type { StoredEvent } from './store-chain.ts';
+import type { ChainHead, StoredEvent } from './store-chain.ts';
 import type { Store } from './store.ts';
 
 /** What a fact does to an order. */
@@ -56,11 +56,13 @@ export class Watch {
 
   async #step(): Promise<{ hasChanged: boolean; isAtHead: boolean }> {
     const latest = await this.#block('latest');
-    if (this.#store.chain.head()?.hash === latest.hash) {
+    const changes = this.#chain.endpointChanges();
+    const known = this.#store.chain.head();
+    if (known?.hash === latest.hash || (await this.#isBehind(latest.number, known))) {
       await this.#noteFinality();
       return { hasChanged: false, isAtHead: true };
     }
-    const standing = await this.#lastStanding();
+    const standing = await this.#lastStanding(latest.number);
     const from = Math.min(standing + 1, latest.number);
     const to = Math.min(from + blocksPerQueryMax - 1, latest.number);
     const rolledBack = this.#store.chain.touchedAfter(standing);
@@ -74,8 +76,11 @@ export class Watch {
     await this.#checkUnmoved(head.number, head.hash);
     await this.#checkUnmoved(latest.number, latest.hash);
     const finality = await this.#finality();
+    // Another endpoint may have given the events: one that has not come so far has none to give.
+    if (this.#chain.endpointChanges() !== changes) throw unreadable('the chain', 'another endpoint answered meanwhile');
     this.#store.transaction(() => {
       this.#fence.confirm();
+      if (standing < (known?.number ?? 0)) this.#store.outbox.reviveFatal(standing);
       this.#store.chain.rollBack(standing);
       for (const event of stored) this.#store.chain.insertEvent(event);
       for (const save of views) save();
@@ -104,13 +109,25 @@ export class Watch {
     });
   }
 
+  /** Never back: what a node that lags calls final was final long ago. */
   async #finality(): Promise<{ safeNumber: number; finalNumber: number }> {
     const [safe, final] = [await this.#chain.block('safe'), await this.#chain.block('finalized')];
-    return { safeNumber: safe?.number ?? 0, finalNumber: final?.number ?? 0 };
+    const known = this.#store.chain.head()?.finalNumber ?? 0;
+    const finalNumber = Math.max(known, final?.number ?? 0);
+    return { safeNumber: Math.max(finalNumber, safe?.number ?? 0), finalNumber };
   }
 
-  /** The newest block that we have read to and that is still in the chain. */
-  async #lastStanding(): Promise<number> {
+  /** A latest block under the one that was read last, while that one stands: an old answer, and no news. */
+  async #isBehind(latest: number, known: ChainHead | undefined): Promise<boolean> {
+    if (known === undefined || latest >= known.number) return false;
+    return (await this.#chain.block(known.number))?.hash === known.hash;
+  }
+
+  /**
+   * The newest block that we have read to and that is still in the chain. Throws OperatingError (retry later) when that
+   * would take back what was final: then the node lags, or is on a branch or a chain that nobody should follow.
+   */
+  async #lastStanding(latest: number): Promise<number> {
     const known = this.#store.chain.blocks();
     for (const [i, { number, hash }] of known.entries()) {
       const block = await this.#chain.block(number);
@@ -118,8 +135,14 @@ export class Watch {
       if (i > 0) this.#log('warn', 'chain-reorganised', { from: number, was: known[0]!.number });
       return number;
     }
-    if (known.length > 0) this.#log('error', 'chain-replaced', { from: this.#fromBlock });
-    return this.#fromBlock - 1;
+    const finalNumber = this.#store.chain.head()?.finalNumber ?? 0;
+    if (known.length === 0 || finalNumber === 0) {
+      if (known.length > 0) this.#log('error', 'chain-replaced', { from: this.#fromBlock });
+      return this.#fromBlock - 1;
+    }
+    const message = `the node's chain of ${latest} blocks is without block ${known.at(-1)!.number}, which was final`;
+    this.#log('error', 'final-block-missing', { finalNumber, latest, block: known.at(-1) });
+    throw new OperatingError('chain-unreachable', message, { retry: 'later' });
   }
 
   async #readViews(subjects: readonly string[], atBlock: number): Promise<(() => void)[]> {

@@ -74,6 +74,15 @@ t.test('agent/UPLINKS.md: its examples take the place of those of the README', {
   t.end();
 });
 
+t.test('oracle/NETWORK.md: with its sections, the oracle of the README is a node of a consortium', { skip }, (t) => {
+  const network = readFileSync(resolve(repository, 'oracle/NETWORK.md'), 'utf8');
+  const [sections] = blocks('yaml consortium', network);
+  const [oracle] = blocks('yaml oracle.yaml');
+  const alone = oracle!.replace(/^broker:.*\n( .*\n)*/m, '').replace(/^log:.*\n/m, '');
+  t.match(readOracle(t, alone + sections!), { quorum: { f: 1, nodes: { length: 4 } }, worker: undefined });
+  t.end();
+});
+
 t.test('one sensor of each kind: together they are a configuration', (t) => {
   const indent = (text: string, by: number) => text.replaceAll(/^(?=.)/gm, ' '.repeat(by));
   const answer = parseAgentConfig(`

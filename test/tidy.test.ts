@@ -147,7 +147,7 @@ t.test('one door for each heavy dependency', (t) => {
 });
 
 t.test('every source file is reached, every package uses what it declares', (t) => {
-  const oracleThreads = '(verify|store-postgresql)-worker|cryptlet/thread';
+  const oracleThreads = '(verify|log-key|store-postgresql)-worker|cryptlet/thread';
   const oracleMains = `oracle/(main|${oracleThreads}|(cryptlet|demonstration|deployment)/main)`;
   const agentMains = 'agent/(main|pkcs11-token|packaging/main)';
   const mains = `contracts/(build|compile-worker)|firmware-sim/main|${agentMains}|${oracleMains}`;

@@ -1,7 +1,8 @@
 /** What Prometheus scrapes, and the only file that imports prom-client. Each server has a registry of its own. */
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { AccountStatus } from '../status.ts';
 import { actionStates } from '../store-outbox.ts';
-import type { Api } from './route.ts';
+import type { Api, ApiSources } from './route.ts';
 import * as schema from './schema.ts';
 
 const secondsBuckets = [0.001, 0.005, 0.02, 0.1, 0.5, 2, 10];
@@ -25,6 +26,7 @@ export function addMetrics({ app, sources }: Api): void {
     done();
   });
   addGauges({ app, sources }, registers);
+  addAccount(sources, registers);
   app.get(
     '/metrics',
     {
@@ -66,6 +68,35 @@ function addGauges({ sources: { store, log, webhooks, isReady } }: Api, register
     collect() {
       for (const state of actionStates) this.set({ state }, 0);
       for (const { state } of store.outbox.open()) this.inc({ state });
+    },
+  });
+}
+
+/** What is to be watched about paying for transactions. NaN where a figure is not known or not configured. */
+function addAccount({ account, store }: ApiSources, registers: Registry[]): void {
+  if (account === undefined) return;
+  const gauge = (name: string, help: string, read: (account: AccountStatus) => bigint | number | undefined) => {
+    new Gauge({
+      ...{ name: `coldproof_${name}`, help, registers },
+      collect() {
+        this.set(Number(read(account())));
+      },
+    });
+  };
+  const gwei = (wei: bigint | undefined) => (wei === undefined ? undefined : wei / 1_000_000_000n);
+  gauge('transmitter_balance_gwei', 'Of the account that pays', ({ balanceWei }) => gwei(balanceWei));
+  gauge('transmitter_balance_low', 'Whether it is under its minimum', ({ isBalanceLow }) => (isBalanceLow ? 1 : 0));
+  gauge('spent_gwei_per_day', 'Spent in 24 hours, open transactions at their most', ({ spentWei }) => gwei(spentWei));
+  gauge('spend_max_gwei_per_day', 'Bound of that', ({ spendWeiMaxPerDay }) => gwei(spendWeiMaxPerDay));
+  gauge('actions_at_spending_cap', 'Actions that wait for that bound', () => {
+    return store.outbox.open().filter(({ reason }) => reason === 'spending-cap').length;
+  });
+  new Gauge({
+    ...{ name: 'coldproof_chain_endpoint_up', help: 'Whether an RPC endpoint is fit for use', registers },
+    labelNames: ['endpoint', 'state'] as const,
+    collect() {
+      this.reset();
+      for (const { endpoint, state } of account().endpoints) this.set({ endpoint, state }, state === 'up' ? 1 : 0);
     },
   });
 }

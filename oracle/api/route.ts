@@ -7,6 +7,7 @@ import type { Clock } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type { Log as LogLine } from '../log-line.ts';
 import type { Order } from '../store-chain.ts';
+import type { AccountStatus } from '../status.ts';
 import type { Store } from '../store.ts';
 import type { Scope, TokenFile } from '../token-file.ts';
 import type { Webhooks } from '../webhook.ts';
@@ -34,6 +35,7 @@ export type ApiSources = {
   readonly webhooks: Webhooks;
   readonly tokens: TokenFile;
   readonly status: () => unknown;
+  readonly account?: () => AccountStatus;
   /** Whether batches are received and the chain answers. */
   readonly isReady: () => boolean;
   readonly say: LogLine;

@@ -2,19 +2,11 @@
  * What the cryptlets of the orders under way say by now: attested candidates. One node's word, which no contract takes;
  * the quorum's signatures make a fact of it. Nothing is stored, since it all comes from the log and the chain again.
  */
-import {
-  assert,
-  bytesToHex,
-  decodeEnvelope,
-  hexToBytes,
-  openEnvelope,
-  type Crypto,
-  type OpenEnvelope,
-  type Verdict,
-} from '@coldproof/wire';
+import { bytesToHex, hexToBytes, type Crypto, type OpenEnvelope, type Verdict } from '@coldproof/wire';
 import type { Log } from '../log-line.ts';
 import type { Order } from '../store-chain.ts';
 import type { Store } from '../store.ts';
+import { storedBatches } from '../stored-batch.ts';
 import type { Cryptlet } from './cryptlet.ts';
 import { latestRuns } from './due.ts';
 import type { CryptletHost, CryptletReason } from './host.ts';
@@ -82,16 +74,10 @@ export class Candidates {
   }
 
   #batches({ device, judgedFromSec }: Order, nextSequence: number): OpenEnvelope[] {
-    const { store, crypto } = this.#deps;
+    const { store } = this.#deps;
     const first = store.log.firstSequenceSince(hexToBytes(device), judgedFromSec);
     if (first === undefined) return [];
-    return store.log.envelopes(hexToBytes(device), first, nextSequence - first).map(({ envelope }) => {
-      const decoded = decodeEnvelope(envelope);
-      assert(decoded.ok, 'a stored envelope decodes');
-      const opened = openEnvelope(decoded.value, crypto);
-      assert(opened.ok, 'a stored envelope opens');
-      return opened.value;
-    });
+    return storedBatches(this.#deps, device, first, nextSequence);
   }
 }
 

@@ -1,5 +1,4 @@
 /** The loop that keeps the attested candidates up to date, beside the oracle's own loops, for `GET /api/v1/status`. */
-import { existsSync } from 'node:fs';
 import type { Clock } from '../clock.ts';
 import type { Log } from '../log-line.ts';
 import { OperatingError, describeError } from '../operating-error.ts';
@@ -22,7 +21,7 @@ const workers = 2;
 
 /** A folder that is not there is one without cryptlets. Throws OperatingError 'config-invalid' for a bad package. */
 export async function followCandidates(deps: FollowDeps, folder: string, pollMs: number): Promise<Following> {
-  const installed = existsSync(folder) ? readInstalled(folder) : new Map<string, never>();
+  const installed = readInstalled(folder);
   if (installed.size === 0) return { list: () => [], run: () => Promise.resolve() };
   const host = await openCryptletHost({ workers });
   const candidates = new Candidates({ ...deps, host, installed, crypto: opensslCrypto() });

@@ -1,5 +1,5 @@
 /** The cryptlets that a node has: packages in a folder. */
-import { readFileSync, readdirSync } from 'node:fs';
+import { existsSync, readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { bytesToHex } from '@coldproof/wire';
 import { OperatingError, describeError } from '../operating-error.ts';
@@ -22,7 +22,9 @@ export function readInstalled(folder: string): ReadonlyMap<string, Cryptlet> {
   return installed;
 }
 
+/** A folder that is not there is one without cryptlets. */
 function filesOf(folder: string): string[] {
+  if (!existsSync(folder)) return [];
   try {
     return readdirSync(folder).sort();
   } catch (error) {

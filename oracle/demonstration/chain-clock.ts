@@ -2,7 +2,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import { describeError } from '../operating-error.ts';
 
-const tickMs = 100;
+const tickMs = 200;
 
 export type DatedChain = {
   /** Mines one block with this timestamp. */

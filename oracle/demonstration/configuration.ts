@@ -101,7 +101,7 @@ export function oracleConfig({ dir, ports, rpcUrl, chainId, device, contracts }:
     },
     log: { origin: 'coldproof.example/demonstration' },
     chain: {
-      ...{ rpcUrl, chainId, fromBlock: 0, pollMs: 100, passphraseEnv: 'COLDPROOF_PASSPHRASE' },
+      ...{ rpcUrl, chainId, fromBlock: 0, pollMs: 200, passphraseEnv: 'COLDPROOF_PASSPHRASE' },
       contracts: {
         DeviceRegistry: DeviceRegistry!.address,
         Agreements: Agreements!.address,

@@ -25,7 +25,7 @@ import { setStage, type Stage, type StageHooks } from './stage.ts';
 import { statusOf, type Status } from './status.ts';
 import { Story } from './story.ts';
 
-const lookEveryMs = 100;
+const lookEveryMs = 200;
 /** An ending that has not come this long after arrival, in voyage time, does not come. */
 const patienceAfterArrivalMs = 4 * 3_600_000;
 /** And in real time, whatever the speed: a loaded machine still has to start, restart and catch up. */
@@ -122,11 +122,22 @@ export class Demonstration {
     }
     const hasArrived = this.nowMs() >= this.#arrivalMs;
     if (hasArrived && state === 'InTransit' && this.#hasEverything()) {
-      await this.stage.parties.deliverAndSettle(this.stage.orderId);
+      await this.#deliver();
       return;
     }
     const lateMs = this.nowMs() - this.#arrivalMs - patienceRealMs * this.stage.clock.speed;
     if (lateMs > patienceAfterArrivalMs) this.#end(state);
+  }
+
+  /** The oracle may have been quicker: who signs for cargo whose order was cancelled a moment ago is refused. */
+  async #deliver(): Promise<void> {
+    const { parties, orderId } = this.stage;
+    try {
+      await parties.deliverAndSettle(orderId);
+    } catch (error) {
+      const { state } = await parties.order(orderId);
+      if (state !== 'Cancelled') throw error;
+    }
   }
 
   /** The oracle has seen its own transaction confirmed, so the status can name it. */

@@ -18,7 +18,7 @@ export class Ledger {
   constructor(rpcUrl: string, chainId: number, transmitter: Transmitter) {
     this.account = transmitter.address;
     this.#transmitter = transmitter;
-    this.#chain = openChain({ rpcUrl, chainId, contracts: {} });
+    this.#chain = openChain({ rpcUrls: [rpcUrl], chainId, contracts: {} });
     this.#rpc = openRpc(rpcUrl, chainId);
   }
 
@@ -77,7 +77,7 @@ export class Ledger {
 
   close(): void {
     this.#chain.close();
-    this.#rpc.provider.destroy();
+    this.#rpc.close();
   }
 
   #nonce(at: 'latest' | 'pending'): Promise<number> {

@@ -4,6 +4,7 @@ import type { Signatory, Transmitter } from '../chain-account.ts';
 import type { Clock } from '../clock.ts';
 import type { QuorumConfig } from '../config-quorum.ts';
 import { openCryptletHost } from '../cryptlet/host.ts';
+import { readInstalled } from '../cryptlet/installed.ts';
 import { peerRoutes, type PeerRoutes } from '../http-peers.ts';
 import type { LogKey } from '../log-key.ts';
 import type { Log } from '../log-line.ts';
@@ -12,7 +13,7 @@ import type { Oracle } from '../oracle.ts';
 import type { Store } from '../store.ts';
 import type { NetworkStatus } from './network-status.ts';
 import { openNetwork, readAttestationKey, type OpenNetwork } from './open.ts';
-import { cryptletReckoner, readCryptlets } from './reckoner.ts';
+import { cryptletReckoner } from './reckoner.ts';
 
 export type JoinDeps = {
   readonly clock: Clock;
@@ -20,7 +21,7 @@ export type JoinDeps = {
   readonly log: Log;
   readonly store: Store;
   readonly chain: Chain;
-  readonly transmitter: Transmitter & Signatory;
+  readonly transmitter: Transmitter | (Transmitter & Signatory);
   readonly logKey: LogKey;
   readonly oracle: Oracle;
 };
@@ -37,7 +38,7 @@ export type Joined = {
 export async function joinNetwork(deps: JoinDeps, config: QuorumConfig, passphrase: string): Promise<Joined> {
   const { oracle, transmitter, log } = deps;
   const key = readAttestationKey(config, passphrase, transmitter);
-  const cryptlets = readCryptlets(config.cryptletsDir);
+  const cryptlets = readInstalled(config.cryptletsDir);
   const host = await openCryptletHost({ workers: 1 });
   const open = openNetwork(
     {
@@ -51,7 +52,7 @@ export async function joinNetwork(deps: JoinDeps, config: QuorumConfig, passphra
     },
     config,
   );
-  log('info', 'network-joined', { nodes: config.nodes.length, f: config.f, cryptlets: cryptlets.length });
+  log('info', 'network-joined', { nodes: config.nodes.length, f: config.f, cryptlets: cryptlets.size });
   const { network } = open;
   const nowSec = () => Math.floor(deps.clock.nowMs() / 1_000);
   return {

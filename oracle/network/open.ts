@@ -1,8 +1,8 @@
 /** Puts a node's network together from its configuration and from the parts of its oracle. */
-import { bytesEqual, bytesToHex, type Crypto } from '@coldproof/wire';
+import { assert, bytesEqual, bytesToHex, type Crypto } from '@coldproof/wire';
 import { attestationKeyOf, openAttestationKey, type AttestationKey } from '../attestation-key.ts';
 import type { Chain } from '../chain.ts';
-import type { Signatory } from '../chain-account.ts';
+import type { Signatory, Transmitter } from '../chain-account.ts';
 import { openQuorumChain } from '../chain-report.ts';
 import type { Clock } from '../clock.ts';
 import type { QuorumConfig } from '../config-quorum.ts';
@@ -61,9 +61,12 @@ export function openNetwork(deps: OpenNetworkDeps, config: QuorumConfig): OpenNe
 export function readAttestationKey(
   { attestationKeyFile }: QuorumConfig,
   passphrase: string,
-  transmitter: Signatory,
+  transmitter: Transmitter | (Transmitter & Signatory),
 ): AttestationKey {
-  if (attestationKeyFile === undefined) return attestationKeyOf(transmitter);
+  if (attestationKeyFile === undefined) {
+    assert('signDigest' in transmitter, 'the configuration lets no remote signer attest');
+    return attestationKeyOf(transmitter);
+  }
   return openAttestationKey(attestationKeyFile, passphrase);
 }
 

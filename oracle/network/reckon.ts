@@ -4,12 +4,12 @@
  * to report makes the next report due. So what is due, and at which batch, follows from the device's batches alone: two
  * nodes with the same log can only agree, whenever each of them looks.
  */
-import { assert, decodeEnvelope, hexToBytes, openEnvelope, bytesEqual, type OpenEnvelope } from '@coldproof/wire';
-import type { Crypto, Verdict } from '@coldproof/wire';
+import { bytesEqual, hexToBytes, type Crypto, type OpenEnvelope, type Verdict } from '@coldproof/wire';
 import type { Log } from '../log-line.ts';
 import type { Order } from '../store-chain.ts';
 import type { Due } from '../store-quorum.ts';
 import type { Store } from '../store.ts';
+import { storedBatches } from '../stored-batch.ts';
 
 /** Runs a cryptlet: the same program, order and batches always give the same payload, or none. */
 export type Reckoner = {
@@ -69,7 +69,7 @@ export class Reckon {
     const next = this.#cursor(order, cryptlet, firstSequence);
     const head = store.log.head(hexToBytes(device))?.nextSequence ?? 0;
     if (next >= head) return;
-    const batches = this.#batches(order, firstSequence, head);
+    const batches = storedBatches(this.#deps, device, firstSequence, head);
     for (let sequence = next; sequence < head; sequence++) {
       const read = batches.slice(0, sequence - firstSequence + 1);
       const last = read.at(-1)!;
@@ -103,17 +103,6 @@ export class Reckon {
     const due: Due = { orderId, cryptlet, sequence, ...place, payload };
     store.quorum.insertDue(due);
     log('info', 'report-due', { orderId, cryptlet, sequence, lastSequence: batch.sequence });
-  }
-
-  #batches({ device }: Order, from: number, to: number): OpenEnvelope[] {
-    const { store, crypto } = this.#deps;
-    return store.log.envelopes(hexToBytes(device), from, to - from).map(({ envelope }) => {
-      const decoded = decodeEnvelope(envelope);
-      assert(decoded.ok, 'a stored envelope decodes');
-      const opened = openEnvelope(decoded.value, crypto);
-      assert(opened.ok, 'a stored envelope opens');
-      return opened.value;
-    });
   }
 }
 

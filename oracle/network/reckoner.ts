@@ -1,28 +1,13 @@
-/** Runs the cryptlets that lie in a folder, on what the log has of an order's device. */
-import { existsSync, readFileSync, readdirSync } from 'node:fs';
-import { join } from 'node:path';
-import { accept, bytesToHex, type Verdict } from '@coldproof/wire';
+/** Runs the cryptlets that a node has, on what its log has of an order's device. */
+import { accept, type Verdict } from '@coldproof/wire';
 import { encodePayload } from '../chain-report.ts';
-import { parsePackage, type Cryptlet } from '../cryptlet/cryptlet.ts';
+import type { Cryptlet } from '../cryptlet/cryptlet.ts';
 import { dueRuns, type DueRun } from '../cryptlet/due.ts';
 import type { CryptletHost } from '../cryptlet/host.ts';
 import { parseInterface } from '../cryptlet/interface.ts';
-import { OperatingError } from '../operating-error.ts';
 import type { Reckoner } from './reckon.ts';
 
-/** Every file of the folder is a cryptlet's package; throws OperatingError 'config-invalid' for one that is none. */
-export function readCryptlets(folder: string): Cryptlet[] {
-  if (!existsSync(folder)) return [];
-  return readdirSync(folder).map((file) => {
-    const parsed = parsePackage(Uint8Array.from(readFileSync(join(folder, file))));
-    if (parsed.ok) return parsed.value;
-    const message = `${join(folder, file)}: ${parsed.reason}: ${parsed.detail}`;
-    throw new OperatingError('config-invalid', message, { retry: 'never' });
-  });
-}
-
-export function cryptletReckoner(cryptlets: readonly Cryptlet[], host: CryptletHost): Reckoner {
-  const installed = new Map(cryptlets.map((cryptlet) => [bytesToHex(cryptlet.digest), cryptlet]));
+export function cryptletReckoner(installed: ReadonlyMap<string, Cryptlet>, host: CryptletHost): Reckoner {
   return {
     cryptlets: new Set(installed.keys()),
     async run(digest, order, batches) {

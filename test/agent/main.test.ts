@@ -31,6 +31,7 @@ function writeConfig(t: Test, oracle: StubOracle): { file: string; stateDir: str
 }
 
 t.test('--check-config: all problems, exit 1; or ok, exit 0', (t) => {
+  t.match(command('--help'), { status: 0, out: /^usage: main\.js --config FILE/, err: '' });
   const { file } = writeConfig(t, new StubOracle());
   const good = command('--config', file, '--check-config');
   t.match(good, { status: 0, out: '{"config":"ok","devices":1}\n', err: '' });

@@ -45,6 +45,10 @@ export class LoadDevice {
     this.#startSec = startSec;
   }
 
+  sign(preimage: Uint8Array): Uint8Array {
+    return lowS(sign('sha256', preimage, { key: this.#key, dsaEncoding: 'ieee-p1363' }));
+  }
+
   /** The next envelope of the device's chain, encoded. */
   next(): Uint8Array {
     const sequence = this.#sequence++;
@@ -61,8 +65,7 @@ export class LoadDevice {
     };
     const { encoded, series: encodedSeries } = sealBatch(series, link);
     this.#previous = digestBatch(encoded, opensslSha256);
-    const signature = lowS(sign('sha256', envelopePreimage(encoded), { key: this.#key, dsaEncoding: 'ieee-p1363' }));
-    return encodeEnvelope({ batch: encoded, signature, series: encodedSeries });
+    return encodeEnvelope({ batch: encoded, signature: this.sign(envelopePreimage(encoded)), series: encodedSeries });
   }
 }
 

@@ -16,7 +16,14 @@ export type Load = {
 
 /** Batch by batch through all devices, as a fleet's come in. */
 export function makeLoad(counts: { gateways: number; devices: number; batches: number }, startSec: number): Load {
-  const devices = Array.from({ length: counts.devices }, (_, i) => new LoadDevice(i + 1, startSec));
+  return loadOf(makeLoadDevices(counts.devices, startSec), counts);
+}
+
+export function makeLoadDevices(count: number, startSec: number): LoadDevice[] {
+  return Array.from({ length: count }, (_, i) => new LoadDevice(i + 1, startSec));
+}
+
+export function loadOf(devices: readonly LoadDevice[], counts: { gateways: number; batches: number }): Load {
   const names = devices.map(({ device }) => bytesToHex(device));
   return {
     gateways: Array.from({ length: counts.gateways }, (_, i) => ({
@@ -25,7 +32,7 @@ export function makeLoad(counts: { gateways: number; devices: number; batches: n
     })),
     devices: devices.map(({ publicKey }, i) => ({ device: names[i]!, publicKey: bytesToHex(publicKey) })),
     batches: Array.from({ length: counts.batches }, (_, i) => {
-      const at = i % counts.devices;
+      const at = i % devices.length;
       return { device: names[at]!, bytes: devices[at]!.next() };
     }),
   };

@@ -1,9 +1,12 @@
 /**
  * The load of the throughput benchmark, as a process of its own: gateways that speak MQTT 3.1.1 by hand, so that little
  * of the machine goes into making the load. Each sends its devices' batches at QoS 1, in order, and has at most a
- * window of them without a receipt, as an agent does. Prints one JSON line when every receipt has come.
+ * window of them without a receipt, as an agent does. The first WARM_UP batches are not counted: everybody's code is
+ * compiled then. Prints 'ready', 'warm', and one JSON line when every receipt has come; a line on stdin after the first
+ * two goes on.
  *
- *   node load-generator.js PORT LOAD_FILE WINDOW      then anything on stdin starts it
+ *   node load-generator.js PORT LOAD_FILE WINDOW WARM_UP
+ *   node load-generator.js PORT LOAD_FILE WINDOW RATE/s      so many a second after the first line, until it is killed
  */
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
@@ -32,6 +35,8 @@ function text(value: string): Buffer {
   size.writeUInt16BE(bytes.length);
   return Buffer.concat([size, bytes]);
 }
+
+const paceMs = 10;
 
 const protocol = Buffer.concat([text('MQTT'), Buffer.from([4, 0xc2, 0, 0])]);
 
@@ -68,6 +73,8 @@ class Gateway {
   readonly #incoming = new Incoming();
   #sent = 0;
   #answered = 0;
+  /** So many are to be sent for now. */
+  #until = 0;
   #onDone: (() => void) | undefined;
 
   private constructor(socket: Socket, batches: readonly LoadBatch[], window: number) {
@@ -99,21 +106,36 @@ class Gateway {
     }
   }
 
-  async run(): Promise<void> {
+  /** The first `share` of the batches, until their receipts have come. */
+  async run(share: number): Promise<void> {
+    this.#until = Math.round(share * this.#batches.length);
     const done = new Promise<void>((resolve) => (this.#onDone = resolve));
     this.#fill();
     await done;
+  }
+
+  /** As time goes on. */
+  pace(perSec: number): void {
+    const startMs = performance.now();
+    setInterval(() => {
+      const due = Math.floor(((performance.now() - startMs) * perSec) / 1_000);
+      this.#until = Math.min(due, this.#batches.length);
+      this.#fill();
+    }, paceMs);
+  }
+
+  end(): void {
     this.#socket.end(packet(0xe0));
   }
 
   #onData(chunk: Buffer): void {
     this.#answered += this.#incoming.count(chunk, 0x30);
-    if (this.#answered >= this.#batches.length) this.#onDone?.();
+    if (this.#answered >= this.#until) this.#onDone?.();
     else this.#fill();
   }
 
   #fill(): void {
-    const end = Math.min(this.#answered + this.#window, this.#batches.length);
+    const end = Math.min(this.#answered + this.#window, this.#until);
     if (this.#sent >= end) return;
     const packets: Buffer[] = [];
     for (; this.#sent < end; this.#sent++) {
@@ -126,7 +148,9 @@ class Gateway {
   }
 }
 
-const [port, file, window] = [Number(process.argv[2]), process.argv[3]!, Number(process.argv[4])];
+const [port, file] = [Number(process.argv[2]), process.argv[3]!];
+const [window, warmUp] = [Number(process.argv[4]), Number.parseInt(process.argv[5]!, 10)];
+const isPaced = process.argv[5]!.endsWith('/s');
 const { gateways, batches } = readLoad(readFileSync(file));
 const open = await Promise.all(
   gateways.map(({ username, devices }) => {
@@ -137,9 +161,19 @@ const open = await Promise.all(
 );
 process.stdout.write('ready\n');
 await once(process.stdin, 'data');
+if (isPaced) {
+  for (const gateway of open) gateway.pace(warmUp / open.length);
+  await once(process.stdin, 'end');
+}
+await Promise.all(open.map((gateway) => gateway.run(warmUp / batches.length)));
+process.stdout.write('warm\n');
+await once(process.stdin, 'data');
+const before = process.cpuUsage();
 const startMs = performance.now();
-await Promise.all(open.map((gateway) => gateway.run()));
+await Promise.all(open.map((gateway) => gateway.run(1)));
 const seconds = (performance.now() - startMs) / 1_000;
-const { user, system } = process.cpuUsage();
-process.stdout.write(`${JSON.stringify({ batches: batches.length, seconds, cpuSec: (user + system) / 1e6 })}\n`);
+const { user, system } = process.cpuUsage(before);
+for (const gateway of open) gateway.end();
+const measured = batches.length - warmUp;
+process.stdout.write(`${JSON.stringify({ batches: measured, seconds, cpuSec: (user + system) / 1e6 })}\n`);
 process.exit(0);

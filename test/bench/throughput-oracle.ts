@@ -3,10 +3,12 @@
  * that does not answer: batches are received, verified, logged and receipted all the same. With 'bare' for a place it
  * is a broker that answers each batch with a message, and nothing else.
  *
- *   node throughput-oracle.js LOAD_FILE FOLDER PLACE BROKER_URL WORKER_NAME      ends with the first line on stdin
+ *   node throughput-oracle.js LOAD_FILE FOLDER PLACE BROKER_URL WORKER_NAME
+ *
+ * With the first line on stdin it begins to count its CPU time, by thread; with the second it prints it and ends.
  */
 import { once } from 'node:events';
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { formatTopic } from '@coldproof/wire';
 import { openBroker } from '@coldproof/oracle/broker';
@@ -20,21 +22,52 @@ import { Store } from '@coldproof/oracle/store';
 import { gatewayPassword, readLoad, type Load } from './load-file.ts';
 
 const receiptBytes = 180;
+/** USER_HZ, on every Linux of today. */
+const ticksPerSec = 100;
 const nowhere = `0x${'00'.repeat(20)}`;
 
 const [file, folder, place, brokerUrl, name] = process.argv.slice(2) as [string, string, string, string, string];
 const { gateways, devices } = readLoad(readFileSync(file));
 const credentials = gateways.map((gateway) => ({ ...gateway, password: gatewayPassword }));
 const embedded = { host: '127.0.0.1', port: 0, credentials };
+/** By thread, what it is there for. */
+const purposes = new Map([[String(process.pid), 'loop']]);
+nameThreads('node');
 const run = place === 'bare' ? await passOn() : await log(devices);
 process.stdout.write(`${JSON.stringify({ port: run.port })}\n`);
-const before = process.cpuUsage();
+await once(process.stdin, 'data');
+// The first receipt has started it.
+nameThreads('signing');
+const before = threadTicks();
+process.stdout.write('counting\n');
 await once(process.stdin, 'data');
 process.stdin.destroy();
-const { user, system } = process.cpuUsage(before);
+const cpuSec: Record<string, number> = {};
+for (const [thread, ticks] of threadTicks()) {
+  const purpose = purposes.get(thread) ?? 'node';
+  cpuSec[purpose] = (cpuSec[purpose] ?? 0) + (ticks - (before.get(thread) ?? 0)) / ticksPerSec;
+}
 const rssMb = process.memoryUsage().rss / 2 ** 20;
-process.stdout.write(`${JSON.stringify({ size: run.size(), cpuSec: (user + system) / 1e6, rssMb })}\n`);
+process.stdout.write(`${JSON.stringify({ size: run.size(), cpuSec, rssMb })}\n`);
 await run.close();
+
+/** What threads there are that have no purpose yet. */
+function nameThreads(purpose: string): void {
+  for (const thread of readdirSync('/proc/self/task')) {
+    if (!purposes.has(thread)) purposes.set(thread, purpose);
+  }
+}
+
+/** User and system time of each thread (proc_pid_stat(5), fields 14 and 15, counted after the name in brackets). */
+function threadTicks(): Map<string, number> {
+  return new Map(
+    readdirSync('/proc/self/task').map((thread) => {
+      const stat = readFileSync(`/proc/self/task/${thread}/stat`, 'utf8');
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return [thread, Number(fields[11]) + Number(fields[12])];
+    }),
+  );
+}
 
 async function passOn() {
   const broker = await openBroker({ ...embedded, log: () => undefined });
@@ -45,6 +78,7 @@ async function passOn() {
 
 async function log(registered: Load['devices']) {
   const store = new Store(place, name === '' ? 'exclusive' : 'shared');
+  nameThreads('database');
   store.transaction(() => {
     for (const device of registered)
       store.chain.setDevice(
@@ -53,7 +87,7 @@ async function log(registered: Load['devices']) {
       );
   });
   const contracts = { DeviceRegistry: nowhere, Agreements: nowhere, Shipments: nowhere, Fleet: nowhere };
-  const chain = openChain({ rpcUrl: 'http://127.0.0.1:1', chainId: 1, contracts });
+  const chain = openChain({ rpcUrls: ['http://127.0.0.1:1'], chainId: 1, contracts });
   const oracle = await Oracle.open(
     {
       clock: realClock,
@@ -75,6 +109,7 @@ async function log(registered: Load['devices']) {
       worker: name === '' ? undefined : { name, leaseMs: 10_000 },
     },
   );
+  nameThreads('verifying');
   const ended = oracle.run();
   const close = async () => {
     oracle.close();

@@ -2,7 +2,8 @@
  * Signed batches (15 samples of 4 channels) per second, from an MQTT broker to the durable log and back to the gateway
  * as a verified position: all on this machine, the load generator included and named. In the same run: what OpenSSL
  * verifies on one core, and what a broker passes through that does nothing else. SQLite with the embedded broker, then
- * PostgreSQL and mosquitto with a shared subscription and 1, 2 and 4 workers. Wants a quiet machine.
+ * PostgreSQL and mosquitto with a shared subscription and 1, 2 and 4 workers. The first third of the batches is for
+ * warming up. Wants a quiet machine, and Linux, which counts CPU time by thread.
  */
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -14,7 +15,9 @@ import { Child } from './child.ts';
 import { makeLoad, writeLoad } from './load-file.ts';
 import { opensslSpeed } from './verify-rate.ts';
 
-const counts = { gateways: 8, devices: 512, batches: Number(process.env['THROUGHPUT_BATCHES'] ?? 40_000) };
+const measured = Number(process.env['THROUGHPUT_BATCHES'] ?? 60_000);
+const warmUp = Math.ceil(measured / 2);
+const counts = { gateways: 8, devices: 512, batches: measured + warmUp };
 /** Batches without a receipt, over all gateways: below the oracle's queue, as agents keep it. */
 const window = 4_096;
 const yearSec = 365 * 86_400;
@@ -24,14 +27,17 @@ export type ThroughputRow = {
   readonly batchesPerSec: number;
   /** Against what OpenSSL verifies per second on one core, by its own count. */
   readonly ofOneCore: number;
-  /** CPU time of one batch in microseconds, by process. Brokers and servers of others are not in it. */
-  readonly cpuUsPerBatch: { readonly generator: number; readonly oracle: number };
+  /**
+   * CPU time of one batch in microseconds: of the generator, and of the oracle's threads by what they are there for
+   * (`node`: collector and compiler). Brokers and servers of others are not in it.
+   */
+  readonly cpuUsPerBatch: Readonly<Record<string, number>>;
   /** Of all oracle processes together. */
   readonly rssMb: number;
 };
 
 type Generated = { batches: number; seconds: number; cpuSec: number };
-type Logged = { size: number; cpuSec: number; rssMb: number };
+type Logged = { size: number; cpuSec: Record<string, number>; rssMb: number };
 
 export async function measureThroughput(): Promise<{ opensslVerifyPerSec: number; rows: ThroughputRow[] }> {
   const folder = mkdtempSync(join(tmpdir(), 'coldproof-throughput-'));
@@ -51,7 +57,11 @@ export async function measureThroughput(): Promise<{ opensslVerifyPerSec: number
       ofOneCore: Math.round((rate / opensslVerifyPerSec) * 1_000) / 1_000,
       cpuUsPerBatch: {
         generator: perBatch(generated.cpuSec),
-        oracle: perBatch(oracles.reduce((sum, { cpuSec }) => sum + cpuSec, 0)),
+        ...Object.fromEntries(
+          [...new Set(oracles.flatMap(({ cpuSec }) => Object.keys(cpuSec)))].map((purpose) => {
+            return [purpose, perBatch(oracles.reduce((sum, { cpuSec }) => sum + (cpuSec[purpose] ?? 0), 0))];
+          }),
+        ),
       },
       rssMb: Math.round(oracles.reduce((sum, { rssMb }) => sum + rssMb, 0)),
     });
@@ -99,8 +109,14 @@ async function runOracles(
       port = (await child.json<{ port?: number }>()).port ?? port;
       running.push(child);
     }
-    const generator = start('load-generator.js', [String(port), file, String(window)]);
+    const generator = start('load-generator.js', [String(port), file, String(window), String(warmUp)]);
     await generator.line();
+    generator.go();
+    await generator.line();
+    for (const child of running) {
+      child.go();
+      await child.line();
+    }
     generator.go();
     const generated = await generator.json<Generated>();
     const logged: Logged[] = [];

@@ -102,7 +102,17 @@ export async function makeWorld(seed = 1, anvilArgs: readonly string[] = []): Pr
   return { anvil, contracts, device };
 }
 
-export async function enrol({ anvil: { chain }, contracts }: World, device: VoyageDevice): Promise<void> {
+/** Another truck; gives its name on the chain. */
+export async function registerTruck({ anvil: { chain }, contracts }: World, name: string): Promise<string> {
+  const registered = `0x${Buffer.from(name).toString('hex').padEnd(64, '0')}`;
+  await chain.sendAs(chain.account(4), contracts.Fleet, 'registerTruck', [registered, 1_000]);
+  return registered;
+}
+
+export async function enrol(
+  { anvil: { chain }, contracts }: World,
+  device: Pick<VoyageDevice, 'publicKey' | 'sign'>,
+): Promise<void> {
   const carrier = chain.account(4);
   const asset = 'CSQU3054383';
   const consent = encodeEnrolment({
@@ -126,10 +136,10 @@ export async function enrol({ anvil: { chain }, contracts }: World, device: Voya
 export type PlacedOrder = { readonly orderId: string; readonly dispatchedAtSec: number };
 
 /** Placed, accepted and dispatched with the world's device (or another). The truck must not be in repair. */
-export async function dispatchOrder(world: World, device = world.device): Promise<PlacedOrder> {
+export async function dispatchOrder(world: World, device = world.device, inTruck = truck): Promise<PlacedOrder> {
   const { chain } = world.anvil;
   const orderId = await placeAndAccept(world);
-  const call = [orderId, `0x${bytesToHex(device.device)}`, truck];
+  const call = [orderId, `0x${bytesToHex(device.device)}`, inTruck];
   await chain.sendAs(chain.account(4), world.contracts.Shipments, 'dispatchOrder', call);
   const order = await readOrder(world, orderId);
   return { orderId, dispatchedAtSec: Number(order['dispatchedAt']) };

@@ -39,7 +39,7 @@ export const parties = {
   ...{ buyer: address('a'), supplier: address('b'), carrier: address('c'), consignee: address('d') },
   stranger: address('e'),
 };
-export const contracts = { Shipments: address('1'), Agreements: address('2') };
+export const contracts = { Shipments: address('1'), Agreements: address('2'), AnchorLog: address('4') };
 const nobody = address('0');
 
 export const terms: Terms = {
@@ -67,7 +67,9 @@ const logKey = {
   publicKey: logPublicKey,
   log: logOf(logPublicKey),
   sign: (message: Uint8Array) => ed25519.sign(message, logSecret),
-  signAside: (message: Uint8Array) => Promise.resolve(ed25519.sign(message, logSecret)),
+  signAside: (messages: readonly Uint8Array[]) =>
+    Promise.resolve(messages.map((message) => ed25519.sign(message, logSecret))),
+  close: () => Promise.resolve(),
 };
 
 export function orderOf(orderId: string, device: string, changes: Partial<Order> = {}): Order {
@@ -201,6 +203,16 @@ export function insertEvent(store: Store, blockNumber: number, orderId: string, 
     ...{ contract: 'Shipments', name, subject: `order:${orderId}` },
     args: JSON.stringify({ ...args, blockTimeSec: startSec + blockNumber }),
   });
+}
+
+/** What the network does once a quorum has cosigned the log's head of that size, and the chain has it. */
+export function anchorLog({ store, log }: Desk, size: number, of = log.publicKey): object {
+  const id = `anchor:${bytesToHex(logOf(of))}:${size}:0`;
+  const record = { contract: 'AnchorLog', calldata: '0x', log: bytesToHex(logOf(of)), size };
+  store.outbox.insert({ id, orderId: 'anchor', evidence: JSON.stringify(record), dueMs: 0, createdMs: size });
+  const mined = { transactionHash: `0x${'aa'.repeat(32)}`, blockNumber: size, blockHash: `0x${'bb'.repeat(32)}` };
+  store.outbox.setMined(id, 'confirmed', { ...mined, gasUsed: 98_686 });
+  return { hash: mined.transactionHash, blockNumber: size, blockHash: mined.blockHash };
 }
 
 /** What the contract does with the evidence: cancelled, replaced by order 9, the truck in repair, in block 8. */

@@ -2,10 +2,11 @@
 import { Ajv2020, type AnySchema } from 'ajv/dist/2020.js';
 import { Validator } from '@seriousme/openapi-schema-validator';
 import t, { type Test } from 'tap';
-import { cargoProbe, noPrevious } from '@coldproof/wire';
+import { cargoProbe, noPrevious, verifyBundle, type Bundle } from '@coldproof/wire';
 import { findTampered } from '@coldproof/oracle/audit';
+import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import type { AuditEntry } from '@coldproof/oracle/store-audit';
-import { cancelOrder, openDesk, parties, quarterOf, startSec, type Desk } from './api-fixture.ts';
+import { anchorLog, cancelOrder, contracts, openDesk, parties, quarterOf, startSec, type Desk } from './api-fixture.ts';
 
 type Items = { items: Record<string, unknown>[]; next: string | null };
 
@@ -287,4 +288,22 @@ t.test('health, metrics, and what Prometheus gets', async (t) => {
   t.match(text, /coldproof_log_leaves 4\n/);
   t.match(text, /coldproof_http_answers_total\{route="\/api\/v1\/shipments\/:orderId",status="200"\} 1\n/);
   t.match(text, /coldproof_actions_open\{state="unstarted"\} 1\n/);
+});
+
+t.test('a bundle names the first anchor that has all of its batches, of this log alone', async (t) => {
+  const desk = await openDesk(t);
+  const url = `/api/v1/shipments/7/bundle?to=${startSec + 60 + 899}`;
+  const bundle = async () => (await desk.get(url)).json as unknown as Bundle;
+  const anchorsIn = ({ log }: Bundle) => log.heads.filter(({ anchor }) => anchor !== null);
+  t.match((await bundle()).log.heads, [{ size: 1, anchor: null }], 'where its last batch was logged');
+  anchorLog(desk, 2, desk.device.publicKey.subarray(0, 32));
+  t.same(anchorsIn(await bundle()), [], 'of another log');
+  anchorLog(desk, 4);
+  const transaction = anchorLog(desk, 3);
+  anchorLog(desk, 5);
+  const anchored = await bundle();
+  t.match(anchorsIn(anchored), [{ size: 3, anchor: { contract: contracts.AnchorLog, transaction } }]);
+  const { checks, isSound } = verifyBundle(JSON.stringify(anchored), opensslCrypto());
+  t.ok(isSound, JSON.stringify(checks));
+  t.match(checks.find(({ name }) => name === 'heads')?.verdict, { ok: true, value: /3 \(anchored\)/ });
 });

@@ -58,11 +58,25 @@ t.test('the shortest configuration has defaults for the rest', (t) => {
   t.match(config, {
     broker: { host: '127.0.0.1', credentials: [{ username: 'gateway', password: 'g', devices: [device] }] },
     http: { host: '127.0.0.1', port: 8080 },
-    chain: { fromBlock: 0, feeWeiMax: 200_000_000_000n, resendMs: 30_000 },
+    chain: {
+      ...{ rpcUrls: ['http://127.0.0.1:8545'], timeoutMs: 10_000, fromBlock: 0, feeWeiMax: 200_000_000_000n },
+      ...{ resendMs: 30_000, finalityBlocks: undefined, spendWeiMaxPerDay: undefined, balanceWeiMin: undefined },
+    },
+    signer: undefined,
     logKeyFile: join(folder, 'log-key.json'),
   });
   t.end();
 });
+
+type Whole = ReturnType<typeof whole>;
+
+function urls({ chain }: Whole, rpcUrls: readonly string[]): void {
+  Object.assign(chain, { rpcUrl: undefined, rpcUrls });
+}
+
+function signer({ chain }: Whole, change: object): void {
+  Object.assign(chain, { signer: { url: 'https://signer.example:9000', address: address('5'), ...change } });
+}
 
 t.test('one problem each', (t) => {
   const cases: [string, (config: Record<string, never> & ReturnType<typeof whole>) => void, RegExp][] = [
@@ -110,6 +124,57 @@ t.test('one problem each', (t) => {
     ['an origin with a schema', (c) => Object.assign(c, { log: { origin: 'https://x' } }), /^log\.origin: /],
     ['a list for a mapping', (c) => Object.assign(c, { http: [] }), /^http: expected a mapping/],
     ['a poll of no time', (c) => Object.assign(c.chain, { pollMs: 0 }), /^chain\.pollMs: .*from 10/],
+  ];
+  for (const [name, change, says] of cases) {
+    const problems = problemsOf(t, change);
+    t.equal(problems.length, 1, `${name}: ${problems.join('; ')}`);
+    t.match(problems[0], says, name);
+  }
+  t.end();
+});
+
+t.test('one problem each: endpoints, money, signer', (t) => {
+  const cases: [string, (config: Record<string, never> & Whole) => void, RegExp][] = [
+    ['both forms', (c) => Object.assign(c.chain, { rpcUrls: ['http://a'] }), /^chain\.rpcUrl: expected one of them/],
+    ['no endpoints', (c) => urls(c, []), /^chain\.rpcUrls: expected 1 to 16 URLs, got 0/],
+    [
+      'a socket among them, its key not shown',
+      (c) => urls(c, ['http://a', 'ws://user:pass@b/key']),
+      /^chain\.rpcUrls: expected an http\(s\) URL, got "ws:\/\/b, entry 1"/,
+    ],
+    ['one twice', (c) => urls(c, ['http://a', 'http://a']), /^chain\.rpcUrls: expected URLs that are each given once/],
+    ['no time', (c) => Object.assign(c.chain, { timeoutSec: 0 }), /^chain\.timeoutSec: .*from 1 to 300, got 0/],
+    [
+      'final at once',
+      (c) => Object.assign(c.chain, { finalityBlocks: 0 }),
+      /^chain\.finalityBlocks: .*from 1 to 100000/,
+    ],
+    [
+      'nothing to spend',
+      (c) => Object.assign(c.chain, { spendMaxGweiPerDay: 0 }),
+      /^chain\.spendMaxGweiPerDay: .*from 1 .*got 0/,
+    ],
+    ['half a Gwei', (c) => Object.assign(c.chain, { balanceMinGwei: 0.5 }), /^chain\.balanceMinGwei: .*got 0\.5/],
+    [
+      'a signer on an open line',
+      (c) => signer(c, { url: 'http://signer.example' }),
+      /^chain\.signer\.url: expected an https/,
+    ],
+    [
+      'a signer with a password',
+      (c) => signer(c, { url: 'https://me:secret@signer.example' }),
+      /^chain\.signer\.url: .*got "https:\/\/signer\.example"/,
+    ],
+    ['a short signer', (c) => signer(c, { address: '0x12' }), /^chain\.signer\.address: expected 0x and 40 hex digits/],
+    ['a hasty signer', (c) => signer(c, { timeoutSec: 0 }), /^chain\.signer\.timeoutSec: .*from 1 to 300, got 0/],
+    [
+      'two accounts that pay',
+      (c) => {
+        signer(c, {});
+        Object.assign(c.chain, { transmitterKeyFile: 'x' });
+      },
+      /^chain\.signer: expected one of them/,
+    ],
   ];
   for (const [name, change, says] of cases) {
     const problems = problemsOf(t, change);

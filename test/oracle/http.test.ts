@@ -11,6 +11,7 @@ import {
   verifyInclusion,
 } from '@coldproof/wire';
 import { Announcer } from '@coldproof/oracle/announce';
+import { ChainEndpoints } from '@coldproof/oracle/chain-endpoints';
 import { realClock } from '@coldproof/oracle/clock';
 import { openHttp } from '@coldproof/oracle/http';
 import { Log } from '@coldproof/oracle/log';
@@ -38,17 +39,24 @@ async function start(t: Test, leaves: number) {
   let isReady = true;
   const none = new Map<string, number>();
   const links = () => ({
-    ...{ live: [], queued: 0, isReceiving: true, chainError: undefined, balanceWei: 5n },
+    ...{ live: [], queued: 0, isReceiving: true, chainError: undefined },
     ...{ refusedByReceiver: new Map([['queue-full', 2]]), refusedByBroker: none },
   });
-  const chain = { rpcUrl: 'https://user:secret@rpc.example/key/pathkey?token=x', chainId: 1, contracts: {} };
-  const status = () => readStatus({ store, log, chain, transmitter: '0x00', links });
+  const rpcUrls = ['https://user:secret@rpc.example/key/pathkey?token=x', 'https://rpc.example/other?token=y'];
+  const chain = { rpcUrls, chainId: 1, contracts: {} };
+  const endpoints = new ChainEndpoints(chain);
+  t.teardown(() => endpoints.close());
+  const account = () => ({
+    ...{ balanceWei: 5n, balanceWeiMin: 6n, isBalanceLow: true, spentWei: 7n, spendWeiMaxPerDay: undefined },
+    endpoints: endpoints.health(),
+  });
+  const status = () => readStatus({ store, log, chain, transmitter: '0x00', links, account });
   const announcer = new Announcer({ store, clock: realClock });
   const tokens = new TokenFile(`${makeFolder(t)}/tokens.json`);
   const parts = { store, log, crypto: opensslCrypto(), chain, clock: realClock, announcer, tokens };
   const webhooks = new Webhooks({ store, announcer, pace: realClock, log: silent, source: '' }, []);
   const http = await openHttp(
-    { ...parts, webhooks, status, isReady: () => isReady, say: silent },
+    { ...parts, account, webhooks, status, isReady: () => isReady, say: silent },
     { host: '127.0.0.1', port: 0, requestsPerMinMax: 1 },
   );
   t.teardown(async () => {
@@ -94,7 +102,10 @@ t.test('status shows counts and hides what is secret in the RPC address', async 
   t.match(json, {
     log: { size: 3, origin },
     batches: { verified: 3, rejected: 2, receipts: 3, byReason: { 'queue-full': 2 } },
-    chain: { rpcUrl: 'https://rpc.example', balanceWei: '5' },
+    chain: {
+      ...{ rpcUrl: 'https://rpc.example', balanceWei: '5', isBalanceLow: true, spentWeiPerDay: '7' },
+      endpoints: [{ endpoint: 'https://rpc.example#1', state: 'new' }, { endpoint: 'https://rpc.example#2' }],
+    },
     orders: [],
     findings: [],
   });

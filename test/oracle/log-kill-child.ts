@@ -23,9 +23,11 @@ for (;;) {
     return { device, sequence, previous, digest, firstSec: 0, lastSec: 0, envelope: digest };
   });
   const answers = log.append(group, 0);
-  const lines = answers.map(async (answer, i) => {
+  const logged = answers.map((answer, i) => {
     if (!answer.ok) throw new Error(`${answer.reason}: ${answer.detail}`);
-    return `${bytesToHex(await log.receipt(group[i]!, answer.value.index))}\n`;
+    return { batch: group[i]!, index: answer.value.index };
   });
-  if (!process.stdout.write((await Promise.all(lines)).join(''))) await once(process.stdout, 'drain');
+  const receipts = await log.receipts(logged);
+  if (!process.stdout.write(receipts.map((receipt) => `${bytesToHex(receipt)}\n`).join('')))
+    await once(process.stdout, 'drain');
 }

@@ -222,8 +222,9 @@ export class World {
       const publicKey = ed25519.getPublicKey(secret);
       const key = createPrivateKey({ key: Buffer.concat([pkcs8Prefix, secret]), format: 'der', type: 'pkcs8' });
       const sign = (message: Uint8Array) => Uint8Array.from(signWith(null, message, key));
-      const signAside = (message: Uint8Array) => Promise.resolve(sign(message));
-      return { logKey: { publicKey, log: logOf(publicKey), sign, signAside }, attestationSecret: random.bytes(32) };
+      const signAside = (messages: readonly Uint8Array[]) => Promise.resolve(messages.map(sign));
+      const logKey = { publicKey, log: logOf(publicKey), sign, signAside, close: () => Promise.resolve() };
+      return { logKey, attestationSecret: random.bytes(32) };
     });
     this.settings = this.keys.map(({ logKey, attestationSecret }, i) => ({
       name: `node-${i}`,

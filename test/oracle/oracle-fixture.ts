@@ -13,7 +13,7 @@ import {
   type Receipt,
   type Series,
 } from '@coldproof/wire';
-import { openChain, type Chain } from '@coldproof/oracle/chain';
+import { openChain, type Chain, type ChainSettings } from '@coldproof/oracle/chain';
 import { realClock, type Clock } from '@coldproof/oracle/clock';
 import { makeLogKey, openLogKey, type LogKey } from '@coldproof/oracle/log-key';
 import type { Log } from '@coldproof/oracle/log-line';
@@ -40,11 +40,15 @@ export function logKeyIn(folder: string): LogKey {
   return openLogKey(path, passphrase);
 }
 
-export function chainOf({ anvil, contracts }: World, rpcUrl = anvil.chain.rpcUrl): Chain {
+export function chainOf(
+  { anvil, contracts }: { readonly anvil: Pick<World['anvil'], 'chain'>; readonly contracts: World['contracts'] },
+  rpcUrls: string | readonly string[] = anvil.chain.rpcUrl,
+  more: Partial<ChainSettings> = {},
+): Chain {
   const { DeviceRegistry, Agreements, Shipments, Fleet } = contracts;
   const named = { DeviceRegistry, Agreements, Shipments, Fleet };
   const addresses = Object.fromEntries(Object.entries(named).map(([name, { address }]) => [name, address]));
-  return openChain({ rpcUrl, chainId: anvil.chain.chainId, contracts: addresses });
+  return openChain({ rpcUrls: [rpcUrls].flat(), chainId: anvil.chain.chainId, contracts: addresses, ...more });
 }
 
 /** The chain's own time, a little ahead: the voyage of a test is over before it begins. */

@@ -15,9 +15,12 @@ t.test('reorganisations of 1 to 64 blocks: the same transaction is mined again, 
   const random = seeded(t, 64);
   const made = await scene(t, 1);
   const { chain } = made.world.anvil;
-  const life = new Life(made.world, made.folder);
   let { snapshot } = made;
   for (const depth of [1, 2, 7, random.integer(8, 63), 64]) {
+    // A store of its own for each: the branches after the first are younger than what was final on it.
+    const folder = makeFolder(t);
+    cpSync(made.folder, folder, { recursive: true });
+    const life = new Life(made.world, folder);
     await roundsUntil(life, made.orderId, 'confirmed');
     for (let i = 1; i < depth; i++) await chain.mine();
     await life.round();
@@ -37,12 +40,14 @@ t.test('reorganisations of 1 to 64 blocks: the same transaction is mined again, 
     await roundsUntil(life, made.orderId, 'confirmed');
     await cancelledOnce(t, made, `after ${depth}`);
     t.equal(life.store.outbox.attempts(life.store.outbox.ofOrder(made.orderId)[0]!.id).length, 1, 'the same bytes');
+    await chain.request('anvil_mine', ['0x80']);
+    await roundsUntil(life, made.orderId, 'finalized');
+    await life.watch.round();
+    t.ok((life.store.chain.head()?.finalNumber ?? 0) >= life.store.chain.lastBlockOf(`order:${made.orderId}`));
+    life.close();
+    await chain.request('evm_revert', [snapshot]);
+    snapshot = await chain.request<string>('evm_snapshot');
   }
-  await chain.request('anvil_mine', ['0x80']);
-  await roundsUntil(life, made.orderId, 'finalized');
-  await life.watch.round();
-  t.ok((life.store.chain.head()?.finalNumber ?? 0) >= life.store.chain.lastBlockOf(`order:${made.orderId}`));
-  life.close();
 });
 
 t.test('the dispatch itself is taken back, and comes again at another time', async (t) => {
@@ -87,7 +92,7 @@ t.test('somebody else reports first: the action is over, with nothing sent', asy
   const argument = evidenceArgument(parseEvidence(runs[0] as Parameters<typeof parseEvidence>[0]));
   await chain.sendAs(chain.account(7), made.world.contracts.Shipments, 'reportExcursion', [made.orderId, argument]);
   await roundsUntil(life, made.orderId, 'superseded');
-  t.equal(life.store.outbox.nonceMax(), undefined);
+  t.same(life.store.outbox.feesByNonce(0), []);
   await cancelledOnce(t, made, 'by another');
   // Their block goes; ours must come.
   await chain.request('evm_revert', [made.snapshot]);
@@ -132,7 +137,7 @@ t.test('what the contract refuses for ever is fatal, and nothing is signed', asy
     const life = new Life(made.world, folder);
     await life.round();
     const [action] = life.store.outbox.ofOrder(made.orderId);
-    t.equal(life.store.outbox.nonceMax(), undefined);
+    t.same(life.store.outbox.feesByNonce(0), []);
     life.close();
     return { state: action?.state, reason: action?.reason };
   };
@@ -144,6 +149,24 @@ t.test('what the contract refuses for ever is fatal, and nothing is signed', asy
   await chain.sendAs(chain.account(1), contracts.Shipments, 'settle', [made.orderId]);
   t.match(await fate(), { state: 'fatal', reason: /^OrderStateNot\(/ });
   t.equal(await countEvents(made.world, 'OrderCancelled'), 0);
+});
+
+t.test('a refusal on a branch that is gone is no refusal: the action is tried again', async (t) => {
+  const made = await scene(t, 10);
+  const { chain } = made.world.anvil;
+  const life = new Life(made.world, made.folder);
+  const revocation = [`0x${bytesToHex(made.world.device.device)}`, made.dispatchedAtSec + 10];
+  await chain.sendAs(chain.account(4), made.world.contracts.DeviceRegistry, 'revoke', revocation);
+  await life.round();
+  t.equal(stateOf(life, made.orderId), 'fatal');
+  await life.round();
+  t.equal(stateOf(life, made.orderId), 'fatal', 'as long as it stands');
+  await chain.request('evm_revert', [made.snapshot]);
+  await chain.mine();
+  await chain.mine();
+  await roundsUntil(life, made.orderId, 'confirmed');
+  await cancelledOnce(t, made, 'the revocation never was');
+  life.close();
 });
 
 t.test('what happened on the way still ends a delivered order', async (t) => {
@@ -198,7 +221,7 @@ t.test('the wrong chain is refused, at start and after an outage', async (t) => 
   const rpc = await FaultyRpc.open(made.world.anvil.chain.rpcUrl);
   t.teardown(() => rpc.close());
   const addresses = { Shipments: made.world.contracts.Shipments.address };
-  const wrong = openChain({ rpcUrl: rpc.url, chainId: 1, contracts: addresses });
+  const wrong = openChain({ rpcUrls: [rpc.url], chainId: 1, contracts: addresses });
   t.teardown(() => wrong.close());
   await t.rejects(wrong.checkChainId(), {
     code: 'chain-id-wrong',

@@ -121,9 +121,14 @@ testOnEachEngine('a device has one history', async (t, place) => {
     },
     'all of it is counted',
   );
-  const receipt = verifyReceipt(await log.receipt(two, 2), key.publicKey);
+  const [bytes] = await log.receipts([{ batch: two, index: 2 }]);
+  const receipt = verifyReceipt(bytes!, key.publicKey);
   t.ok(receipt.ok && receipt.value.sequence === 2 && receipt.value.index === 2);
-  await t.rejects(log.receipt(two, 5), /needs a log of more than/, 'no receipt for what is not there');
+  await t.rejects(
+    log.receipts([{ batch: two, index: 5 }]),
+    /needs a log of more than/,
+    'no receipt for what is not there',
+  );
   store.close();
 });
 

@@ -2,23 +2,29 @@
 import { join } from 'node:path';
 import type { Test } from 'tap';
 import { bytesToHex, encodeEnvelope, type Envelope } from '@coldproof/wire';
-import type { Chain } from '@coldproof/oracle/chain';
+import type { Chain, ChainSettings } from '@coldproof/oracle/chain';
+import type { Transmitter } from '@coldproof/oracle/chain-account';
 import { realClock, type Clock } from '@coldproof/oracle/clock';
 import { Findings } from '@coldproof/oracle/findings';
 import type { Fence } from '@coldproof/oracle/lease';
-import { Log } from '@coldproof/oracle/log';
+import { Log as TransparencyLog } from '@coldproof/oracle/log';
+import type { Log } from '@coldproof/oracle/log-line';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import type { ActionState } from '@coldproof/oracle/store-outbox';
 import { Store } from '@coldproof/oracle/store';
 import { Transmit, type CrashPoint, type TransmitPolicy } from '@coldproof/oracle/transmit';
 import { verifyBatch } from '@coldproof/oracle/verify';
 import { Watch } from '@coldproof/oracle/watch';
-import { countEvents, dispatchOrder, makeWorld, orderState, readOrder, type World } from './anvil.ts';
+import type { VoyageDevice } from '../helpers/voyage-device.ts';
+import { countEvents, dispatchOrder, makeWorld, orderState, readOrder, type Anvil, type World } from './anvil.ts';
 import { chainOf, logKeyIn, makeFolder, quickTransmit, until, warmVoyage } from './oracle-fixture.ts';
 
 export type Line = { readonly event: string; readonly [field: string]: unknown };
 
 export class Crash extends Error {}
+
+/** What of a world its chain side needs. */
+export type ChainSide = { readonly anvil: Pick<Anvil, 'chain'>; readonly contracts: World['contracts'] };
 
 /** One life of the oracle's chain side. Open a second one on the same folder after a crash. */
 export class Life {
@@ -30,14 +36,16 @@ export class Life {
   readonly chain: Chain;
 
   constructor(
-    world: World,
+    world: ChainSide,
     folder: string,
     options: {
-      rpcUrl?: string;
+      rpcUrl?: string | readonly string[];
+      chain?: Partial<ChainSettings>;
       crashAt?: string;
       policy?: Partial<TransmitPolicy>;
       pace?: Clock;
       account?: number;
+      transmitter?: Transmitter;
       /** Of another life, which closes it. */
       store?: Store;
       fence?: (store: Store) => Fence;
@@ -45,7 +53,8 @@ export class Life {
     } = {},
   ) {
     this.store = options.store ?? new Store(join(folder, 'oracle.db'));
-    this.chain = chainOf(world, options.rpcUrl);
+    const log: Log = (_level, event, fields = {}) => void this.lines.push({ event, ...fields });
+    this.chain = chainOf(world, options.rpcUrl, { log, ...options.chain });
     const crashPoint: CrashPoint = (name) => {
       options.onCrashPoint?.(name);
       if (name === options.crashAt) throw new Crash(name);
@@ -53,9 +62,9 @@ export class Life {
     const deps = {
       chain: this.chain,
       store: this.store,
-      transmitter: world.anvil.chain.account(options.account ?? 9),
+      transmitter: options.transmitter ?? world.anvil.chain.account(options.account ?? 9),
       pace: options.pace ?? realClock,
-      log: (_level: string, event: string, fields = {}) => void this.lines.push({ event, ...fields }),
+      log,
       crashPoint,
       ...(options.fence === undefined ? {} : { fence: options.fence(this.store) }),
     };
@@ -78,9 +87,19 @@ export class Life {
 /** A folder whose store has the order watched, the envelopes logged and evaluated, and so an action to transmit. */
 export async function prepare(t: Test, world: World, envelopes: readonly Envelope[]): Promise<string> {
   const folder = makeFolder(t);
+  await prepareIn(folder, world, envelopes);
+  return folder;
+}
+
+/** As `prepare`, in a folder that may have the same of other devices. */
+export async function prepareIn(
+  folder: string,
+  world: World,
+  envelopes: readonly Envelope[],
+  { device, publicKey }: VoyageDevice = world.device,
+): Promise<void> {
   const life = new Life(world, folder);
-  const log = new Log({ store: life.store, key: logKeyIn(folder), origin: 'coldproof.example/test' });
-  const { device, publicKey } = world.device;
+  const log = new TransparencyLog({ store: life.store, key: logKeyIn(folder), origin: 'coldproof.example/test' });
   const batches = envelopes.map((envelope) => {
     const bytes = encodeEnvelope(envelope);
     const verdict = verifyBatch({ device, bytes, record: { publicKey }, nowSec: 2 ** 31 }, opensslCrypto());
@@ -91,7 +110,6 @@ export async function prepare(t: Test, world: World, envelopes: readonly Envelop
   await life.watch.round();
   if (!life.findings.refresh()) throw new Error(`no action for ${bytesToHex(device)}`);
   life.close();
-  return folder;
 }
 
 export type Scene = {

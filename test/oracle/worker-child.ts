@@ -12,7 +12,7 @@ export type WorkerStart = {
   readonly leaseMs: number;
   readonly database: string;
   readonly brokerUrl: string;
-  readonly chain: { rpcUrl: string; chainId: number; contracts: Record<string, string> };
+  readonly chain: { rpcUrls: string[]; chainId: number; contracts: Record<string, string> };
   readonly logKeyFile: string;
   readonly passphrase: string;
   readonly phrase: string;

@@ -116,7 +116,7 @@ async function startWorker(
   start: Pick<WorkerStart, 'name' | 'database' | 'brokerUrl' | 'logKeyFile' | 'nowSec'>,
 ): Promise<Worker> {
   const { rpcUrl, chainId } = world.anvil.chain;
-  const chain = { rpcUrl, chainId, contracts: chainOf(world).contracts as Record<string, string> };
+  const chain = { rpcUrls: [rpcUrl], chainId, contracts: chainOf(world).contracts as Record<string, string> };
   const whole: WorkerStart = { ...start, leaseMs, chain, passphrase, phrase: developmentPhrase };
   const file = fileURLToPath(new URL('worker-child.js', import.meta.url));
   const child = spawn(process.execPath, [file, JSON.stringify(whole)], { stdio: ['ignore', 'pipe', 'inherit'] });

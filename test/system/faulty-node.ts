@@ -19,7 +19,8 @@ import { openLogKey, type LogKey } from '@coldproof/oracle/log-key';
 import { logToStderr } from '@coldproof/oracle/log-line';
 import { openNetwork, readAttestationKey } from '@coldproof/oracle/network/open';
 import type { Reckoner } from '@coldproof/oracle/network/reckon';
-import { cryptletReckoner, readCryptlets } from '@coldproof/oracle/network/reckoner';
+import { readInstalled } from '@coldproof/oracle/cryptlet/installed';
+import { cryptletReckoner } from '@coldproof/oracle/network/reckoner';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import { Oracle } from '@coldproof/oracle/oracle';
 import { openPeerLink, type PeerLink } from '@coldproof/oracle/peer-link';
@@ -74,7 +75,7 @@ const { fromBlock, pollMs } = config.chain;
 const deps = { clock: realClock, pace: realClock, log, store, chain, transmitter, logKey, crashPoint: () => undefined };
 const settings = { broker, verify, origin, fromBlock, pollMs, transmit: config.chain };
 const oracle = await Oracle.open(deps, settings);
-const reckoner = cryptletReckoner(readCryptlets(quorum.cryptletsDir), await openCryptletHost({ workers: 1 }));
+const reckoner = cryptletReckoner(readInstalled(quorum.cryptletsDir), await openCryptletHost({ workers: 1 }));
 const link = openPeerLink({ ...quorum.broker, node: logKey.log, log });
 const { network } = openNetwork(
   {

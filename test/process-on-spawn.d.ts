@@ -1,0 +1,3 @@
+declare module 'process-on-spawn' {
+  export function addListener(listener: (spawned: { env: Record<string, string | undefined> }) => void): void;
+}
