@@ -1,8 +1,8 @@
 /**
  * A disk that fails once, at a chosen point of a short life of the agent's loops: the nth fsync gives EIO, the nth
- * write to the journal's files gives ENOSPC (both by strace), or the file system has so many pages left (a tmpfs), which
- * also makes writes short. The process must end with the reason, and the next one, on a disk that is whole again, must
- * have all that a sensor was told of, and seal nothing that contradicts what has left the truck.
+ * write to the journal's files gives ENOSPC (both by strace), or the file system has so many pages left (a tmpfs),
+ * which also makes writes short. The process must end with the reason, and the next one, on a disk that is whole again,
+ * must have all that a sensor was told of, and seal nothing that contradicts what has left the truck.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
