@@ -1,6 +1,6 @@
 /**
- * A slice of the disk campaign: one fault each at points drawn from a short life. What a sensor was told is kept, and no
- * sequence has two contents.
+ * A slice of the disk campaign: one fault each at points drawn from a short life. What a sensor was told is kept, and
+ * no sequence has two contents.
  */
 import t from 'tap';
 import { seeded } from '../helpers/seed.ts';
@@ -8,7 +8,7 @@ import { bundleCore } from './core-bundle.ts';
 import { hasStrace, isRoot, sufferFault, type DiskFault } from './disk-faults.ts';
 
 const isCi = process.env['CI'] === 'true';
-/** How many there are in the script's life: 20 fsyncs and 99 writes, of which the last few come and go with the turns. */
+/** In the script's life there are 20 fsyncs and 99 writes, of which the last few come and go with the turns. */
 const points = { fsync: 18, write: 95, room: 63 };
 const random = seeded(t, 11);
 await bundleCore();

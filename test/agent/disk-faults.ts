@@ -1,8 +1,8 @@
 /**
- * A disk that fails once, at a chosen point of a short life of the agent's loops: the nth fsync gives EIO, the nth write
- * to the journal's files gives ENOSPC (both by strace), or the file system has so many pages left (a tmpfs), which also
- * makes writes short. The process must end with the reason, and the next one, on a disk that is whole again, must have
- * all that a sensor was told of, and seal nothing that contradicts what has left the truck.
+ * A disk that fails once, at a chosen point of a short life of the agent's loops: the nth fsync gives EIO, the nth
+ * write to the journal's files gives ENOSPC (both by strace), or the file system has so many pages left (a tmpfs),
+ * which also makes writes short. The process must end with the reason, and the next one, on a disk that is whole again,
+ * must have all that a sensor was told of, and seal nothing that contradicts what has left the truck.
  */
 import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
@@ -22,7 +22,7 @@ export type DiskFault = { readonly kind: 'fsync' | 'write' | 'room'; readonly at
 export type DiskOutcome = {
   /** False when its life had no such point. */
   readonly isHit: boolean;
-  /** What the process said of its end. Undefined when it has lived through its script: no fault, or none that matters. */
+  /** What the process said of its end. Undefined when it has lived through its script. */
   readonly failed: { readonly code: string; readonly message: string } | undefined;
   readonly acknowledged: number;
   /** Empty: nothing lost, nothing twice, the end explained. */
