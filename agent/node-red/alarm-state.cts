@@ -3,20 +3,32 @@
  * Node-RED was away is seen as the difference, and nothing is told twice.
  */
 export type Alarm = {
-  /** sensor: a channel's newest reading has a mark. link: to the oracle. agent: from here. refused: turned away. */
-  readonly kind: 'sensor' | 'link' | 'agent' | 'refused';
+  /**
+   * sensor: a channel's newest reading has a mark. terms: a channel against its shipment's terms. link: to the oracle.
+   * agent: from here. refused: turned away.
+   */
+  readonly kind: 'sensor' | 'terms' | 'link' | 'agent' | 'refused';
   readonly device?: string;
   readonly channel?: string;
-  /** The mark, `link-down`, `agent-away`, or the reason of a refusal. */
+  /** The mark, `warning`, `excursion` or `no-data` of terms, `link-down`, `agent-away`, or the reason of a refusal. */
   readonly name: string;
   readonly raised: boolean;
   /** How many more were refused. */
   readonly count?: number;
+  /** Of terms. */
+  readonly orderId?: string;
+  /** Of a warning, when it was raised: until the terms are broken if it goes on. */
+  readonly leftSec?: number;
 };
 
 type AlarmsMessage = {
   readonly link: { readonly connected: boolean };
   readonly sensors: { readonly [channel: string]: string };
+};
+
+type WarningsMessage = {
+  readonly orderId: string;
+  readonly channels: { readonly [channel: string]: { readonly state: string; readonly leftSec?: number } };
 };
 
 export class AlarmState {
@@ -27,6 +39,7 @@ export class AlarmState {
   /** `path` below `agent/`. */
   update([device, kind]: readonly string[], message: unknown): Alarm[] {
     if (device === 'refused' && kind === undefined) return this.#count(message as object);
+    if (kind === 'warnings') return this.#warn(device!, message as WarningsMessage);
     if (kind !== 'alarms') return [];
     const { link, sensors } = message as AlarmsMessage;
     const now = Object.entries(sensors).map(
@@ -38,6 +51,15 @@ export class AlarmState {
 
   agent(isConnected: boolean): Alarm[] {
     return this.#change('#agent', isConnected ? [] : [{ kind: 'agent', name: 'agent-away', raised: true }]);
+  }
+
+  #warn(device: string, { orderId, channels }: WarningsMessage): Alarm[] {
+    const now = Object.entries(channels).flatMap(([channel, { state: name, leftSec }]) => {
+      if (name === 'ok') return [];
+      const left = leftSec === undefined ? {} : { leftSec };
+      return [{ kind: 'terms', device, channel, name, raised: true, orderId, ...left } as const];
+    });
+    return this.#change(`${device}!`, now);
   }
 
   /** Of all that stands about `scope`, now `alarms` and nothing else. */
@@ -72,5 +94,6 @@ export class AlarmState {
 }
 
 function keyOf({ kind, device, channel }: Alarm): string {
-  return kind === 'agent' ? '#agent' : `${device!}/${channel ?? '#link'}`;
+  if (kind === 'agent') return '#agent';
+  return kind === 'terms' ? `${device!}!${channel!}` : `${device!}/${channel ?? '#link'}`;
 }

@@ -13,7 +13,8 @@ export default function register(RED: Runtime): void {
       for (const alarm of changes) {
         if (config.device && alarm.device !== undefined && alarm.device !== config.device) continue;
         const { device, channel, kind } = alarm;
-        this.send({ topic: [device, channel ?? kind].filter((each) => each !== undefined).join('/'), payload: alarm });
+        const about = kind === 'terms' ? [device, kind, channel] : [device, channel ?? kind];
+        this.send({ topic: about.filter((each) => each !== undefined).join('/'), payload: alarm });
       }
     };
     const leave = connectionOf(RED, this, config.agent)?.join({

@@ -16,6 +16,10 @@ export class Child {
     this.#lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   }
 
+  get pid(): number {
+    return this.#process.pid ?? 0;
+  }
+
   async line(): Promise<string> {
     const { value, done } = (await this.#lines.next()) as { value: string | undefined; done?: boolean };
     if (done === true || value === undefined) throw new Error(`a child ended with ${String(this.#process.exitCode)}`);

@@ -3,7 +3,7 @@
  * that does not answer: batches are received, verified, logged and receipted all the same. With 'bare' for a place it
  * is a broker that answers each batch with a message, and nothing else.
  *
- *   node throughput-oracle.js LOAD_FILE FOLDER PLACE BROKER_URL WORKER_NAME
+ *   node throughput-oracle.js LOAD_FILE FOLDER PLACE BROKER_URL WORKER_NAME [RETENTION_DAYS]
  *
  * With the first line on stdin it begins to count its CPU time, by thread; with the second it prints it and ends.
  */
@@ -14,10 +14,11 @@ import { formatTopic } from '@coldproof/wire';
 import { openBroker } from '@coldproof/oracle/broker';
 import { openChain } from '@coldproof/oracle/chain';
 import { accountOfPhrase } from '@coldproof/oracle/chain-account';
-import { realClock } from '@coldproof/oracle/clock';
+import { realClock, voyageClock } from '@coldproof/oracle/clock';
 import { developmentPhrase } from '@coldproof/oracle/development-chain';
 import { openLogKey } from '@coldproof/oracle/log-key';
 import { Oracle } from '@coldproof/oracle/oracle';
+import { Retention } from '@coldproof/oracle/retention';
 import { Store } from '@coldproof/oracle/store';
 import { gatewayPassword, readLoad, type Load } from './load-file.ts';
 
@@ -27,6 +28,7 @@ const ticksPerSec = 100;
 const nowhere = `0x${'00'.repeat(20)}`;
 
 const [file, folder, place, brokerUrl, name] = process.argv.slice(2) as [string, string, string, string, string];
+const retentionDays = process.argv[7];
 const { gateways, devices } = readLoad(readFileSync(file));
 const credentials = gateways.map((gateway) => ({ ...gateway, password: gatewayPassword }));
 const embedded = { host: '127.0.0.1', port: 0, credentials };
@@ -88,9 +90,10 @@ async function log(registered: Load['devices']) {
   });
   const contracts = { DeviceRegistry: nowhere, Agreements: nowhere, Shipments: nowhere, Fleet: nowhere };
   const chain = openChain({ rpcUrls: ['http://127.0.0.1:1'], chainId: 1, contracts });
+  const clock = voyageClock(process.env);
   const oracle = await Oracle.open(
     {
-      clock: realClock,
+      clock,
       pace: realClock,
       log: () => undefined,
       store,
@@ -111,9 +114,13 @@ async function log(registered: Load['devices']) {
   );
   nameThreads('verifying');
   const ended = oracle.run();
+  const stop = new AbortController();
+  const retention = new Retention({ store, clock, pace: realClock, log: () => undefined }, Number(retentionDays));
+  const swept = retentionDays === undefined ? undefined : retention.follow(stop.signal);
   const close = async () => {
     oracle.close();
-    await ended;
+    stop.abort();
+    await Promise.all([ended, swept]);
     chain.close();
     store.close();
   };

@@ -96,7 +96,8 @@ export type Truck = {
 };
 
 /** One truck with a probe and a door, and a user `node-red` that may send for it and read it. */
-export async function openTruck(t: Test, clock: Clock = realClock): Promise<Truck> {
+/** `ofDevice` is put into its mapping. */
+export async function openTruck(t: Test, clock: Clock = realClock, ofDevice = ''): Promise<Truck> {
   const stateDir = temporaryFolder(t);
   const keyStore = makeKey(stateDir);
   const oracle = new StubOracle();
@@ -107,6 +108,7 @@ export async function openTruck(t: Test, clock: Clock = realClock): Promise<Truc
   const port = await freePort();
   const yaml = truckYaml(stateDir, { oraclePort: oracle.port, logPublicKey: oracle.logKey.publicKey })
     .replace('uplink:', `${user}uplink:`)
+    .replace('    sensors:\n', `${ofDevice}    sensors:\n`)
     .replace('  port: 0', `  port: ${port}`);
   const config = mustParse(yaml);
   const started: RunningAgent[] = [];

@@ -214,6 +214,33 @@ t.test('alarms: raised and cleared once, by what stands, over link, agent and re
   t.same(invalid, ['TRUCK-7/cargo-probe-1 invalid-value true', 'TRUCK-7/cargo-probe-1 invalid-value false']);
 });
 
+t.test('alarms: a channel against the terms of its shipment, as the agent judges them', async (t) => {
+  const limit = 'channel: cargo-probe-1, lowerLimitCentiC: 200, upperLimitCentiC: 800, excursionSecMin: 900';
+  const terms = `orderId: '7', judgedFromSec: ${voyageStartSec}, sampleGapSecMax: 150, limits: [{ ${limit} }]`;
+  const truck = await openTruck(t, new HandClock(voyageStartSec + 180), `    terms: { ${terms} }\n`);
+  const agent = await truck.start();
+  await load(t, truck.port, flowOf('coldproof-alarms'));
+  const { messages } = watch('out0');
+  const about = { topic: 'TRUCK-7/terms/cargo-probe-1' };
+  const alarm = { kind: 'terms', device: 'TRUCK-7', channel: 'cargo-probe-1', orderId: '7' };
+  const told = () => messages.filter(({ topic }) => topic === about.topic);
+  const heard = (count: number) => until(() => told().length >= count, `${count} messages`);
+  await heard(1);
+  const say = await sensorOf(t, agent);
+  await say('cargo-probe-1', voyageStartSec + 60, { u: 'Cel', v: 4 });
+  await heard(2);
+  await say('cargo-probe-1', voyageStartSec + 120, { u: 'Cel', v: 9 });
+  await heard(3);
+  await say('cargo-probe-1', voyageStartSec + 170, { u: 'Cel', v: 4 });
+  await heard(4);
+  t.match(told(), [
+    { ...about, payload: { ...alarm, name: 'no-data', raised: true } },
+    { ...about, payload: { ...alarm, name: 'no-data', raised: false } },
+    { ...about, payload: { ...alarm, name: 'warning', raised: true, leftSec: 900 } },
+    { ...about, payload: { ...alarm, name: 'warning', raised: false } },
+  ]);
+});
+
 t.test('queue: its state at each change and when asked for, and each receipt as the oracle gave it', async (t) => {
   const truck = await openTruck(t, new HandClock(voyageStartSec + 7_200));
   const agent = await truck.start();
