@@ -81,6 +81,7 @@ class Pool {
   readonly #guardMs: number;
   readonly #idle: Worker[] = [];
   readonly #threads = new Set<Worker>();
+  readonly #ready = new WeakSet<Worker>();
   /** By digest, what is under way; true for a quick one. */
   readonly #running = new Map<string, boolean>();
   readonly #quick = new Set<string>();
@@ -116,6 +117,7 @@ class Pool {
       resourceLimits: { stackSizeMb: threadStackMb },
     });
     this.#threads.add(thread);
+    thread.once('message', () => this.#ready.add(thread));
     // An idle thread must not keep a process alive that has nothing else to do.
     thread.unref();
     return thread;
@@ -138,6 +140,7 @@ class Pool {
 
   #give(job: Job, thread: Worker): void {
     this.#running.set(job.digest, this.#quick.has(job.digest));
+    let guard: NodeJS.Timeout | undefined;
     const end = (next: Worker | undefined, settle: () => void): void => {
       clearTimeout(guard);
       thread.off('message', onAnswer).off('error', onError).off('exit', onExit);
@@ -149,6 +152,10 @@ class Pool {
       this.#next();
     };
     const onAnswer = (answer: ThreadAnswer): void => {
+      if ('isReady' in answer) {
+        watch();
+        return;
+      }
       const isQuick = 'answer' in answer && answer.answer.stepsUsed <= quickStepsMax;
       if (isQuick) this.#quick.add(job.digest);
       else this.#quick.delete(job.digest);
@@ -162,7 +169,11 @@ class Pool {
     };
     const onError = (cause: unknown): void => lost('a cryptlet thread threw', cause);
     const onExit = (code: number): void => lost(`a cryptlet thread ended with code ${code}`);
-    const guard = setTimeout(() => lost(`a cryptlet thread has not answered in ${this.#guardMs} ms`), this.#guardMs);
+    const watch = (): void => {
+      const late = `a cryptlet thread has not answered in ${this.#guardMs} ms`;
+      guard = setTimeout(() => lost(late), this.#guardMs);
+    };
+    if (this.#ready.has(thread)) watch();
     thread.on('message', onAnswer).on('error', onError).on('exit', onExit);
     thread.ref();
     thread.postMessage(job.request);

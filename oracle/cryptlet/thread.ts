@@ -4,7 +4,8 @@ import { assert } from '@coldproof/wire';
 import { runProgram, type RunAnswer, type RunRequest } from './sandbox.ts';
 import type { WasmModule } from './web-assembly.ts';
 
-export type ThreadAnswer = { readonly answer: RunAnswer } | { readonly fault: string };
+/** Ready comes once, before all others: the time that a thread takes to start is no run's. */
+export type ThreadAnswer = { readonly isReady: true } | { readonly answer: RunAnswer } | { readonly fault: string };
 
 assert(parentPort !== null, 'this file runs as a worker thread');
 const port = parentPort;
@@ -21,3 +22,4 @@ const run = async (request: RunRequest): Promise<ThreadAnswer> => {
 port.on('message', (request: RunRequest) => {
   void run(request).then((answer) => port.postMessage(answer));
 });
+port.postMessage({ isReady: true } satisfies ThreadAnswer);
