@@ -74,6 +74,24 @@ t.test('agent/UPLINKS.md: its examples take the place of those of the README', {
   t.end();
 });
 
+t.test('oracle/SCALE.md: its throughput is what was measured', (t) => {
+  const scale = readFileSync(resolve(repository, 'oracle/SCALE.md'), 'utf8');
+  // Written by the benchmark only.
+  const { throughput } = JSON.parse(readFileSync(resolve(repository, 'test/bench/results.json'), 'utf8')) as {
+    throughput: {
+      opensslVerifyPerSec: number;
+      rows: Record<'setting' | 'batchesPerSec' | 'ofOneCore' | 'rssMb', unknown>[];
+    };
+  };
+  const shown = (value: unknown) => (typeof value === 'number' ? value.toLocaleString('en-US') : String(value));
+  t.ok(scale.includes(shown(throughput.opensslVerifyPerSec)));
+  for (const { setting, batchesPerSec, ofOneCore, rssMb } of throughput.rows) {
+    const row = `| ${[setting, shown(batchesPerSec), ofOneCore, rssMb].map(String).join(' | ')} |`;
+    t.ok(scale.includes(row), row);
+  }
+  t.end();
+});
+
 t.test('oracle/NETWORK.md: with its sections, the oracle of the README is a node of a consortium', { skip }, (t) => {
   const network = readFileSync(resolve(repository, 'oracle/NETWORK.md'), 'utf8');
   const [sections] = blocks('yaml consortium', network);
