@@ -73,9 +73,9 @@ export class Watch {
     const views = await this.#readViews([...subjects], latest.number);
     const times = await this.#timesOf(events);
     const stored = await Promise.all(events.map((event) => this.#storable(event, times)));
+    const finality = await this.#finality();
     await this.#checkUnmoved(head.number, head.hash);
     await this.#checkUnmoved(latest.number, latest.hash);
-    const finality = await this.#finality();
     // Another endpoint may have given the events: one that has not come so far has none to give.
     if (this.#chain.endpointChanges() !== changes) throw unreadable('the chain', 'another endpoint answered meanwhile');
     this.#store.transaction(() => {
@@ -103,6 +103,8 @@ export class Watch {
     const finality = await this.#finality();
     if (head === undefined) return;
     if (head.safeNumber === finality.safeNumber && head.finalNumber === finality.finalNumber) return;
+    // An old answer may have named it as the latest. Off the chain it must not become final.
+    await this.#checkUnmoved(head.number, head.hash);
     this.#store.transaction(() => {
       this.#fence.confirm();
       this.#store.chain.setHead({ ...head, ...finality });

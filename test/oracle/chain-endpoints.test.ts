@@ -234,6 +234,28 @@ t.test('what was opened for them is closed', (t) => {
   t.end();
 });
 
+t.test('a block that is off the chain never becomes final, though a node names it as the latest', async (t) => {
+  const made = await scene(t, 23);
+  const { chain } = made.world.anvil;
+  const proxy = (await proxiesOf(t, chain.rpcUrl, 1))[0]!;
+  const life = new Life(made.world, made.folder, { rpcUrl: proxy.url });
+  const snapshot = await chain.request<string>('evm_snapshot');
+  await chain.mine();
+  await life.watch.round();
+  const gone = life.store.chain.head()!;
+  const stale = await chain.request('eth_getBlockByNumber', ['latest', false]);
+  await chain.request('evm_revert', [snapshot]);
+  await chain.mine(gone.timeSec + 1);
+  await chain.request('anvil_mine', ['0x80']);
+  proxy.decide = ({ params }) => (params[0] === 'latest' ? { result: stale } : 'pass');
+  await t.rejects(life.watch.round(), { code: 'chain-unreachable', message: /changed while it was read/ });
+  t.equal(life.store.chain.head()?.finalNumber, gone.finalNumber);
+  proxy.decide = () => 'pass';
+  await life.watch.round();
+  t.ok(life.store.chain.head()!.finalNumber > gone.number, 'and the chain that stands does');
+  life.close();
+});
+
 t.test('finality: by tags, or by depth on chains that have none', async (t) => {
   const made = await scene(t, 22);
   const rpc = (await proxiesOf(t, made.world.anvil.chain.rpcUrl, 1))[0]!;
