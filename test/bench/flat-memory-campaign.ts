@@ -18,12 +18,16 @@ const roundBatches = 50_000;
 const gateways = 8;
 const deviceCount = 512;
 const window = 4_096;
+/** Sent before the round's rate is taken. */
+const warmUp = 1_000;
 const speed = 1_440;
 const retentionDays = 1;
 const rssMbMax = 400;
 /** Between the second quarter and the last: what a collector leaves for later, and no more. */
 const growthMax = 1.1;
 const yearMs = 365 * 86_400_000;
+
+if (!(wanted >= 4 * roundBatches)) throw new RangeError(`batches: expected >= ${4 * roundBatches}, got ${wanted}`);
 
 const folder = mkdtempSync(join(tmpdir(), 'coldproof-flat-'));
 const load = join(folder, 'load');
@@ -42,7 +46,7 @@ try {
   const { port } = await oracle.json<{ port: number }>();
   for (let sent = 0; sent < wanted; sent += roundBatches) {
     writeFileSync(load, writeLoad(loadOf(devices, counts)));
-    const generator = new Child('load-generator.js', [String(port), load, String(window), '0']);
+    const generator = new Child('load-generator.js', [String(port), load, String(window), String(warmUp)]);
     for (let step = 0; step < 2; step++) {
       await generator.line();
       generator.go();
@@ -50,7 +54,7 @@ try {
     const { seconds } = await generator.json<{ seconds: number }>();
     await generator.end();
     rssMb.push(residentMb(oracle.pid));
-    const row = { batches: sent + roundBatches, perSec: Math.round(roundBatches / seconds), rssMb: rssMb.at(-1) };
+    const row = { batches: sent + roundBatches, perSec: Math.round((roundBatches - warmUp) / seconds), rssMb: rssMb.at(-1) };
     process.stdout.write(`${JSON.stringify({ ...row, databaseMb: Math.round(statSync(place).size / 2 ** 20) })}\n`);
   }
   oracle.go();
@@ -78,7 +82,7 @@ try {
 }
 
 function quarter(index: number): number[] {
-  const length = Math.max(1, Math.floor(rssMb.length / 4));
+  const length = Math.floor(rssMb.length / 4);
   return rssMb.slice(index * length, (index + 1) * length);
 }
 
