@@ -54,7 +54,11 @@ try {
     const { seconds } = await generator.json<{ seconds: number }>();
     await generator.end();
     rssMb.push(residentMb(oracle.pid));
-    const row = { batches: sent + roundBatches, perSec: Math.round((roundBatches - warmUp) / seconds), rssMb: rssMb.at(-1) };
+    const row = {
+      batches: sent + roundBatches,
+      perSec: Math.round((roundBatches - warmUp) / seconds),
+      rssMb: rssMb.at(-1),
+    };
     process.stdout.write(`${JSON.stringify({ ...row, databaseMb: Math.round(statSync(place).size / 2 ** 20) })}\n`);
   }
   oracle.go();
