@@ -36,8 +36,6 @@ export type TransmitPolicy = {
   readonly retryMs: number;
 };
 
-export const defaultPolicy: Omit<TransmitPolicy, 'feeWeiMax'> = { resendMs: 30_000, bumpMs: 60_000, retryMs: 5_000 };
-
 export type TransmitDeps = {
   readonly chain: Chain;
   readonly transmitter: Transmitter;

@@ -18,7 +18,6 @@ import { Follower } from './transmit-follow.ts';
 import { callOf, type TransmitDeps, type TransmitPolicy } from './transmit-policy.ts';
 import { Sender } from './transmit-send.ts';
 
-export { defaultPolicy } from './transmit-policy.ts';
 export type { CrashPoint, TransmitDeps, TransmitPolicy } from './transmit-policy.ts';
 
 /** More open transactions than this would only wait for one another. */

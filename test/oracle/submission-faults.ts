@@ -17,7 +17,6 @@ import { loadArtifact } from '@coldproof/contracts';
 import { realClock } from '@coldproof/oracle/clock';
 import { OperatingError } from '@coldproof/oracle/operating-error';
 import type { Action, EvidenceRecord } from '@coldproof/oracle/store-outbox';
-import type { CrashPoint } from '@coldproof/oracle/transmit';
 import { Random } from '../helpers/seed.ts';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { dispatchOrder, enrol, makeWorld, type World } from './anvil.ts';
@@ -25,7 +24,7 @@ import { FaultyRpc, type Fate, type RpcCall } from './faulty-rpc.ts';
 import { warmVoyage } from './oracle-fixture.ts';
 import { faults, focuses, lieAbout, type BlockName } from './submission-lies.ts';
 import type { ChildStart } from './submission-child.ts';
-import { Crash, Life, prepareIn } from './transmit-fixture.ts';
+import { Crash, crashPoints, Life, prepareIn } from './transmit-fixture.ts';
 
 /** Blocks under the head that anvil calls final. */
 const finalityBlocks = 64;
@@ -38,16 +37,6 @@ const patienceMs = 20_000;
 const policy = { feeWeiMax: 10n ** 13n, resendMs: 30_000, bumpMs: 60_000, retryMs: 5_000 };
 
 const childPath = fileURLToPath(new URL('submission-child.js', import.meta.url));
-
-const crashPoints = [
-  'transmit-planned',
-  'transmit-signed',
-  'transmit-stored',
-  'transmit-sent',
-  'transmit-recorded',
-  'transmit-mined',
-  'transmit-confirmed',
-] as const satisfies Parameters<CrashPoint>[0][];
 
 export type Rig = {
   readonly world: World;

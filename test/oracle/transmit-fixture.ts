@@ -21,6 +21,17 @@ import { chainOf, logKeyIn, makeFolder, quickTransmit, until, warmVoyage } from 
 
 export type Line = { readonly event: string; readonly [field: string]: unknown };
 
+/** Those between the outbox and the chain. */
+export const crashPoints = [
+  'transmit-planned',
+  'transmit-signed',
+  'transmit-stored',
+  'transmit-sent',
+  'transmit-recorded',
+  'transmit-mined',
+  'transmit-confirmed',
+] as const satisfies Parameters<CrashPoint>[0][];
+
 export class Crash extends Error {}
 
 /** What of a world its chain side needs. */

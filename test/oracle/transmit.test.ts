@@ -7,17 +7,7 @@ import { CuttableLink } from '../helpers/cuttable-link.ts';
 import { countEvents, type World } from './anvil.ts';
 import { FaultyRpc } from './faulty-rpc.ts';
 import { makeFolder, until } from './oracle-fixture.ts';
-import { cancelledOnce, Crash, Life, roundsUntil, scene, stateOf } from './transmit-fixture.ts';
-
-const crashPoints = [
-  'transmit-planned',
-  'transmit-signed',
-  'transmit-stored',
-  'transmit-sent',
-  'transmit-recorded',
-  'transmit-mined',
-  'transmit-confirmed',
-] as const;
+import { cancelledOnce, Crash, crashPoints, Life, roundsUntil, scene, stateOf } from './transmit-fixture.ts';
 
 t.test('a crash at each named point, and at some second one after it', async (t) => {
   const random = seeded(t, 53);
