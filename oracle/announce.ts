@@ -48,16 +48,16 @@ type Said = {
 export class Announcer {
   readonly #store: Store;
   readonly #clock: Clock;
-  readonly #fence: Fence;
+  /** Of several workers on one store, only who holds the lease announces, and tells what is announced. */
+  readonly fence: Fence;
   readonly #listeners = new Set<() => void>();
   #wake = new AbortController();
   #headSeen: string | undefined;
 
-  /** Of several workers on one store, only who holds the lease announces. */
   constructor({ store, clock, fence = noFence }: { store: Store; clock: Clock; fence?: Fence }) {
     this.#store = store;
     this.#clock = clock;
-    this.#fence = fence;
+    this.fence = fence;
   }
 
   /** Calls back when there are new events; gives what ends that. */
@@ -86,7 +86,7 @@ export class Announcer {
 
   #roundIfMine(): void {
     try {
-      this.#fence.mustHold();
+      this.fence.mustHold();
       this.round();
     } catch (error) {
       if (!(error instanceof OperatingError) || error.code !== 'lease-lost') throw error;
@@ -102,7 +102,7 @@ export class Announcer {
     const before = events.lastId();
     try {
       this.#store.transaction(() => {
-        this.#fence.confirm();
+        this.fence.confirm();
         this.#announceChain();
         this.#announceFindings();
         this.#announceActions();

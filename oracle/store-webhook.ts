@@ -53,6 +53,16 @@ export class WebhookStore {
       .run(name, url, deliveredId, failures, dueMs, problem ?? null, disabledMs ?? null);
   }
 
+  /** Leaves alone what another worker has put there meanwhile. */
+  insert({ name, url, deliveredId }: Pick<WebhookState, 'name' | 'url' | 'deliveredId'>): void {
+    this.#database
+      .prepare(
+        `INSERT INTO webhook (name, url, delivered_id, failures, due_ms) VALUES (?, ?, ?, 0, 0)
+         ON CONFLICT (name) DO NOTHING`,
+      )
+      .run(name, url, deliveredId);
+  }
+
   load(name: string): WebhookState | undefined {
     return this.all().find((each) => each.name === name);
   }

@@ -3,6 +3,10 @@
  * the journal moves on only when the receiver has said 2xx. A receiver that fails is asked again, ever more seldom, and
  * after failuresMax times in a row no more, until somebody enables it again; both stand in the audit trail.
  *
+ * Of several workers on one store one delivers: who announces, by the same lease. The place in the journal moves on in a
+ * transaction that confirms the lease's fence, so a deliverer of yesterday can't put it back. What it was sending when
+ * it lost the lease its successor sends again, and nothing else.
+ *
  * Against request forgery: only the configured URLs are called, a redirect is a failure and not followed, and what the
  * receiver answers is not read.
  */
@@ -12,9 +16,10 @@ import type { Announcer } from './announce.ts';
 import { recordDeed } from './audit.ts';
 import type { Clock } from './clock.ts';
 import { cloudEventOf } from './cloud-event.ts';
+import { noFence } from './lease.ts';
 import type { Log } from './log-line.ts';
 import { opensslSha256 as sha256 } from './openssl-crypto.ts';
-import { describeError } from './operating-error.ts';
+import { OperatingError, describeError } from './operating-error.ts';
 import type { JournalEvent } from './store-event.ts';
 import type { WebhookState } from './store-webhook.ts';
 import type { Store } from './store.ts';
@@ -56,6 +61,8 @@ export const defaultWebhookPolicy: WebhookPolicy = {
 
 const pageEvents = 200;
 const idleMs = 3_600_000;
+/** Beside other workers: how soon it is seen that the lease has changed hands, or that a webhook was enabled there. */
+const workersMs = 500;
 
 export const signatureHeader = 'coldproof-signature';
 
@@ -113,33 +120,39 @@ export class Webhooks {
   }
 
   async #followOne(name: string, settings: WebhookSettings, signal: AbortSignal): Promise<void> {
+    const { pace, announcer } = this.#deps;
+    const waitMsMax = announcer.fence === noFence ? idleMs : workersMs;
     while (!signal.aborted) {
       // Made before the look, so that an event which comes during it is not slept over.
       const wakes = { news: new AbortController(), enabled: new AbortController() };
       this.#wakes.set(name, wakes);
-      const state = this.#load(name);
-      const pauseMs = state.disabledMs === undefined ? state.dueMs - this.#deps.pace.nowMs() : idleMs;
-      // News does not shorten a pause.
-      if (pauseMs > 0) await this.#deps.pace.wait(pauseMs, wakes.enabled.signal);
-      else if (!(await this.#deliverNext(state, settings, signal))) {
-        await this.#deps.pace.wait(idleMs, wakes.news.signal);
+      try {
+        announcer.fence.mustHold();
+        const state = this.#load(name);
+        const pauseMs = state.disabledMs === undefined ? state.dueMs - pace.nowMs() : idleMs;
+        // News does not shorten a pause.
+        if (pauseMs > 0) await pace.wait(Math.min(pauseMs, waitMsMax), wakes.enabled.signal);
+        else if (!(await this.#deliverNext(state, settings, signal))) await pace.wait(waitMsMax, wakes.news.signal);
+      } catch (error) {
+        if (!(error instanceof OperatingError) || error.code !== 'lease-lost') throw error;
+        await pace.wait(workersMs, signal);
       }
     }
   }
 
-  /** One event, or the news that none is wanted; false when there is nothing new. */
+  /** One event, or the news that none is wanted; false when there is nothing new. Throws 'lease-lost'. */
   async #deliverNext(state: WebhookState, settings: WebhookSettings, signal: AbortSignal): Promise<boolean> {
     const { store } = this.#deps;
     const events = store.events.after(state.deliveredId, pageEvents);
     const wanted = events.find((event) => isWanted(settings, event));
     const passed = wanted === undefined ? events.at(-1)?.id : wanted.id - 1;
-    if (passed !== undefined && passed > state.deliveredId) store.webhooks.save({ ...state, deliveredId: passed });
+    if (passed !== undefined && passed > state.deliveredId) this.#save({ ...state, deliveredId: passed });
     if (wanted === undefined) return events.length > 0;
     const problem = await this.#post(settings, wanted, signal);
     if (signal.aborted && problem !== undefined) return true;
     const { name, url, deliveredId, failures } = state;
     if (problem === undefined) {
-      store.webhooks.save({ name, url, deliveredId: wanted.id, failures: 0, dueMs: 0 });
+      this.#save({ name, url, deliveredId: wanted.id, failures: 0, dueMs: 0 });
       return true;
     }
     this.#noteFailure({ name, url, deliveredId: Math.max(deliveredId, wanted.id - 1), failures, dueMs: 0 }, problem);
@@ -153,11 +166,20 @@ export class Webhooks {
     const pauseMs = Math.min(this.#policy.retryMs * 2 ** state.failures, this.#policy.retryMsMax);
     const failed = { ...state, failures, problem, dueMs: nowMs + pauseMs };
     const isDisabled = failures >= this.#policy.failuresMax;
-    log('warn', isDisabled ? 'webhook-disabled' : 'webhook-failed', { webhook: state.name, failures, problem });
     store.transaction(() => {
-      store.webhooks.save(isDisabled ? { ...failed, disabledMs: nowMs } : failed);
+      this.#save(isDisabled ? { ...failed, disabledMs: nowMs } : failed);
       const deed = { who: 'oracle', what: 'webhook-disabled', subject: state.name, detail: problem };
       if (isDisabled) recordDeed(store, nowMs, deed);
+    });
+    log('warn', isDisabled ? 'webhook-disabled' : 'webhook-failed', { webhook: state.name, failures, problem });
+  }
+
+  /** By who delivers, and by nobody else. */
+  #save(state: WebhookState): void {
+    const { store, announcer } = this.#deps;
+    store.transaction(() => {
+      announcer.fence.confirm();
+      store.webhooks.save(state);
     });
   }
 
@@ -187,8 +209,8 @@ export class Webhooks {
     const known = store.webhooks.load(name);
     if (known !== undefined) return known;
     const fresh = { name, url: new URL(url).origin, deliveredId: store.events.lastId(), failures: 0, dueMs: 0 };
-    store.webhooks.save(fresh);
-    return fresh;
+    store.webhooks.insert(fresh);
+    return store.webhooks.load(name) ?? fresh;
   }
 }
 

@@ -10,6 +10,7 @@ import t, { type Test } from 'tap';
 import { Announcer } from '@coldproof/oracle/announce';
 import { realClock } from '@coldproof/oracle/clock';
 import type { CloudEvent } from '@coldproof/oracle/cloud-event';
+import { Lease } from '@coldproof/oracle/lease';
 import { silent } from '@coldproof/oracle/log-line';
 import { Webhooks, defaultWebhookPolicy, webhookName } from '@coldproof/oracle/webhook';
 import { cancelOrder, openDesk, parties, startSec, type Desk } from './api-fixture.ts';
@@ -238,4 +239,66 @@ t.test('one that fails for too long is given up, in the audit trail, and goes on
   t.equal(heard[3]!.body, heard[2]!.body, 'from the event that it had not answered for');
   stop.abort();
   await following;
+});
+
+type Worker = { readonly lease: Lease; readonly announcer: Announcer; readonly webhooks: Webhooks };
+
+/** Two on one store, the first of them with the lease. */
+function openWorkers({ store }: Desk, url: string): [Worker, Worker] {
+  const [one, two] = ['one', 'two'].map((holder) => {
+    const lease = new Lease({ store, pace: realClock }, { holder, leaseMs: 600_000 });
+    const announcer = new Announcer({ store, clock: realClock, fence: lease });
+    const deps = { store, announcer, pace: realClock, log: silent, source: '' };
+    const webhooks = new Webhooks(deps, [{ url, secret, events: ['order.changed'] }], { ...policy, failuresMax: 2 });
+    return { lease, announcer, webhooks };
+  }) as [Worker, Worker];
+  one.lease.renew();
+  one.webhooks.states();
+  one.announcer.round();
+  return [one, two];
+}
+
+t.test('of two workers one delivers: who holds the lease, also what was enabled at the other', async (t) => {
+  const desk = await openDesk(t);
+  let code = 500;
+  const { heard, url } = await openReceiver(t, () => code);
+  const [one, two] = openWorkers(desk, url);
+  t.equal(two.lease.renew(), false);
+  const stop = new AbortController();
+  const following = [one, two].map(({ webhooks }) => webhooks.follow(stop.signal));
+  const state = () => two.webhooks.states()[0]!;
+  await until('it is given up', () => state().disabledMs !== undefined);
+  t.equal(heard.length, 2, 'tried by one of them');
+  code = 200;
+  two.webhooks.enable(state().name);
+  await until('it goes on', () => heard.length === 4);
+  one.lease.release();
+  two.lease.renew();
+  cancelOrder(desk);
+  two.announcer.round();
+  await until('by the other one', () => state().deliveredId === desk.store.events.lastId());
+  stop.abort();
+  await Promise.all(following);
+  const ids = heard.slice(2).map(({ body }) => (JSON.parse(body) as CloudEvent).id);
+  t.equal(ids.length, 3);
+  t.equal(new Set(ids).size, 3, 'each once');
+});
+
+t.test('one that lost its lease over an answer does not put the place back', async (t) => {
+  const desk = await openDesk(t);
+  const { store } = desk;
+  const stop = new AbortController();
+  const { heard, url } = await openReceiver(t, () => {
+    store.lease.release('chain', 1);
+    two.lease.renew();
+    // As if the successor had delivered all.
+    store.webhooks.save({ ...two.webhooks.states()[0]!, deliveredId: store.events.lastId() });
+    return 204;
+  });
+  const [one, two] = openWorkers(desk, url);
+  const following = one.webhooks.follow(stop.signal);
+  await until('it knows that the lease is lost', () => heard.length === 1 && !one.lease.isHeld);
+  stop.abort();
+  await following;
+  t.equal(one.webhooks.states()[0]!.deliveredId, store.events.lastId());
 });

@@ -1,6 +1,8 @@
 /** Several processes are one oracle: PostgreSQL, mosquitto with a shared subscription, kill -9 of the holder. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -27,7 +29,7 @@ const resendMs = 6_000;
 
 type Worker = { readonly name: string; readonly process: ChildProcess; readonly said: string[] };
 
-t.test('three workers, one history: shared out, in order, and one acts on the chain', { skip }, async (t) => {
+t.test('three workers, one history: shared out, in order; one acts on the chain and tells webhooks', { skip }, async (t) => {
   const world = await makeWorld(91);
   t.teardown(() => world.anvil.stop());
   const { orderId, dispatchedAtSec } = await dispatchOrder(world);
@@ -38,9 +40,10 @@ t.test('three workers, one history: shared out, in order, and one acts on the ch
   const logKeyFile = join(makeFolder(t), 'log-key.json');
   makeLogKey(logKeyFile, passphrase);
   const brokerUrl = `mqtt://127.0.0.1:${broker.port}`;
-  const workers = await Promise.all(
-    ['one', 'two', 'three'].map((name) => startWorker(t, world, { name, database, brokerUrl, logKeyFile, nowSec })),
-  );
+  const receiver = await Receiver.open(t);
+  const webhook = { url: receiver.url, secret: 'of the receiver' };
+  const common = { database, brokerUrl, logKeyFile, nowSec, webhook };
+  const workers = await Promise.all(['one', 'two', 'three'].map((name) => startWorker(t, world, { name, ...common })));
   const store = new Store(database, 'shared');
   t.teardown(() => store.close());
   const { device } = world.device;
@@ -76,10 +79,17 @@ t.test('three workers, one history: shared out, in order, and one acts on the ch
 
   const holder = workers.find(({ said }) => said.includes('lease-taken'));
   t.equal(workers.filter(({ said }) => said.includes('lease-taken')).length, 1, 'one holds the lease');
+  await until('every event is delivered', () => receiver.answered.at(-1) === store.events.lastId());
+  const delivered = [...receiver.ids];
+  t.same(delivered, idsOf(store).slice(0, delivered.length), 'once, in order, though three have the webhook');
+  receiver.isSilent = true;
+  const warm = deliver(2, 900, quiet);
+  await until('an event is under way', () => receiver.ids.length > receiver.answered.length);
+  const cut = receiver.ids.at(-1)!;
   holder!.process.kill('SIGKILL');
   await once(holder!.process, 'exit');
+  receiver.isSilent = false;
   const rest = workers.filter((each) => each !== holder);
-  const warm = deliver(2, 900, quiet);
   await until('its successor takes over', () => rest.some(({ said }) => said.includes('lease-taken')), 60_000);
   await until(
     'the order is cancelled',
@@ -90,11 +100,54 @@ t.test('three workers, one history: shared out, in order, and one acts on the ch
   );
   await cancelledOnce(t, { world, orderId }, 'after the kill');
   await warm;
+  await until('every event is delivered', () => receiver.answered.at(-1) === store.events.lastId());
+  const others = receiver.ids.toSpliced(receiver.ids.indexOf(cut), 1);
+  t.same(others, idsOf(store).slice(0, others.length), 'what was under way comes again, and nothing else does');
   const log = new Log({ store, key, origin: 'coldproof.example/test' });
   const leaves = Array.from({ length: log.size }, (_, index) => leafHash(store.log.digest(index)!));
   t.equal(log.size, quiet + 2);
   t.same(log.root(), merkleRoot(leaves), 'one log, whole');
 });
+
+function idsOf(store: Store): number[] {
+  return store.events.after(0, 10_000).map(({ id }) => id);
+}
+
+/** Of a webhook. */
+class Receiver {
+  /** As events came. */
+  readonly ids: number[] = [];
+  readonly answered: number[] = [];
+  /** Takes events, and answers none. */
+  isSilent = false;
+  readonly url: string;
+
+  private constructor(url: string) {
+    this.url = url;
+  }
+
+  static async open(t: Test): Promise<Receiver> {
+    const server = createServer((request, response) => {
+      let body = '';
+      request.setEncoding('utf8').on('data', (text: string) => (body += text));
+      request.on('end', () => receiver.#take(Number((JSON.parse(body) as { id: string }).id), response));
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const receiver = new Receiver(`http://127.0.0.1:${(server.address() as AddressInfo).port}/hook`);
+    t.teardown(() => {
+      server.closeAllConnections();
+      server.close();
+    });
+    return receiver;
+  }
+
+  #take(id: number, response: ServerResponse): void {
+    this.ids.push(id);
+    if (this.isSilent) return;
+    this.answered.push(id);
+    response.writeHead(204).end();
+  }
+}
 
 /** Publishes, and collects the sequences that have their receipt. */
 async function gateway(t: Test, brokerUrl: string, device: Uint8Array, logPublicKey: Uint8Array) {
@@ -113,7 +166,7 @@ async function gateway(t: Test, brokerUrl: string, device: Uint8Array, logPublic
 async function startWorker(
   t: Test,
   world: World,
-  start: Pick<WorkerStart, 'name' | 'database' | 'brokerUrl' | 'logKeyFile' | 'nowSec'>,
+  start: Pick<WorkerStart, 'name' | 'database' | 'brokerUrl' | 'logKeyFile' | 'nowSec' | 'webhook'>,
 ): Promise<Worker> {
   const { rpcUrl, chainId } = world.anvil.chain;
   const chain = { rpcUrls: [rpcUrl], chainId, contracts: chainOf(world).contracts as Record<string, string> };
