@@ -111,7 +111,6 @@ function checkWorker(root: Section, { database, broker }: Pick<Config, 'database
   if (!isServerUrl(database)) root.problem('worker', 'a file as database', 'database.urlEnv with a postgres:// URL');
   if (!('url' in broker)) root.problem('worker', 'the embedded broker', 'broker.url, which the workers share');
   if (root.has('quorum')) root.problem('worker', 'a consortium', 'no quorum: a node of a consortium is one process');
-  if (root.has('webhooks')) root.problem('worker', 'webhooks', 'no webhooks: one process alone may call them');
   const name = worker.text('name', `${hostname()}-${process.pid}`);
   if (!/^[A-Za-z0-9._-]{1,80}$/.test(name)) worker.problem('name', name, 'up to 80 letters, digits, dots or dashes');
   return { name, leaseMs: worker.integer('leaseSec', { least: 1, most: 600, fallback: 10 }) * 1_000 };

@@ -84,6 +84,7 @@ export class Retention {
         store.log.removeBodies(first, body.index);
         first = undefined;
       });
+      if (count > 0) store.log.addCounts(new Map([['envelope-removed', count]]));
     });
     return count;
   }

@@ -1,7 +1,8 @@
 /**
  * Follows another node's log: its head grows by proof, its leaves make its head, and each of them is in this node's own
  * log, or is fetched and put before the intake like a batch that came by MQTT. So a node that was down catches up, and
- * two batches that a device signed for one sequence meet.
+ * two batches that a device signed for one sequence meet. An envelope that the other node has removed by its age is no
+ * lie: its leaf is proved like every other, and what is missing here for it is counted.
  *
  *   head -> consistency with the head before -> leaves -> envelopes that are missing here -> intake
  */
@@ -56,8 +57,12 @@ export class Monitor {
   state: MonitorState = 'not-asked';
   /** Leaves that this node's own intake did not take. */
   skipped = 0;
+  /** Leaves that this node does not have, and whose envelopes the other node has no more. */
+  removed = 0;
   readonly #deps: MonitorDeps;
   #offers = new Map<number, number>();
+  /** Of `removed`, those of the leaves that are being read. */
+  readonly #gone = new Set<number>();
 
   constructor(peer: Peer, deps: MonitorDeps) {
     this.peer = peer;
@@ -124,9 +129,11 @@ export class Monitor {
     const skipped = await this.#bringIn(leaves, leafCount);
     if (skipped === undefined) return false;
     this.skipped += skipped;
+    this.removed += this.#gone.size;
     const next = { size, root, note, leafCount: range.size, edge: range.edge() };
     store.transaction(() => store.quorum.saveFollowed(this.peer.id, next));
     this.#offers.clear();
+    this.#gone.clear();
     return range.size < size;
   }
 
@@ -137,8 +144,13 @@ export class Monitor {
     let skipped = 0;
     for (const [i, leaf] of leaves.entries()) {
       const stored = store.log.stored(leaf.device, leaf.sequence);
-      if (stored !== undefined && bytesEqual(stored.digest, leaf.digest)) continue;
       const index = first + i;
+      if (stored !== undefined && bytesEqual(stored.digest, leaf.digest)) {
+        // Perhaps from a third node, since.
+        this.#gone.delete(index);
+        continue;
+      }
+      if (this.#gone.has(index)) continue;
       const offers = this.#offers.get(index) ?? 0;
       // The other batch for this sequence was offered: the log has noted the equivocation, and takes no second one.
       const isEnough = offers >= (stored === undefined ? offersMax : 1);
@@ -147,6 +159,10 @@ export class Monitor {
         continue;
       }
       const bytes = await api.envelope(this.peer, index);
+      if (bytes === undefined) {
+        this.#gone.add(index);
+        continue;
+      }
       if (!isEnvelopeOf(bytes, leaf)) {
         this.#become('leaves-differ', `envelope ${index} is not that of its leaf`);
         return undefined;

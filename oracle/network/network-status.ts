@@ -52,6 +52,7 @@ export function readNetworkStatus(
         logSize: store.quorum.followed(peer.id)?.size ?? null,
         leavesRead: store.quorum.followed(peer.id)?.leafCount ?? null,
         leavesSkipped: monitor?.skipped ?? null,
+        leavesRemoved: monitor?.removed ?? null,
       };
     }),
     reports: slots.all.map(({ due, openedMs }) => ({

@@ -12,7 +12,8 @@ export type PeerApi = {
   checkpoint(peer: Peer): Promise<string>;
   consistency(peer: Peer, first: number, second: number): Promise<readonly Uint8Array[]>;
   leaves(peer: Peer, first: number, count: number): Promise<readonly PeerLeaf[]>;
-  envelope(peer: Peer, index: number): Promise<Uint8Array>;
+  /** Undefined when the other node has removed it: it is older than that node's log.retentionDays. */
+  envelope(peer: Peer, index: number): Promise<Uint8Array | undefined>;
 };
 
 /** Leaves in one answer. */
@@ -31,7 +32,11 @@ export type PeerApiDeps = {
 };
 
 export function openPeerApi(deps: PeerApiDeps): PeerApi {
-  const ask = (peer: Peer, path: string) => askPeer(deps, peer, path);
+  const ask = async (peer: Peer, path: string) => {
+    const answer = await askPeer(deps, peer, path);
+    if (answer === undefined) throw malformed(peer, `${path}: HTTP 410`);
+    return answer;
+  };
   return {
     checkpoint: (peer) => ask(peer, '/api/v1/checkpoint'),
     async consistency(peer, first, second) {
@@ -43,7 +48,9 @@ export function openPeerApi(deps: PeerApiDeps): PeerApi {
       return listOf(peer, answer, 'leaves').map((each) => leafOf(peer, each));
     },
     async envelope(peer, index) {
-      const answer: unknown = parse(peer, await ask(peer, `/api/v1/envelope?index=${index}`));
+      const said = await askPeer(deps, peer, `/api/v1/envelope?index=${index}`);
+      if (said === undefined) return undefined;
+      const answer: unknown = parse(peer, said);
       const text = typeof answer === 'object' && answer !== null && 'envelope' in answer ? answer.envelope : undefined;
       if (typeof text !== 'string') throw malformed(peer, 'envelope: expected base64');
       return Uint8Array.from(Buffer.from(text, 'base64'));
@@ -51,7 +58,12 @@ export function openPeerApi(deps: PeerApiDeps): PeerApi {
   };
 }
 
-async function askPeer({ logKey, self, nowSec, fetch }: PeerApiDeps, peer: Peer, path: string): Promise<string> {
+/** Undefined for what was there and is gone (RFC 9110 §15.5.11). */
+async function askPeer(
+  { logKey, self, nowSec, fetch }: PeerApiDeps,
+  peer: Peer,
+  path: string,
+): Promise<string | undefined> {
   const content = { kind: 'request', log: peer.node, timeSec: nowSec(), path } as const;
   // A request belongs to no configuration: a node that is behind with the chain may catch up all the same.
   const message: PeerMessage = { config: new Uint8Array(32), node: self.node, content };
@@ -61,8 +73,10 @@ async function askPeer({ logKey, self, nowSec, fetch }: PeerApiDeps, peer: Peer,
     const url = new URL(path, peer.url);
     const signal = AbortSignal.timeout(answerMsMax);
     const response = await fetch(url, { headers: { [requestHeader]: shown }, redirect: 'error', signal });
-    if (!response.ok) throw new Error(`HTTP ${response.status}`);
-    return await readBounded(response);
+    if (response.ok) return await readBounded(response);
+    await response.body?.cancel();
+    if (response.status === 410) return undefined;
+    throw new Error(`HTTP ${response.status}`);
   } catch (cause) {
     const message = `${path} of ${peer.name}: ${describeError(cause)}`;
     throw new OperatingError('peer-unreachable', message, { retry: 'later', cause });

@@ -12,7 +12,7 @@ import { fileURLToPath } from 'node:url';
 import { HDNodeWallet } from 'ethers';
 import { connectAsync, type MqttClient } from 'mqtt';
 import type { Test } from 'tap';
-import { bytesToHex, encodeEnvelope, formatTopic } from '@coldproof/wire';
+import { bytesToHex, encodeEnvelope, envelopePreimage, formatTopic, type Envelope } from '@coldproof/wire';
 import { makeAttestationKey } from '@coldproof/oracle/attestation-key';
 import { encodePackage, type Cryptlet } from '@coldproof/oracle/cryptlet/cryptlet';
 import { publicationOf } from '@coldproof/oracle/cryptlet/publication';
@@ -26,6 +26,7 @@ import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { enrol, makeWorld, terms, type World } from '../oracle/anvil.ts';
 import { cryptlet, manifest, sign } from '../oracle/cryptlet-fixture.ts';
 import { makeFolder, quarter } from '../oracle/oracle-fixture.ts';
+import { restoreLog, rewriteLog, type Rewriting } from './rewritten-log.ts';
 
 export const blockSec = 2;
 const bond = 1_000n;
@@ -71,9 +72,9 @@ export class Node {
     this.#httpPort = httpPort;
   }
 
-  /** With a fault, by the test's own entry; the product has none. */
-  start(fault?: 'warmer' | 'equivocator'): void {
-    const config = join(this.#folder, 'oracle.yaml');
+  /** With a fault, by the test's own entry; the product has none. `isAlone`: it follows no other log, and so grows not. */
+  start(fault?: 'warmer' | 'equivocator', { isAlone = false } = {}): void {
+    const config = join(this.#folder, isAlone ? 'alone.yaml' : 'oracle.yaml');
     const log = openSync(join(this.#folder, 'oracle.log'), 'a');
     const args = fault === undefined ? [mainFile, '--config', config] : [faultyFile, config, fault];
     this.#child = spawn(process.execPath, args, {
@@ -95,6 +96,15 @@ export class Node {
     const exit = once(child, 'exit');
     child.kill('SIGKILL');
     await exit;
+  }
+
+  /** While it is stopped: its log is another one, until `restoreLog`. */
+  rewriteLog(how: Rewriting): void {
+    rewriteLog(this.#folder, how);
+  }
+
+  restoreLog(): void {
+    restoreLog(this.#folder);
   }
 
   get story(): string {
@@ -157,9 +167,12 @@ export class Stage {
     );
     for (const { home, port, entry } of keys) {
       const nodes = keys.map((each) => each.entry);
-      const config = configOf({ home, port, origin: entry.origin, nodes, url, world, ...consortium });
-      // JSON is YAML.
-      writeFileSync(join(home, 'oracle.yaml'), JSON.stringify(config));
+      const alone = nodes.map((each) => ({ ...each, url: each === entry ? entry.url : undefined }));
+      for (const [file, known] of Object.entries({ 'oracle.yaml': nodes, 'alone.yaml': alone })) {
+        const config = configOf({ home, port, origin: entry.origin, nodes: known, url, world, ...consortium });
+        // JSON is YAML.
+        writeFileSync(join(home, file), JSON.stringify(config));
+      }
     }
     const nodes = keys.map(({ home, port, entry }) => new Node(entry.name, home, port));
     t.teardown(() => Promise.all(nodes.map((node) => node.kill())));
@@ -200,9 +213,7 @@ export class Stage {
 
   /** Two quarters of an hour of one temperature, sent until every one of these nodes has them. */
   async drive({ device, dispatchedAtSec }: Voyage, cargoCentiC: number, to: readonly Node[]): Promise<void> {
-    const envelopes = [0, 1].map((i) =>
-      encodeEnvelope(device.seal(quarter(dispatchedAtSec + 60 + i * 900, cargoCentiC))),
-    );
+    const envelopes = twoQuarters(device, dispatchedAtSec, cargoCentiC).map(encodeEnvelope);
     const before = await Promise.all(to.map(async (node) => (await node.status())?.log.size ?? 0));
     let sentMs = 0;
     await eventually('the batches are logged', async () => {
@@ -229,6 +240,18 @@ export class Stage {
     const head = await this.world.anvil.chain.view(this.#contracts.AnchorLog, 'latest', [`0x${log}`]);
     return Number((head as { size: bigint }).size);
   }
+}
+
+function twoQuarters(device: VoyageDevice, dispatchedAtSec: number, cargoCentiC: number): Envelope[] {
+  return [0, 1].map((i) => device.seal(quarter(dispatchedAtSec + 60 + i * 900, cargoCentiC)));
+}
+
+/** What the device of this voyage has never said: batches in its name, too warm, signed by a key that is not its own. */
+export function forgedBatches({ device, dispatchedAtSec }: Voyage): Envelope[] {
+  const stranger = new VoyageDevice(255);
+  return twoQuarters(device, dispatchedAtSec, 4_900).map((envelope) => {
+    return { ...envelope, signature: stranger.sign(envelopePreimage(envelope.batch)) };
+  });
 }
 
 async function deploy(world: World, signers: readonly string[]): Promise<Consortium> {

@@ -1,0 +1,146 @@
+/**
+ * One node reads another's log over HTTP (oracle/NETWORK.md): what the other has removed by log.retentionDays is no lie
+ * of its own, and covers none.
+ */
+import t, { type Test } from 'tap';
+import { encodeEnvelope, logOf } from '@coldproof/wire';
+import { realClock } from '@coldproof/oracle/clock';
+import { makeApi } from '@coldproof/oracle/http';
+import { peerRoutes } from '@coldproof/oracle/http-peers';
+import { Log } from '@coldproof/oracle/log';
+import { silent } from '@coldproof/oracle/log-line';
+import { Monitor } from '@coldproof/oracle/network/monitor';
+import { openPeerApi } from '@coldproof/oracle/network/peer-api';
+import { Peers } from '@coldproof/oracle/network/peers';
+import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
+import { Retention } from '@coldproof/oracle/retention';
+import { Store } from '@coldproof/oracle/store';
+import { verifyBatch } from '@coldproof/oracle/verify';
+import { cancelOrder, openDesk, origin, startSec, type Desk } from './api-fixture.ts';
+import { logKeyIn, makeFolder } from './oracle-fixture.ts';
+
+const days = 30;
+const lateSec = startSec + (days + 1) * 86_400;
+const clock = { ...realClock, nowMs: () => lateSec * 1_000 };
+
+/** Changes what the other node answers on a path. */
+type Bend = (path: string, answer: Response) => Response | Promise<Response>;
+
+/** A desk whose log a node follows that has the first `known` of its batches. */
+async function open(t: Test, { known = 0, bend = (_path, answer) => answer }: { known?: number; bend?: Bend } = {}) {
+  const desk = await openDesk(t);
+  const logKey = logKeyIn(makeFolder(t));
+  const store = new Store(':memory:');
+  const log = new Log({ store, key: logKey, origin: 'reader.example/log' });
+  const nodeOf = (name: string, logPublicKey: Uint8Array, at: string, url: string) => {
+    return { name, address: new Uint8Array(20).fill(name.length), logPublicKey, origin: at, url };
+  };
+  const settings = [nodeOf('reader', logKey.publicKey, log.origin, 'http://unused.example')];
+  const named = (url: string) => [...settings, nodeOf('other', desk.log.publicKey, origin, url)];
+  const nowSec = () => lateSec;
+  const peersThere = new Peers(named('http://unused.example'), logOf(desk.log.publicKey));
+  const extend = peerRoutes({ store: desk.store, peers: peersThere, nowSec });
+  const app = await makeApi({ ...desk.sources, extend }, { requestsPerMinMax: 1_000_000 });
+  const url = await app.listen({ host: '127.0.0.1', port: 0 });
+  t.teardown(() => app.close());
+  const peers = new Peers(named(url), logKey.log);
+  const offered: number[] = [];
+  const take = (bytes: Uint8Array): void => {
+    const record = { publicKey: desk.device.publicKey };
+    const verified = verifyBatch({ device: desk.device.device, bytes, record, nowSec: lateSec }, opensslCrypto());
+    if (!verified.ok) throw new Error(verified.detail);
+    offered.push(verified.value.sequence);
+    log.append([{ ...verified.value, device: desk.device.device, envelope: bytes }], 0);
+  };
+  for (const envelope of desk.envelopes.slice(0, known)) take(encodeEnvelope(envelope));
+  offered.length = 0;
+  const accusations: object[] = [];
+  const monitor = new Monitor(peers.others[0]!, {
+    store,
+    log: silent,
+    api: openPeerApi({
+      ...{ logKey, self: peers.self, nowSec },
+      fetch: async (input, init) => bend(new URL(String(input)).pathname, await fetch(input, init)),
+    }),
+    offer: ({ bytes }) => {
+      take(bytes);
+      return true;
+    },
+    accuse: (accusation) => accusations.push(accusation),
+  });
+  return { desk, store, log, monitor, offered, accusations };
+}
+
+async function sweep({ store }: Desk): Promise<number> {
+  return new Retention({ store, clock, pace: realClock, log: silent }, days).sweep();
+}
+
+/** As often as a node looks before it gives a batch up. */
+async function rounds(monitor: Monitor): Promise<void> {
+  for (let round = 0; round < 6; round++) await monitor.round();
+}
+
+t.test('a log is read with its batches, and to its end without those that were removed', async (t) => {
+  const whole = await open(t);
+  await rounds(whole.monitor);
+  t.same(whole.offered, [0, 1, 2, 3]);
+  t.same([whole.monitor.state, whole.monitor.removed, whole.log.size], ['followed', 0, 4]);
+
+  for (const known of [0, 2, 3]) {
+    const { desk, store, monitor, offered, accusations } = await open(t, { known });
+    cancelOrder(desk);
+    t.equal(await sweep(desk), 3);
+    await rounds(monitor);
+    const { id } = monitor.peer;
+    t.same([monitor.state, monitor.removed], ['followed', 3 - known], `with ${known} of them`);
+    t.match(store.quorum.followed(id), { size: 4, leafCount: 4, root: desk.log.root() });
+    t.same(accusations, []);
+    t.same([...new Set(offered)], [3], 'the newest is there, and is fetched');
+    t.equal(store.log.size(), known === 3 ? 4 : known, 'a batch whose predecessor is missing is not logged');
+  }
+});
+
+t.test('a removed envelope covers no lie: its leaf is under the head, or the log is not believed', async (t) => {
+  const flip = (text: string) => text.replace(/(?<="digest":")./, (digit) => (digit === '0' ? '1' : '0'));
+  const lies: Record<string, Bend> = {
+    'another leaf': async (path, answer) =>
+      path.endsWith('/leaves') ? new Response(flip(await answer.text())) : answer,
+    'a leaf too few': async (path, answer) => {
+      if (!path.endsWith('/leaves')) return answer;
+      const { leaves } = (await answer.json()) as { leaves: unknown[] };
+      return Response.json({ leaves: leaves.toSpliced(1, 1) });
+    },
+    'the envelope of another leaf': async (path, answer) => {
+      if (!path.endsWith('/envelope') || answer.status === 410) return answer;
+      return Response.json({ envelope: Buffer.from(encodeEnvelope(other!)).toString('base64') });
+    },
+  };
+  const [other] = (await openDesk(t)).envelopes;
+  for (const [name, bend] of Object.entries(lies)) {
+    const { desk, store, monitor, offered } = await open(t, { bend });
+    cancelOrder(desk);
+    await sweep(desk);
+    await rounds(monitor);
+    t.equal(monitor.state, 'leaves-differ', name);
+    t.equal(store.quorum.followed(monitor.peer.id)?.leafCount, 0, 'nothing is read');
+    t.same(offered, [], 'and nothing taken in');
+  }
+});
+
+t.test('any other refusal is no removal: the node is asked again', async (t) => {
+  for (const status of [404, 403, 500]) {
+    let isAway = true;
+    const bend: Bend = (path, answer) => {
+      return path.endsWith('/envelope') && isAway ? new Response('{}', { status }) : answer;
+    };
+    const { monitor, offered } = await open(t, { bend });
+    await t.rejects(monitor.round(), { code: 'peer-unreachable', retry: 'later' }, `HTTP ${status}`);
+    t.equal(monitor.removed, 0);
+    isAway = false;
+    await rounds(monitor);
+    t.same(offered, [0, 1, 2, 3]);
+  }
+  const gone: Bend = (path, answer) => (path.endsWith('/checkpoint') ? new Response('', { status: 410 }) : answer);
+  const { monitor } = await open(t, { bend: gone });
+  await t.rejects(monitor.round(), { code: 'peer-unreachable' }, 'a head is never gone');
+});
