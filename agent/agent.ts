@@ -66,9 +66,8 @@ import { requestReplay, runReplays, type ReplayRange } from './replay.ts';
 import type { OwnerDesk, OwnerPort } from './owner-desk.ts';
 import { Room } from './room.ts';
 import { runSealing } from './sealing.ts';
-import { startModbusLine } from './sensors/modbus.ts';
+import { loadLine } from './sensors/line.ts';
 import { openSensorBroker } from './sensors/mqtt.ts';
-import { startPushLine } from './sensors/push-line.ts';
 import type { SensorDeps, SensorSample, SensorSource } from './sensors/sensor.ts';
 import { SignedSensors } from './signed-sensors.ts';
 import { openStatusServer, type AgentStatus } from './status.ts';
@@ -197,6 +196,7 @@ class Agent implements RunningAgent {
 
   async open(): Promise<void> {
     const { devices, sensorBroker, lines, http } = this.#config;
+    const startLines = await Promise.all(lines.map(loadLine));
     const server = await openStatusServer(http, {
       status: () => this.status(),
       queue: () => this.#queue(),
@@ -231,11 +231,7 @@ class Agent implements RunningAgent {
       this.#run(this.#feed.run(this.#stopping.signal));
     }
     this.#run(this.#warner.run(this.#stopping.signal, () => this.#feed?.changed()));
-    for (const line of lines) {
-      const isPolled = line.protocol === 'modbus';
-      const source = isPolled ? startModbusLine(line, devices, sensorDeps) : startPushLine(line, devices, sensorDeps);
-      this.#sources.push(source);
-    }
+    for (const startLine of startLines) this.#sources.push(startLine(devices, sensorDeps));
     this.#isOpen = true;
   }
 

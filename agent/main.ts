@@ -39,7 +39,7 @@ import { sendToOwner } from './owner.ts';
 import { ownerCommands, ownerOptions } from './owner-command.ts';
 import { requestReplay } from './replay.ts';
 import { rotateKey } from './rotate.ts';
-import { runAgent, type ConfigSource } from './run.ts';
+import type { ConfigSource } from './run.ts';
 import { readKeySecrets } from './secret.ts';
 
 const usage = `usage: main.js --config FILE [--check-config]
@@ -254,8 +254,11 @@ async function main(args: readonly string[]): Promise<void> {
   const config = source.check(source.read());
   if (values['check-config']) {
     answer({ config: 'ok', devices: config.devices.length + config.sensorSigned.length });
-  } else if (command === 'run') await runAgent(source);
-  else await commands[command]!(config, values);
+  } else if (command === 'run') {
+    // The commands need no brokers, and are quicker without.
+    const { runAgent } = await import('./run.ts');
+    await runAgent(source);
+  } else await commands[command]!(config, values);
 }
 
 main(process.argv.slice(2)).then(

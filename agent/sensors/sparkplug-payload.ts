@@ -3,10 +3,17 @@
  * code is used and not its friendly layer, which loses the value of a metric without datatype, as all metrics of DATA
  * messages shall be (tck-id-payloads-metric-datatype-not-req), and gives an unsigned 32-bit integer a sign.
  */
-import proto from 'sparkplug-payload/lib/sparkplugPayloadProto.js';
+import { createRequire } from 'node:module';
+import type proto from 'sparkplug-payload/lib/sparkplugPayloadProto.js';
 import { accept, reject, type Verdict } from '@coldproof/wire';
 
-const { Payload } = proto.org.eclipse.tahu.protobuf;
+const require = createRequire(import.meta.url);
+
+/** Read with the first payload: with protobufjs it takes some megabytes, and most gateways have no edge node. */
+function protobuf() {
+  const code = require('sparkplug-payload/lib/sparkplugPayloadProto.js') as typeof proto;
+  return code.org.eclipse.tahu.protobuf;
+}
 
 /** A 64-bit field, as the generated code gives it; its own types have no name for it. */
 type Wide = number | { toNumber(): number; toSigned(): { toNumber(): number } };
@@ -62,7 +69,7 @@ export function decodeSparkplug(bytes: Uint8Array): Verdict<SparkplugPayload, 's
   if (bytes.length > sparkplugBytesMax) return malformed(`expected <= ${sparkplugBytesMax} bytes, got ${bytes.length}`);
   let payload: WirePayload;
   try {
-    payload = Payload.decode(bytes) as object as WirePayload;
+    payload = protobuf().Payload.decode(bytes) as object as WirePayload;
   } catch (error) {
     // protobufjs throws RangeError and Error alike for bytes that are no message.
     return malformed(`expected a Sparkplug B payload: ${error instanceof Error ? error.message : 'unreadable'}`);
@@ -78,8 +85,8 @@ export function decodeSparkplug(bytes: Uint8Array): Verdict<SparkplugPayload, 's
 
 /** tck-id-operational-behavior-data-commands-ncmd-rebirth-name, -value. */
 export function encodeRebirthRequest(nowMs: number): Uint8Array {
-  const boolean = proto.org.eclipse.tahu.protobuf.DataType.Boolean;
-  const rebirth = { name: 'Node Control/Rebirth', timestamp: nowMs, datatype: boolean, booleanValue: true };
+  const { DataType, Payload } = protobuf();
+  const rebirth = { name: 'Node Control/Rebirth', timestamp: nowMs, datatype: DataType.Boolean, booleanValue: true };
   return Payload.encode({ timestamp: nowMs, metrics: [rebirth] }).finish();
 }
 

@@ -17,7 +17,7 @@ import {
 } from '@coldproof/wire';
 import { openKeyFile } from '@coldproof/agent/key-file';
 import { seeded } from '../helpers/seed.ts';
-import { passphrase, sensorPassword, StubOracle, temporaryFolder, truckYaml, until } from './fixture.ts';
+import { makeKey, passphrase, sensorPassword, StubOracle, temporaryFolder, truckYaml, until } from './fixture.ts';
 import { command, environment, main, start, stop, type Started } from './process.ts';
 
 const voyageStartMs = 1_767_225_600_000;
@@ -95,7 +95,7 @@ t.test('a start that cannot be: no key, no secret, a lost journal, a second agen
     return JSON.parse(run.stderr.trim().split('\n').at(-1)!) as { code: string };
   };
   t.match(failure(), { code: 'key-missing' });
-  t.equal(command('keygen', '--config', file).status, 0);
+  makeKey(stateDir);
   t.match(failure({ SENSOR_PASSWORD: undefined }), { code: 'secret-missing' });
   t.match(failure({ COLDPROOF_PASSPHRASE: 'a guess' }), { code: 'key-passphrase-wrong' });
   t.match(failure({ COLDPROOF_DEMONSTRATION_CLOCK: 'noon' }), { code: 'config-invalid' });
@@ -115,8 +115,7 @@ t.test('kill -9 at random moments under a fast clock: each acknowledged reading 
   await oracle.start();
   t.teardown(() => oracle.stop());
   const { file, stateDir } = writeConfig(t, oracle);
-  t.equal(command('keygen', '--config', file).status, 0);
-  const keyStore = openKeyFile(join(stateDir, 'keys', 'TRUCK-7.json'), passphrase);
+  const keyStore = makeKey(stateDir);
   oracle.trust(keyStore);
   const voyage = new Voyage();
   let agent: Started | undefined;

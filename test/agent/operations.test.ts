@@ -5,10 +5,11 @@ import { join } from 'node:path';
 import { connectAsync } from 'mqtt';
 import t, { type Test } from 'tap';
 import { formatMetrics } from '@coldproof/agent/metrics';
+import { verifyState } from '@coldproof/agent/inspect';
 import { SqliteDatabase } from '@coldproof/agent/journal-sqlite';
 import { seeded } from '../helpers/seed.ts';
 import { freePort } from '../node-red/fixture.ts';
-import { makeKey, sensorPassword, StubOracle, temporaryFolder, truckYaml, until } from './fixture.ts';
+import { makeKey, mustParse, sensorPassword, StubOracle, temporaryFolder, truckYaml, until } from './fixture.ts';
 import { command, start, stop, type Line, type Started } from './process.ts';
 
 async function setUp(t: Test) {
@@ -103,7 +104,7 @@ t.test('metrics: what a label may not hold is escaped', (t) => {
 
 t.test('verify: a sound journal is; any flipped byte of it is found', async (t) => {
   const random = seeded(t, 1907);
-  const { run, file, ports, base, oracle, stateDir } = await setUp(t);
+  const { run, file, yaml, ports, base, oracle, stateDir } = await setUp(t);
   const { child } = await run();
   await send(ports.broker, 'cargo-probe-1', 0, 10);
   await untilPage(`${base}/status`, /"receipts":2/);
@@ -114,6 +115,8 @@ t.test('verify: a sound journal is; any flipped byte of it is found', async (t) 
   const sound = command('verify', '--config', file);
   t.equal(sound.status, 0, sound.err);
   t.same(JSON.parse(sound.out), { devices: [{ name: 'TRUCK-7', envelopes: 3, receipts: 2, problems: [] }] });
+  const config = mustParse(yaml);
+  const problems = () => verifyState(config).flatMap((device) => device.problems);
   const rows = [
     ['envelopes', 'bytes'],
     ['envelopes', 'digest'],
@@ -133,14 +136,17 @@ t.test('verify: a sound journal is; any flipped byte of it is found', async (t) 
     flipped[at] = flipped[at]! ^ (1 << random.integer(0, 7));
     put.run(flipped, rowid);
     database.close();
-    const found = command('verify', '--config', file);
-    t.equal(found.status, 1, `${table}.${column}, byte ${at}`);
-    t.match(JSON.parse(found.err), { code: 'journal-unsound' });
+    t.not(problems().length, 0, `${table}.${column}, byte ${at}`);
+    if (column === 'checksum') {
+      const found = command('verify', '--config', file);
+      t.equal(found.status, 1, 'and the command says so');
+      t.match(JSON.parse(found.err), { code: 'journal-unsound' });
+    }
     const again = new SqliteDatabase(join(stateDir, 'journal.db'));
     again.prepare(`UPDATE ${table} SET ${column} = ? WHERE ${where} = ?`).run(bytes, rowid);
     again.close();
   }
-  t.equal(command('verify', '--config', file).status, 0, 'and is sound again');
+  t.same(problems(), [], 'and is sound again');
 });
 
 t.test(

@@ -8,6 +8,7 @@ import { connectAsync } from 'mqtt';
 import t, { type Test } from 'tap';
 import { openKeyFile } from '@coldproof/agent/key-file';
 import type { KeyStore } from '@coldproof/agent/key-store';
+import { sendToOwner } from '@coldproof/agent/owner';
 import {
   concatBytes,
   encodeEnrolment,
@@ -18,6 +19,7 @@ import {
   rotationPreimage,
 } from '@coldproof/wire';
 import {
+  makeKey,
   passphrase,
   sensorPassword,
   StubOracle,
@@ -36,7 +38,8 @@ async function setUp(t: Test, isWithOracle = false) {
   const stateDir = join(folder, 'state');
   const file = join(folder, 'agent.yaml');
   writeFileSync(file, truckYaml(stateDir, { oraclePort: oracle.port, logPublicKey: oracle.logKey.publicKey }));
-  return { oracle, file, keys: join(stateDir, 'keys') };
+  const old = makeKey(stateDir);
+  return { oracle, file, old, keys: join(stateDir, 'keys') };
 }
 
 const registry = '1a'.repeat(20);
@@ -93,9 +96,7 @@ function checkConsent(t: Test, request: Request, old: KeyStore, path: string): K
 }
 
 t.test('the old key leaves no reading behind, its batches go first, the new one begins at 0', async (t) => {
-  const { oracle, file, keys } = await setUp(t, true);
-  t.equal(command('keygen', '--config', file).status, 0);
-  const old = openKeyFile(join(keys, 'TRUCK-7.json'), passphrase);
+  const { oracle, file, old, keys } = await setUp(t, true);
   oracle.trust(old);
   oracle.isAnswering = false;
   let agent = await start(file);
@@ -155,9 +156,7 @@ t.test('the old key leaves no reading behind, its batches go first, the new one 
 });
 
 t.test('after a crash between any two steps the same command ends it', async (t) => {
-  const { file, keys } = await setUp(t);
-  t.equal(command('keygen', '--config', file).status, 0);
-  const old = openKeyFile(join(keys, 'TRUCK-7.json'), passphrase);
+  const { file, old, keys } = await setUp(t);
   const first = JSON.parse(rotate(file).out) as Request;
   const former = join(keys, `TRUCK-7~${first.device.slice(0, 16)}.json`);
   const current = join(keys, 'TRUCK-7.json');
@@ -178,7 +177,6 @@ t.test('after a crash between any two steps the same command ends it', async (t)
 
 t.test('--send: to the owner, and what is no owner', async (t) => {
   const { file } = await setUp(t);
-  t.equal(command('keygen', '--config', file).status, 0);
   const received: unknown[] = [];
   let status = 200;
   const server = createServer((request, response) => {
@@ -206,7 +204,7 @@ t.test('--send: to the owner, and what is no owner', async (t) => {
     ['https://user:secret@owner.example', 'config-invalid'],
     ['http://127.0.0.1:1', 'owner-away'],
   ] as const) {
-    t.match(JSON.parse(command('enrol', '--config', file, ...enrolment, '--send', wrong).err), { code }, wrong);
+    await t.rejects(sendToOwner(wrong, {}), { code }, wrong);
   }
 });
 
