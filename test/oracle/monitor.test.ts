@@ -16,7 +16,7 @@ import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import { Retention } from '@coldproof/oracle/retention';
 import { Store } from '@coldproof/oracle/store';
 import { verifyBatch } from '@coldproof/oracle/verify';
-import { cancelOrder, openDesk, origin, startSec, type Desk } from './api-fixture.ts';
+import { cancelOrder, openDesk, origin, startSec } from './api-fixture.ts';
 import { logKeyIn, makeFolder } from './oracle-fixture.ts';
 
 const days = 30;
@@ -26,24 +26,37 @@ const clock = { ...realClock, nowMs: () => lateSec * 1_000 };
 /** Changes what the other node answers on a path. */
 type Bend = (path: string, answer: Response) => Response | Promise<Response>;
 
-/** A desk whose log a node follows that has the first `known` of its batches. */
-async function open(t: Test, { known = 0, bend = (_path, answer) => answer }: { known?: number; bend?: Bend } = {}) {
+const address = (byte: number) => new Uint8Array(20).fill(byte);
+const readerAt = { name: 'reader', address: address(1), origin: 'reader.example/log', url: 'http://unused.example' };
+
+/** A desk whose log other nodes may read; with `isSwept`, all but the newest envelope are removed. */
+async function serve(t: Test, { isSwept }: { isSwept: boolean }) {
   const desk = await openDesk(t);
   const logKey = logKeyIn(makeFolder(t));
-  const store = new Store(':memory:');
-  const log = new Log({ store, key: logKey, origin: 'reader.example/log' });
-  const nodeOf = (name: string, logPublicKey: Uint8Array, at: string, url: string) => {
-    return { name, address: new Uint8Array(20).fill(name.length), logPublicKey, origin: at, url };
-  };
-  const settings = [nodeOf('reader', logKey.publicKey, log.origin, 'http://unused.example')];
-  const named = (url: string) => [...settings, nodeOf('other', desk.log.publicKey, origin, url)];
-  const nowSec = () => lateSec;
-  const peersThere = new Peers(named('http://unused.example'), logOf(desk.log.publicKey));
-  const extend = peerRoutes({ store: desk.store, peers: peersThere, nowSec });
+  const otherAt = { name: 'other', address: address(2), logPublicKey: desk.log.publicKey, origin };
+  const settings = (url: string) => [
+    { ...readerAt, logPublicKey: logKey.publicKey },
+    { ...otherAt, url },
+  ];
+  const peers = new Peers(settings('http://unused.example'), logOf(desk.log.publicKey));
+  const extend = peerRoutes({ store: desk.store, peers, nowSec: () => lateSec });
   const app = await makeApi({ ...desk.sources, extend }, { requestsPerMinMax: 1_000_000 });
   const url = await app.listen({ host: '127.0.0.1', port: 0 });
   t.teardown(() => app.close());
-  const peers = new Peers(named(url), logKey.log);
+  cancelOrder(desk);
+  const { store } = desk;
+  const retention = new Retention({ store, clock, pace: realClock, log: silent }, days);
+  if (isSwept) t.equal(await retention.sweep(), 3);
+  return { desk, logKey, peers: new Peers(settings(url), logKey.log) };
+}
+
+/** A node that has the first `known` of the batches, and reads the rest. */
+function openReader(
+  { desk, logKey, peers }: Awaited<ReturnType<typeof serve>>,
+  { known = 0, bend = (_path, answer) => answer }: { known?: number; bend?: Bend } = {},
+) {
+  const store = new Store(':memory:');
+  const log = new Log({ store, key: logKey, origin: readerAt.origin });
   const offered: number[] = [];
   const take = (bytes: Uint8Array): void => {
     const record = { publicKey: desk.device.publicKey };
@@ -59,7 +72,7 @@ async function open(t: Test, { known = 0, bend = (_path, answer) => answer }: { 
     store,
     log: silent,
     api: openPeerApi({
-      ...{ logKey, self: peers.self, nowSec },
+      ...{ logKey, self: peers.self, nowSec: () => lateSec },
       fetch: async (input, init) => bend(new URL(String(input)).pathname, await fetch(input, init)),
     }),
     offer: ({ bytes }) => {
@@ -68,11 +81,7 @@ async function open(t: Test, { known = 0, bend = (_path, answer) => answer }: { 
     },
     accuse: (accusation) => accusations.push(accusation),
   });
-  return { desk, store, log, monitor, offered, accusations };
-}
-
-async function sweep({ store }: Desk): Promise<number> {
-  return new Retention({ store, clock, pace: realClock, log: silent }, days).sweep();
+  return { store, log, monitor, offered, accusations };
 }
 
 /** As often as a node looks before it gives a batch up. */
@@ -80,20 +89,21 @@ async function rounds(monitor: Monitor): Promise<void> {
   for (let round = 0; round < 6; round++) await monitor.round();
 }
 
+const whole = await serve(t, { isSwept: false });
+const swept = await serve(t, { isSwept: true });
+
 t.test('a log is read with its batches, and to its end without those that were removed', async (t) => {
-  const whole = await open(t);
-  await rounds(whole.monitor);
-  t.same(whole.offered, [0, 1, 2, 3]);
-  t.same([whole.monitor.state, whole.monitor.removed, whole.log.size], ['followed', 0, 4]);
+  const reader = openReader(whole);
+  await rounds(reader.monitor);
+  t.same(reader.offered, [0, 1, 2, 3]);
+  t.same([reader.monitor.state, reader.monitor.removed, reader.log.size], ['followed', 0, 4]);
 
   for (const known of [0, 2, 3]) {
-    const { desk, store, monitor, offered, accusations } = await open(t, { known });
-    cancelOrder(desk);
-    t.equal(await sweep(desk), 3);
+    const { store, monitor, offered, accusations } = openReader(swept, { known });
     await rounds(monitor);
     const { id } = monitor.peer;
     t.same([monitor.state, monitor.removed], ['followed', 3 - known], `with ${known} of them`);
-    t.match(store.quorum.followed(id), { size: 4, leafCount: 4, root: desk.log.root() });
+    t.match(store.quorum.followed(id), { size: 4, leafCount: 4, root: swept.desk.log.root() });
     t.same(accusations, []);
     t.same([...new Set(offered)], [3], 'the newest is there, and is fetched');
     t.equal(store.log.size(), known === 3 ? 4 : known, 'a batch whose predecessor is missing is not logged');
@@ -115,11 +125,9 @@ t.test('a removed envelope covers no lie: its leaf is under the head, or the log
       return Response.json({ envelope: Buffer.from(encodeEnvelope(other!)).toString('base64') });
     },
   };
-  const [other] = (await openDesk(t)).envelopes;
+  const [other] = swept.desk.envelopes;
   for (const [name, bend] of Object.entries(lies)) {
-    const { desk, store, monitor, offered } = await open(t, { bend });
-    cancelOrder(desk);
-    await sweep(desk);
+    const { store, monitor, offered } = openReader(swept, { bend });
     await rounds(monitor);
     t.equal(monitor.state, 'leaves-differ', name);
     t.equal(store.quorum.followed(monitor.peer.id)?.leafCount, 0, 'nothing is read');
@@ -133,7 +141,7 @@ t.test('any other refusal is no removal: the node is asked again', async (t) => 
     const bend: Bend = (path, answer) => {
       return path.endsWith('/envelope') && isAway ? new Response('{}', { status }) : answer;
     };
-    const { monitor, offered } = await open(t, { bend });
+    const { monitor, offered } = openReader(whole, { bend });
     await t.rejects(monitor.round(), { code: 'peer-unreachable', retry: 'later' }, `HTTP ${status}`);
     t.equal(monitor.removed, 0);
     isAway = false;
@@ -141,6 +149,6 @@ t.test('any other refusal is no removal: the node is asked again', async (t) => 
     t.same(offered, [0, 1, 2, 3]);
   }
   const gone: Bend = (path, answer) => (path.endsWith('/checkpoint') ? new Response('', { status: 410 }) : answer);
-  const { monitor } = await open(t, { bend: gone });
+  const { monitor } = openReader(whole, { bend: gone });
   await t.rejects(monitor.round(), { code: 'peer-unreachable' }, 'a head is never gone');
 });
