@@ -44,6 +44,9 @@ export const warmTen: Cryptlet = cryptlet(
   { name: 'warm-ten', interface: 'Warm(uint32 sinceSec)', channels: [terms.channel], publisher: manifest.publisher },
 );
 
+/** Not the state folder's `cryptlets`: what those say without a quorum is no part of this, and costs each node two threads. */
+const programs = 'programs';
+
 /** For what has no bound of its own, on a machine that does much else. */
 const patienceMs = 120_000;
 /** Status pages cost the nodes time that they need for their work. */
@@ -152,8 +155,8 @@ export class Stage {
     const url = `mqtt://127.0.0.1:${broker.port}`;
     const keys = ports.map((port, i) => {
       const home = join(folder, `node-${i}`);
-      mkdirSync(join(home, 'cryptlets'), { recursive: true });
-      writeFileSync(join(home, 'cryptlets', 'warm-ten.cryptlet'), encodePackage(warmTen, sign(warmTen)));
+      mkdirSync(join(home, programs), { recursive: true });
+      writeFileSync(join(home, programs, 'warm-ten.cryptlet'), encodePackage(warmTen, sign(warmTen)));
       const { privateKey } = HDNodeWallet.fromPhrase(developmentPhrase, undefined, `m/44'/60'/0'/0/${10 + i}`);
       writeFileSync(join(home, 'transmitter-key.json'), privateKey, { mode: 0o600 });
       const address = `0x${bytesToHex(makeAttestationKey(join(home, 'attestation-key.json'), passphrase))}`;
@@ -332,7 +335,7 @@ function configOf({
     http: { port },
     quorum: {
       ...{ oracleSet: OracleSet.address, disputes: Disputes.address, anchorLog: AnchorLog.address },
-      ...{ f: 1, nodes, roundSec: 1, pollSec: 1, anchorSec: 5 },
+      ...{ f: 1, nodes, roundSec: 1, pollSec: 1, anchorSec: 5, cryptletsDir: join(home, programs) },
       broker: { url, username: 'oracle', passwordEnv: 'PEER_PASSWORD' },
     },
   };

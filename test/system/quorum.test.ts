@@ -22,20 +22,24 @@ t.test('four nodes, one faulty', { skip }, async (t) => {
 
   await reports(t, stage, next(), stage.nodes, 'all are well');
 
-  await a.kill();
-  const missed = next();
-  await reports(t, stage, missed, [b, c, d], 'one is killed');
-  a.start();
-  await eventually('it catches up', async () => (await a.status())?.log.size === (await b.status())?.log.size);
-  await eventually('and is ready', () => allReady(stage.nodes));
-
   b.signal('SIGSTOP');
-  await reports(t, stage, next(), [a, c, d], 'one is stopped; the one that was killed attests again');
+  await reports(t, stage, next(), [a, c, d], 'one is stopped');
   b.signal('SIGCONT');
   await eventually('it goes on', () => allReady(stage.nodes));
 
   await eventually('all have read its log', async () => isOne(await logsOf(c, stage.nodes), 'logSize'));
   await c.kill();
+  await reports(t, stage, next(), [a, b, d], 'one is killed');
+
+  await a.kill();
+  const late = next();
+  await stage.drive(late, 900, [b, d]);
+  await eventually('both say so', async () => (await states([b, d])).every((state) => state === 'without-quorum'));
+  t.notOk(await stage.isAsserted(late), 'two of four do not speak for all');
+  a.start();
+  await eventually('it goes on when one is back, and has caught up', () => stage.isAsserted(late));
+  t.equal((await a.status())?.log.size, (await b.status())?.log.size);
+
   c.start('warmer');
   const cold = next();
   await stage.drive(cold, 500, [a, b, d]);
@@ -43,15 +47,8 @@ t.test('four nodes, one faulty', { skip }, async (t) => {
   await eventually('its report is refused', isRefused);
   t.notOk(await stage.isAsserted(cold), 'nothing false is accepted');
   await c.kill();
-  await rewritten(t, stage, { bad: c, well: [a, b, d], made: next(), voyage: next() });
 
-  await d.kill();
-  const late = next();
-  await stage.drive(late, 900, [a, b]);
-  await eventually('both say so', async () => (await states([a, b])).every((state) => state === 'without-quorum'));
-  t.notOk(await stage.isAsserted(late), 'two of four do not speak for all');
-  d.start();
-  await eventually('it goes on when one is back', () => stage.isAsserted(late));
+  await rewritten(t, stage, { bad: c, well: [a, b, d], made: next(), voyage: next() });
 
   c.start('equivocator');
   await reports(t, stage, next(), [a, b, d], 'one says two things');
