@@ -217,5 +217,13 @@ t.test('the unit and the image name programs and files as they are', (t) => {
   const image = readFileSync(new URL('../../../agent/packaging/Dockerfile', import.meta.url), 'utf8');
   t.match(image, /^ENTRYPOINT \["node", (?:"--\S+", )*"agent\/dist\/main\.js"\]$/m);
   t.match(image, /^USER node$/m);
+  const [, flags = ''] = /^ExecStart=\S+ ((?:--\S+ )*)/m.exec(unit) ?? [];
+  const [, limits = ''] = /^Environment=(.*)$/m.exec(unit) ?? [];
+  t.match(
+    image,
+    `ENTRYPOINT ["node", ${flags.replace(/(\S+) /g, '"$1", ')}"agent/dist/main.js"]`,
+    'one start for both',
+  );
+  t.match(image, `ENV ${limits}\n`);
   t.end();
 });

@@ -109,11 +109,15 @@ http: { port: 0 }
 `;
 }
 
-/** Of Node, as the systemd unit and the container image have them. */
-function unitFlags(): string[] {
-  const unit = new URL('../../../agent/packaging/coldproof-agent.service', import.meta.url);
-  const [, flags = ''] = /^ExecStart=\S+ ((?:--\S+ )*)/m.exec(readFileSync(unit, 'utf8')) ?? [];
-  return flags.split(' ').filter((flag) => flag !== '');
+/** How the systemd unit and the container image start Node. */
+function readUnit(): { readonly flags: string[]; readonly variables: Record<string, string> } {
+  const unit = readFileSync(new URL('../../../agent/packaging/coldproof-agent.service', import.meta.url), 'utf8');
+  const [, flags = ''] = /^ExecStart=\S+ ((?:--\S+ )*)/m.exec(unit) ?? [];
+  const variables = [...unit.matchAll(/^Environment=(\w+)=(\S+)$/gm)].map(([, name, value]) => [name!, value!]);
+  return {
+    flags: flags.split(' ').filter((flag) => flag !== ''),
+    variables: Object.fromEntries(variables) as Record<string, string>,
+  };
 }
 
 /** `main.js --config`, and its log. */
@@ -123,8 +127,9 @@ class AgentProcess {
   readonly #waiting: { readonly event: string; readonly resolve: (line: Line) => void }[] = [];
 
   constructor(file: string) {
-    this.child = spawn(process.execPath, [...process.execArgv, ...unitFlags(), main, '--config', file], {
-      env: environment,
+    const { flags, variables } = readUnit();
+    this.child = spawn(process.execPath, [...process.execArgv, ...flags, main, '--config', file], {
+      env: { ...environment, ...variables },
       stdio: ['ignore', 'ignore', 'pipe'],
     });
     createInterface({ input: this.child.stderr }).on('line', (text) => {
