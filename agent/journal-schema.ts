@@ -1,10 +1,11 @@
 /** The journal's tables, and how those of an earlier version become them. */
 import type { Database } from 'better-sqlite3';
 import { receiptsSchema, upgradeReceipts } from './journal-receipts.ts';
+import { secretsSchema } from './journal-secrets.ts';
 import { OperatingError } from './operating-error.ts';
 
 const applicationId = 0x43504a31;
-const schemaVersion = 2;
+const schemaVersion = 3;
 
 /** Envelopes whose duty has ended, and what could not be kept; since version 2. See journal-bounds.ts. */
 const boundsSchema = `
@@ -44,6 +45,7 @@ const schema = `
   ) STRICT;
   ${receiptsSchema}
   ${boundsSchema}
+  ${secretsSchema}
 `;
 
 /** Locks, then checks that the file is ours, then makes the tables of a new one. */
@@ -61,8 +63,9 @@ export function prepareFile(database: Database, path: string): void {
       if (version === 0 && application === 0) {
         database.exec(schema);
         database.pragma(`application_id = ${applicationId}`);
-      } else if (version === 1 && application === applicationId) {
-        upgrade(database);
+      } else if ((version === 1 || version === 2) && application === applicationId) {
+        if (version === 1) upgradeToBounds(database);
+        database.exec(secretsSchema);
       } else {
         const got = `${String(application)}/${String(version)}`;
         const message = `${path}: expected a journal of version ${applicationId}/${schemaVersion}, got ${got}`;
@@ -73,7 +76,7 @@ export function prepareFile(database: Database, path: string): void {
     .exclusive();
 }
 
-function upgrade(database: Database): void {
+function upgradeToBounds(database: Database): void {
   upgradeReceipts(database);
   database.exec(`
     ALTER TABLE heads ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;
