@@ -11,7 +11,7 @@ import { bytesEqual } from './bytes.ts';
 import { decodeCbor, encodeCbor, isCborArray } from './cbor.ts';
 import { isLowS, referenceCrypto, type Crypto } from './crypto.ts';
 import { envelopeBytesMax, seriesPerBatchMax } from './limits.ts';
-import { channelsOf, decodeLeaf, isPrivate, type Leaf } from './leaf.ts';
+import { decodeLeaf, isPrivate, type Leaf } from './leaf.ts';
 import { leafHash, merkleRoot } from './merkle.ts';
 import { envelopePreimage, protectedEs256 } from './preimage.ts';
 import { sealPrivate, type PrivateFormReason, type PrivateGroup } from './private-series.ts';
@@ -140,17 +140,20 @@ export function openEnvelope(
   );
   if (!bytesEqual(root, batch.root)) return reject('root-mismatch', 'the series are not those of the signed root');
   const leaves: Leaf[] = [];
+  const series: Series[] = [];
+  const privateChannels: number[] = [];
   for (const encoded of envelope.series) {
     const opened = decodeLeaf(encoded, batch.firstSec);
     if (!opened.ok) return opened;
     leaves.push(opened.value);
+    if (isPrivate(opened.value)) privateChannels.push(...opened.value.channels);
+    else series.push(opened.value);
   }
-  const channels = leaves.flatMap(channelsOf);
-  if (new Set(channels).size !== channels.length) {
+  const channels = new Set(privateChannels);
+  for (const { channel } of series) channels.add(channel);
+  if (channels.size !== series.length + privateChannels.length) {
     return reject('channel-repeated', 'each channel has one series in a batch');
   }
-  const series = leaves.filter((leaf) => !isPrivate(leaf));
-  const privateChannels = leaves.filter(isPrivate).flatMap((leaf) => leaf.channels);
   const timed = verifyTimes(batch, series, privateChannels.length > 0);
   if (!timed.ok) return timed;
   const digest = digestBatch(envelope.batch, crypto.sha256);

@@ -86,8 +86,9 @@ export function partyOf(publicKey: Uint8Array): Uint8Array {
 
 /**
  * The leaf for `series`, which are those of the group's channels, in their order. `secret` is 32 random bytes that
- * nobody else has. Keys are drawn from it and from what is encrypted, as in RFC 5297: the same series seal to the same
- * bytes, before and after a crash; and other series, should a secret ever come back with an old disk, to other keys.
+ * nobody else has. Each key is drawn from it and from all that is encrypted with it, as in RFC 5297: the same series
+ * seal to the same bytes, before and after a crash; and anything else, should a secret ever come back with an old disk
+ * or under another list of parties, to other keys.
  */
 export function sealPrivate(
   series: readonly Series[],
@@ -107,7 +108,7 @@ export function sealPrivate(
   const wraps = parties
     .map((publicKey): Cbor[] => {
       const message = { info: context, aad: new Uint8Array(), plaintext: contentKey };
-      const { enc, ciphertext } = sealHpke(publicKey, message, draw('ephemeral key', publicKey));
+      const { enc, ciphertext } = sealHpke(publicKey, message, draw('ephemeral key', contentKey, publicKey));
       return [partyOf(publicKey), enc, ciphertext];
     })
     .sort(([a], [b]) => (bytesToHex(a as Uint8Array) < bytesToHex(b as Uint8Array) ? -1 : 1));

@@ -1,7 +1,7 @@
 /** Private channels of an agent: what leaves the gateway is for the parties; what happens on it goes on as ever. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { cpSync } from 'node:fs';
+import { cpSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
@@ -51,8 +51,8 @@ const terms = `    terms:
 `;
 
 /** The truck's file with `more` for its device. */
-function truck(more: string, stateDir = '/s', { port = 1, logPublicKey = new Uint8Array(32) } = {}): string {
-  const yaml = truckYaml(stateDir, { oraclePort: port, logPublicKey });
+function truck(more: string, stateDir = '/s', uplink = { oraclePort: 1, logPublicKey: buyer.publicKey }): string {
+  const yaml = truckYaml(stateDir, uplink);
   return yaml.replace('    sealSamplesMax: 5\n', `    sealSamplesMax: 5\n${more}`);
 }
 
@@ -100,6 +100,17 @@ t.test('--check-config: what may be private, to whom, and what the terms forbid'
   t.end();
 });
 
+t.test('agent/PRIVATE.md: its example is accepted as it stands', (t) => {
+  const page = readFileSync(new URL('../../../agent/PRIVATE.md', import.meta.url), 'utf8');
+  const [, block] = /^```yaml device\n([^]*?)^```$/m.exec(page) ?? [];
+  const sensors = ['latitude', 'longitude'].map((each) => `      - { channel: ${each}, nmea: { line: gps } }\n`);
+  const yaml = truck(block!.replaceAll(/^(?=.)/gm, '    '))
+    .replace('    sensors:\n', `    sensors:\n${sensors.join('')}`)
+    .replace('sensorBroker:', 'lines: [{ name: gps, path: /dev/ttyUSB3, protocol: nmea }]\nsensorBroker:');
+  t.match(mustParse(yaml).devices[0]!.private, [{ channels: [128, 129], to: { length: 2 } }]);
+  t.end();
+});
+
 t.test('the oracle gets ciphertext, a party reads it; sensors, terms and local readers see what they always saw', async (t) => {
   const stateDir = temporaryFolder(t);
   const keyStore = makeKey(stateDir);
@@ -107,22 +118,22 @@ t.test('the oracle gets ciphertext, a party reads it; sensors, terms and local r
   oracle.trust(keyStore);
   await oracle.start();
   t.teardown(() => oracle.stop());
-  const place = { port: oracle.port, logPublicKey: oracle.logKey.publicKey };
+  const uplink = { oraclePort: oracle.port, logPublicKey: oracle.logKey.publicKey };
   const clock = new HandClock();
-  const { agent } = await startTruck(mustParse(truck(privateYaml() + terms, stateDir, place)), clock);
+  const { agent } = await startTruck(mustParse(truck(privateYaml() + terms, stateDir, uplink)), clock);
   t.teardown(() => agent.stop());
   const url = `mqtt://127.0.0.1:${agent.brokerPort}`;
   const sensor = await connectAsync(url, { username: 'TRUCK-7', password: sensorPassword, reconnectPeriod: 0 });
   for (let minute = 0; minute < 10; minute++) {
     const bt = voyageStartSec + 60 * minute;
     clock.ms = bt * 1_000;
-    const probe = { bn: 'TRUCK-7/', bt, n: 'cargo-probe-1', u: 'Cel', v: 9 };
+    const probe = { bn: 'TRUCK-7/', bt, n: 'cargo-probe-1', u: 'Cel', v: 9 + minute / 100 };
     await sensor.publishAsync('sensors/TRUCK-7', JSON.stringify([probe, { n: 'door', vb: minute > 3 }]), { qos: 1 });
   }
   await until(() => agent.status().devices[0]!.receipts === 2, 'two receipts');
   await sensor.endAsync();
   const [status] = agent.status().devices;
-  t.match(status!.terms, { state: 'warning', channels: { 'cargo-probe-1': { state: 'warning', value: 9 } } });
+  t.match(status!.terms, { state: 'warning', channels: { 'cargo-probe-1': { state: 'warning', value: 9.09 } } });
   const chain = oracle.stored.get(hex(keyStore.device()))!;
   t.same(
     chain.map(({ series, privateChannels }) => [series.map(({ channel }) => channel), privateChannels]),

@@ -175,18 +175,6 @@ t.test('the bundle carries it: private without a key, opened and checked with on
   );
 });
 
-t.test('a device that lies to a party is found out by it, in a bundle that the oracle had to take', async (t) => {
-  const desk = await openDesk(t, { privacy: privacyOf(both) });
-  const bundle = JSON.parse(await bundleOf(desk)) as Bundle;
-  // As if the batch had ended before the last sample: only who opens the leaf can see it.
-  const report = verifyBundle(formatBundle(bundle), opensslCrypto(), { partySecret: carrier.secretKey });
-  const { batch, series } = report.open!.batches[0]!;
-  const leaf = decodePrivate(series.at(-1)!.bytes);
-  if (!leaf.ok) throw new Error(leaf.detail);
-  const short = openPrivate(leaf.value, { ...batch, lastSec: batch.lastSec - 1 }, carrier.secretKey);
-  t.match(short, { reason: 'private-times-mismatch' });
-});
-
 /** A quarter of an hour of the channel of the terms, private or not. */
 function open(device: UnsignedDevice, atSec: number, values: readonly number[], isPrivate: boolean): OpenEnvelope {
   const series = [regularSeries(terms.channel, atSec, values), regularSeries(6, atSec, [0])];

@@ -76,7 +76,7 @@ async function drive(agent: RunningAgent, clock: HandClock, fromSec: number): Pr
   for (let minute = 0; minute < minutes; minute++) {
     const bt = fromSec + 60 * minute;
     clock.ms = bt * 1_000;
-    const probe = { bn: 'TRUCK-7/', bt, n: 'cargo-probe-1', u: 'Cel', v: 9 };
+    const probe = { bn: 'TRUCK-7/', bt, n: 'cargo-probe-1', u: 'Cel', v: 9 + minute / 100 };
     await sensor.publishAsync('sensors/TRUCK-7', JSON.stringify([probe, { n: 'door', vb: minute === 10 }]), { qos: 1 });
   }
   await until('all batches have their receipts', () => agent.status().devices[0]!.receipts === minutes / 5);

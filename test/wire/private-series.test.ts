@@ -79,14 +79,18 @@ const derive = (contentKey: Uint8Array, what: string) =>
   expand(sha256, contentKey, utf8ToBytes(`coldproof v1 private ${what}`), 32);
 
 /** As sealPrivate, by a device that puts in what it likes. */
-function forge({
-  place = batch as Pick<Batch, 'device' | 'sequence'>,
-  of = group.channels,
-  contentKey = new Uint8Array(32).fill(9),
-  wrapped = [contentKey, contentKey],
-  content = encodeCbor(position.map((each) => encodeSeries(each, batch.firstSec))),
-  ciphertext = undefined as Uint8Array | undefined,
+function forge(lies: {
+  readonly place?: Pick<Batch, 'device' | 'sequence'>;
+  readonly contentKey?: Uint8Array;
+  /** For the buyer and the carrier. */
+  readonly wrapped?: readonly [Uint8Array, Uint8Array];
+  readonly content?: Uint8Array;
+  readonly ciphertext?: Uint8Array;
 }): PrivateSeries {
+  const { place = batch, contentKey = new Uint8Array(32).fill(9), ciphertext } = lies;
+  const { wrapped = [contentKey, contentKey] } = lies;
+  const { content = encodeCbor(position.map((each) => encodeSeries(each, batch.firstSec))) } = lies;
+  const of = group.channels;
   const info = privateContext(place, of);
   const wraps = [buyer, carrier]
     .map(({ publicKey }, i) => {
