@@ -1,7 +1,7 @@
 /**
- * The secret that a device's next private series are encrypted from. It is drawn before a batch is sealed and goes in the
- * transaction that appends the batch: until then the same readings seal to the same bytes, whatever crashes in between;
- * after it nobody, not even who takes the gateway, has what would open batches that are on their way or in a log.
+ * The secret that a device's next private series are encrypted from. It is drawn before a batch is sealed and goes in
+ * the transaction that appends the batch: until then the same readings seal to the same bytes, whatever crashes in
+ * between; after it nobody, not even who takes the gateway, has what would open batches on their way or in a log.
  */
 import type { Database, Statement } from 'better-sqlite3';
 import type { RandomBytes } from './key-file.ts';

@@ -1,6 +1,14 @@
 /** What `main.js` does besides running: tokens of the API, party keys, and checking a bundle without anything else. */
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
-import { bytesToHex, flags, parseChannel, partyOf, verifyBundle, type BundleReport, type BundleTrust } from '@coldproof/wire';
+import {
+  bytesToHex,
+  flags,
+  parseChannel,
+  partyOf,
+  verifyBundle,
+  type BundleReport,
+  type BundleTrust,
+} from '@coldproof/wire';
 import { readTokenPath } from './config.ts';
 import { csvHead, csvRow } from './exports/csv.ts';
 import { opensslCrypto } from './openssl-crypto.ts';
@@ -62,7 +70,7 @@ type Environment = { readonly [name: string]: string | undefined };
 
 const passphraseName = 'COLDPROOF_PARTY_PASSPHRASE';
 
-/** Makes the key where there is none. Gives the line to print: what the agent's file has, and the name in the leaves. */
+/** Makes the key where there is none. Gives the line to print: what goes into the agent's file, and its name in leaves. */
 export function partyKeyCommand(path: string, environment: Environment): string {
   const publicKey = existsSync(path) ? readPartyPublicKey(path) : makePartyKey(path, partyPassphrase(environment));
   return JSON.stringify({ publicKey: bytesToHex(publicKey), party: bytesToHex(partyOf(publicKey)) });

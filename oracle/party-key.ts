@@ -1,6 +1,6 @@
 /**
- * A party's X25519 key, for which devices encrypt private series. It is the party's alone, and the oracle needs none: it
- * is made here because here is where parties check what they are shown.
+ * A party's X25519 key, for which devices encrypt private series. It is the party's alone, and the oracle needs none:
+ * it is made here because here is where parties check what they are shown.
  */
 import { randomBytes } from 'node:crypto';
 import { deriveHpkeKey } from '@coldproof/wire';

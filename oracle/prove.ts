@@ -82,7 +82,11 @@ function evidenceOf(
 }
 
 /** Only the channel's own leaf leaves the batch: nothing about position or door goes on chain. */
-function cutBatch({ envelope, batch, leaves: shown, series }: OpenEnvelope, channel: number, crypto: Crypto): EvidenceBatch {
+function cutBatch(
+  { envelope, batch, leaves: shown, series }: OpenEnvelope,
+  channel: number,
+  crypto: Crypto,
+): EvidenceBatch {
   const found = series.find((each) => each.channel === channel);
   assert(found !== undefined, `each batch of a run has ${channelName(channel)}`);
   const leaves = envelope.series.map((encoded) => leafHash(encoded, crypto.sha256));

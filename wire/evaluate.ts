@@ -96,9 +96,7 @@ export function evaluate(
   const cumulatives = limits.map((terms, i) => walkCumulative({ judgedFromSec, terms }, state.cumulatives[i]!, batch));
   const gaps = limits.map((terms, i) => walkGap({ judgedFromSec, terms }, state.gaps[i]!, batch));
   const sensorFault = walkSensorFault(order, state.sensorFault, batch);
-  const privates = limits.map((terms, i) =>
-    walkPrivate({ judgedFromSec, terms }, state.privates?.[i] ?? null, batch),
-  );
+  const privates = limits.map((terms, i) => walkPrivate({ judgedFromSec, terms }, state.privates?.[i] ?? null, batch));
   const isAnyPrivate = privates.some((each) => each.state !== null);
   return {
     state: {

@@ -173,7 +173,8 @@ export function unwrapContentKey(
   }
   const sealed = { enc: wrap.enc, ciphertext: wrap.wrapped };
   const key = openHpke(secretKey, sealed, { info: privateContext(place, leaf.channels), aad: new Uint8Array() });
-  if (key === undefined) return reject('private-wrap-invalid', `party ${bytesToHex(party)}: its wrap is for another place`);
+  if (key === undefined)
+    return reject('private-wrap-invalid', `party ${bytesToHex(party)}: its wrap is for another place`);
   return accept(key);
 }
 

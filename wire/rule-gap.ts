@@ -21,7 +21,8 @@ export function walkGap(
   for (const [i, timeSec] of times.entries()) {
     if (timeSec < judgedFromSec || timeSec <= lastSec) continue;
     const isWithin = isPrivate && i > 0;
-    if (!isWithin && timeSec - lastSec > terms.sampleGapSecMax) findings.push(findingOf(terms.channel, lastSec, timeSec));
+    if (!isWithin && timeSec - lastSec > terms.sampleGapSecMax)
+      findings.push(findingOf(terms.channel, lastSec, timeSec));
     lastSec = timeSec;
     openedAtSec = null;
   }

@@ -32,7 +32,7 @@ const privateAnswer = schema.object({
 const stretchAnswer = schema.object({ fromSec: schema.integer, toSec: schema.integer });
 
 /** Each is a kilobyte and more. */
-const privatesPerPageMax = 200;
+const privatesPerPageMax = 100;
 
 const unitAnswer = schema.object({ digits: schema.integer, name: schema.textOrNull });
 const pointAnswer = schema.object({ timeSec: schema.integer, value: schema.integer });
@@ -138,7 +138,13 @@ function addChart({ app, sources }: Api): void {
       }
       const hidden = stretches.list().map(({ fromSec, toSec }) => ({ fromSec, toSec }));
       const buckets = downsample.buckets().map((bucket) => ({ ...bucket, marks: markNames(bucket.marks) }));
-      return { channel: channelName(channel), unit: unitOf(channel), bucketSec: downsample.bucketSec, buckets, private: hidden };
+      return {
+        channel: channelName(channel),
+        unit: unitOf(channel),
+        bucketSec: downsample.bucketSec,
+        buckets,
+        private: hidden,
+      };
     },
   );
 }

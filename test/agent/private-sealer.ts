@@ -1,4 +1,4 @@
-/** The process that private.test.ts kills: seals what the journal has, says which bytes, and appends when it is told to. */
+/** The process that private.test.ts kills: seals what the journal has, says which bytes, and appends when told to. */
 import { writeSync } from 'node:fs';
 import { bytesToHex, digestBatch, hexToBytes } from '@coldproof/wire';
 import { Journal } from '@coldproof/agent/journal';

@@ -77,13 +77,25 @@ t.test('--check-config: what may be private, to whom, and what the terms forbid'
   t.match(config.devices[0]!.private, [{ channels: [channels.door], to: [{ party: 'buyer' }, { party: 'carrier' }] }]);
   const at = 'devices[0].private[0]';
   const bad: [string, string, string][] = [
-    ['channels: [door]', 'channels: [ambient]', `${at}.channels[0]: expected a channel of one of sensors, got "ambient"`],
+    [
+      'channels: [door]',
+      'channels: [ambient]',
+      `${at}.channels[0]: expected a channel of one of sensors, got "ambient"`,
+    ],
     ['channels: [door]', 'channels: [door, door]', `${at}.channels[1]: expected a channel that is not private already`],
-    ['channels: [door]', 'channels: [cargo-probe-1]', `${at}.channels[0]: expected a channel that the terms do not limit`],
+    [
+      'channels: [door]',
+      'channels: [cargo-probe-1]',
+      `${at}.channels[0]: expected a channel that the terms do not limit`,
+    ],
     ['channels: [door]', 'channels: [readings-dropped]', `${at}.channels[0]: expected a channel, as supply-air`],
     ['channels: [door]', 'channels: []', `${at}.channels: expected a list of 1 to 16`],
     ['party: carrier', 'party: buyer', `${at}.to[1].party: expected a name that no other party of the list has`],
-    [hex(carrier.publicKey), hex(buyer.publicKey), `${at}.to[1].key: expected a key that no other party of the list has`],
+    [
+      hex(carrier.publicKey),
+      hex(buyer.publicKey),
+      `${at}.to[1].key: expected a key that no other party of the list has`,
+    ],
     [hex(buyer.publicKey), '00'.repeat(32), `${at}.to[0].key: expected 64 lower-case hex digits, in quotes: an X25519`],
     [hex(buyer.publicKey), 'ab', `${at}.to[0].key: expected 64 lower-case hex digits`],
     ['        to:', '        for: x\n        to:', `${at}.for: expected one of channels, to`],
@@ -111,44 +123,47 @@ t.test('agent/PRIVATE.md: its example is accepted as it stands', (t) => {
   t.end();
 });
 
-t.test('the oracle gets ciphertext, a party reads it; sensors, terms and local readers see what they always saw', async (t) => {
-  const stateDir = temporaryFolder(t);
-  const keyStore = makeKey(stateDir);
-  const oracle = new StubOracle();
-  oracle.trust(keyStore);
-  await oracle.start();
-  t.teardown(() => oracle.stop());
-  const uplink = { oraclePort: oracle.port, logPublicKey: oracle.logKey.publicKey };
-  const clock = new HandClock();
-  const { agent } = await startTruck(mustParse(truck(privateYaml() + terms, stateDir, uplink)), clock);
-  t.teardown(() => agent.stop());
-  const url = `mqtt://127.0.0.1:${agent.brokerPort}`;
-  const sensor = await connectAsync(url, { username: 'TRUCK-7', password: sensorPassword, reconnectPeriod: 0 });
-  for (let minute = 0; minute < 10; minute++) {
-    const bt = voyageStartSec + 60 * minute;
-    clock.ms = bt * 1_000;
-    const probe = { bn: 'TRUCK-7/', bt, n: 'cargo-probe-1', u: 'Cel', v: 9 + minute / 100 };
-    await sensor.publishAsync('sensors/TRUCK-7', JSON.stringify([probe, { n: 'door', vb: minute > 3 }]), { qos: 1 });
-  }
-  await until(() => agent.status().devices[0]!.receipts === 2, 'two receipts');
-  await sensor.endAsync();
-  const [status] = agent.status().devices;
-  t.match(status!.terms, { state: 'warning', channels: { 'cargo-probe-1': { state: 'warning', value: 9.09 } } });
-  const chain = oracle.stored.get(hex(keyStore.device()))!;
-  t.same(
-    chain.map(({ series, privateChannels }) => [series.map(({ channel }) => channel), privateChannels]),
-    Array(2).fill([[16], [channels.door]]),
-  );
-  for (const { secretKey } of [buyer, carrier]) {
-    const doors = chain.flatMap((each) => readBy(secretKey, each)).flatMap(({ samples }) => samples);
+t.test(
+  'the oracle gets ciphertext, a party reads it; sensors, terms and local readers see what they always saw',
+  async (t) => {
+    const stateDir = temporaryFolder(t);
+    const keyStore = makeKey(stateDir);
+    const oracle = new StubOracle();
+    oracle.trust(keyStore);
+    await oracle.start();
+    t.teardown(() => oracle.stop());
+    const uplink = { oraclePort: oracle.port, logPublicKey: oracle.logKey.publicKey };
+    const clock = new HandClock();
+    const { agent } = await startTruck(mustParse(truck(privateYaml() + terms, stateDir, uplink)), clock);
+    t.teardown(() => agent.stop());
+    const url = `mqtt://127.0.0.1:${agent.brokerPort}`;
+    const sensor = await connectAsync(url, { username: 'TRUCK-7', password: sensorPassword, reconnectPeriod: 0 });
+    for (let minute = 0; minute < 10; minute++) {
+      const bt = voyageStartSec + 60 * minute;
+      clock.ms = bt * 1_000;
+      const probe = { bn: 'TRUCK-7/', bt, n: 'cargo-probe-1', u: 'Cel', v: 9 + minute / 100 };
+      await sensor.publishAsync('sensors/TRUCK-7', JSON.stringify([probe, { n: 'door', vb: minute > 3 }]), { qos: 1 });
+    }
+    await until(() => agent.status().devices[0]!.receipts === 2, 'two receipts');
+    await sensor.endAsync();
+    const [status] = agent.status().devices;
+    t.match(status!.terms, { state: 'warning', channels: { 'cargo-probe-1': { state: 'warning', value: 9.09 } } });
+    const chain = oracle.stored.get(hex(keyStore.device()))!;
     t.same(
-      doors,
-      Array.from({ length: 10 }, (_, i) => ({ timeSec: voyageStartSec + 60 * i, value: i > 3 ? 1 : 0 })),
+      chain.map(({ series, privateChannels }) => [series.map(({ channel }) => channel), privateChannels]),
+      Array(2).fill([[16], [channels.door]]),
     );
-  }
-  const commitments = chain.flatMap(({ leaves }) => leaves.filter(isPrivate)).map((leaf) => hex(leaf.commitment));
-  t.equal(new Set(commitments).size, 2, 'each batch has a content key of its own');
-});
+    for (const { secretKey } of [buyer, carrier]) {
+      const doors = chain.flatMap((each) => readBy(secretKey, each)).flatMap(({ samples }) => samples);
+      t.same(
+        doors,
+        Array.from({ length: 10 }, (_, i) => ({ timeSec: voyageStartSec + 60 * i, value: i > 3 ? 1 : 0 })),
+      );
+    }
+    const commitments = chain.flatMap(({ leaves }) => leaves.filter(isPrivate)).map((leaf) => hex(leaf.commitment));
+    t.equal(new Set(commitments).size, 2, 'each batch has a content key of its own');
+  },
+);
 
 type Sealed = { readonly sequence: string; readonly leaves: readonly string[] };
 

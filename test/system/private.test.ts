@@ -14,6 +14,7 @@ import { startAgent, type RunningAgent } from '@coldproof/agent/agent';
 import { Journal } from '@coldproof/agent/journal';
 import { mqttLink } from '@coldproof/agent/link';
 import { realClock } from '@coldproof/oracle/clock';
+import { partyKeyCommand, partySecret, verifyCommand } from '@coldproof/oracle/command';
 import { makeApi } from '@coldproof/oracle/http';
 import { silent } from '@coldproof/oracle/log-line';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
@@ -28,14 +29,12 @@ const run = promisify(execFile);
 const mainFile = fileURLToPath(new URL('../../../oracle/dist/main.js', import.meta.url));
 const minutes = 25;
 
-async function command(passphrase: string, ...args: readonly string[]): Promise<{ code: number; stdout: string }> {
-  const env = { ...process.env, COLDPROOF_PARTY_PASSPHRASE: passphrase };
-  try {
-    return { code: 0, stdout: (await run(process.execPath, [mainFile, ...args], { env })).stdout };
-  } catch (error) {
-    const { code, stdout, stderr } = error as { code: number; stdout: string; stderr: string };
-    return { code, stdout: stdout + stderr };
-  }
+const environmentOf = (passphrase: string) => ({ COLDPROOF_PARTY_PASSPHRASE: passphrase });
+
+/** In a process of its own; throws where it ends with another code than 0. */
+async function command(passphrase: string, ...args: readonly string[]): Promise<string> {
+  const env = { ...process.env, ...environmentOf(passphrase) };
+  return (await run(process.execPath, [mainFile, ...args], { env })).stdout;
 }
 
 /** The truck's agent with the world's device, its door for one party. */
@@ -104,9 +103,10 @@ t.test('agent, oracle, API, bundle, party', async (t) => {
   const folder = makeFolder(t);
   const keyFile = join(folder, 'buyer.json');
   const made = await command('of the buyer', 'party-key', keyFile);
-  const { publicKey, party } = JSON.parse(made.stdout) as { publicKey: string; party: string };
-  t.equal((await command('', 'party-key', keyFile)).stdout, made.stdout, 'it stays; its public part needs no passphrase');
-  t.match((await command('', 'party-key', join(folder, 'x'))).stdout, /COLDPROOF_PARTY_PASSPHRASE: expected a passphrase/);
+  const { publicKey, party } = JSON.parse(made) as { publicKey: string; party: string };
+  t.equal(`${partyKeyCommand(keyFile, {})}\n`, made, 'it stays; its public part needs no passphrase');
+  const noPassphrase = { message: /COLDPROOF_PARTY_PASSPHRASE: expected a passphrase, got none/ };
+  t.throws(() => partyKeyCommand(join(folder, 'x'), {}), noPassphrase);
 
   const world = await makeWorld(43);
   t.teardown(() => world.anvil.stop());
@@ -123,7 +123,9 @@ t.test('agent, oracle, API, bundle, party', async (t) => {
   await drive(agent, clock, dispatchedAtSec + 60);
   await until('the order is cancelled', () => store.chain.order(orderId)?.order.state === 'Cancelled');
 
-  const stored = store.log.envelopes(world.device.device, 0, 99).map(({ envelope }) => openStored(envelope, opensslCrypto()));
+  const stored = store.log
+    .envelopes(world.device.device, 0, 99)
+    .map(({ envelope }) => openStored(envelope, opensslCrypto()));
   t.same(
     stored.map(({ series, privateChannels }) => [series.map(({ channel }) => channel), privateChannels]),
     Array(minutes / 5).fill([[cargoProbe(1)], [channels.door]]),
@@ -134,26 +136,34 @@ t.test('agent, oracle, API, bundle, party', async (t) => {
 
   const file = join(folder, 'order.bundle.json');
   writeFileSync(file, (await app.inject(`/api/v1/shipments/${orderId}/bundle`)).body);
-  const shut = await command('', 'verify', 'bundle', file);
-  t.equal(shut.code, 0, shut.stdout);
-  t.match(shut.stdout, new RegExp(`private {4}ok {6}door in 5 leaves, for ${party}: no party key, so not opened\\n`));
-  t.match(shut.stdout, /evidence {3}ok {6}excursion /);
+  const shut = verifyCommand(file, {});
+  t.ok(shut.isSound, shut.text);
+  t.match(shut.text, new RegExp(`private {4}ok {6}door in 5 leaves, for ${party}: no party key, so not opened\\n`));
+  t.match(shut.text, /evidence {3}ok {6}excursion /);
   const out = join(folder, 'door.csv');
   const open = await command('of the buyer', 'verify', 'bundle', file, '--party-key', keyFile, '--out', out);
-  t.equal(open.code, 0, open.stdout);
-  t.match(open.stdout, /5 opened with it, 25 samples\n/);
+  t.match(open, /5 opened with it, 25 samples\n/);
   const rows = readFileSync(out, 'utf8').trim().split('\r\n');
   t.equal(rows.length, 1 + minutes);
   t.match(
     rows.filter((row) => /,door,[^,]+,1,/.test(row)),
-    [new RegExp(`,door,${new Date((dispatchedAtSec + 660) * 1_000).toISOString().replace('.000Z', 'Z')},1,,,gateway-signed$`)],
+    [
+      new RegExp(
+        `,door,${new Date((dispatchedAtSec + 660) * 1_000).toISOString().replace('.000Z', 'Z')},1,,,gateway-signed$`,
+      ),
+    ],
     'the one minute in which the door stood open',
   );
-  const wrong = await command('of another', 'verify', 'bundle', file, '--party-key', keyFile);
-  t.equal(wrong.code, 1);
-  t.match(wrong.stdout, /party key .*: wrong passphrase, or the file was changed/);
+  const wrong = { message: /party key .*: wrong passphrase, or the file was changed/ };
+  t.throws(() => partySecret({ partyKey: keyFile }, environmentOf('of another')), wrong);
   const own = join(folder, 'stranger.json');
-  await command('of a stranger', 'party-key', own);
-  const stranger = await command('of a stranger', 'verify', 'bundle', file, '--party-key', own);
-  t.match(stranger, { code: 0, stdout: /: 0 opened with it, 0 samples\n/ });
+  partyKeyCommand(own, environmentOf('of a stranger'));
+  const stranger = verifyCommand(file, partySecret({ partyKey: own }, environmentOf('of a stranger')));
+  t.match(stranger, { isSound: true, text: /: 0 opened with it, 0 samples\n/ });
+  writeFileSync(file, readFileSync(file, 'utf8').replace('"state":"Cancelled"', '"state":"Settled"'));
+  const unsound = { message: /--out: expected a sound bundle to take readings from/ };
+  t.throws(
+    () => verifyCommand(file, partySecret({ partyKey: keyFile }, environmentOf('of the buyer')), { out }),
+    unsound,
+  );
 });

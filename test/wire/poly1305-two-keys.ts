@@ -39,7 +39,10 @@ function macBlocks(aad: Uint8Array, ciphertext: Uint8Array): bigint[] {
   const padded = (bytes: Uint8Array) => concatBytes(bytes, new Uint8Array((16 - (bytes.length % 16)) % 16));
   const lengths = concatBytes(littleEndian(BigInt(aad.length), 8), littleEndian(BigInt(ciphertext.length), 8));
   const all = concatBytes(padded(aad), padded(ciphertext), lengths);
-  return Array.from({ length: all.length / 16 }, (_, i) => fromLittleEndian(all.subarray(16 * i, 16 * i + 16)) + blockEnd);
+  return Array.from(
+    { length: all.length / 16 },
+    (_, i) => fromLittleEndian(all.subarray(16 * i, 16 * i + 16)) + blockEnd,
+  );
 }
 
 function accumulate(blocks: readonly bigint[], r: bigint): bigint {

@@ -53,7 +53,13 @@ const position = [
 ];
 const temperature = regularSeries(cargoProbe(1), startSec, [487, 491, 495]);
 const group = { channels: [channels.latitude, channels.longitude], parties: [buyer.publicKey, carrier.publicKey] };
-const link = { device: new Uint8Array(32).fill(7), sequence: 4, previous: new Uint8Array(32), flags: 0, sealedAtSec: 0 };
+const link = {
+  device: new Uint8Array(32).fill(7),
+  sequence: 4,
+  previous: new Uint8Array(32),
+  flags: 0,
+  sealedAtSec: 0,
+};
 const sealed = sealBatch([temperature, ...position], link, { groups: [group], secret });
 const { batch } = sealed;
 
@@ -113,7 +119,9 @@ t.test('each party reads what the device has sealed; a stranger, and the oracle,
   const open = openEnvelope({ batch: sealed.encoded, signature: new Uint8Array(64), series: sealed.series });
   t.same(open.ok && open.value.series, [temperature]);
   t.same(open.ok && open.value.privateChannels, group.channels);
-  const bytes = bytesToHex(encodeEnvelope({ batch: sealed.encoded, signature: new Uint8Array(64), series: sealed.series }));
+  const bytes = bytesToHex(
+    encodeEnvelope({ batch: sealed.encoded, signature: new Uint8Array(64), series: sealed.series }),
+  );
   for (const each of position) t.notOk(bytes.includes(bytesToHex(encodeSeries(each, batch.firstSec))));
   t.same([batch.firstSec, batch.lastSec], [startSec, startSec + 120], 'the times are those of all samples');
   t.end();
@@ -149,7 +157,11 @@ t.test('a device that signs a changed leaf: every byte of it is looked at by the
     // The one thing that the buyer cannot judge is what the carrier was given.
     const changed = form.ok ? form.value.wraps.filter((each) => !bytesEqual(each.party, ours.party)) : [];
     const isOthers = changed.some(({ enc, wrapped, party }) => {
-      return ![[enc, others.enc], [wrapped, others.wrapped], [party, others.party]].every(([a, b]) => bytesEqual(a!, b!));
+      return ![
+        [enc, others.enc],
+        [wrapped, others.wrapped],
+        [party, others.party],
+      ].every(([a, b]) => bytesEqual(a!, b!));
     });
     if (!isOthers) t.fail(`byte ${at} says the same changed`);
   }
@@ -166,7 +178,9 @@ t.test('nothing opens in another place: batch, device, channels', (t) => {
   t.equal(reasonOf(leaf, buyer.secretKey, thief), 'private-wrap-invalid', 'the whole leaf signed by another device');
   const renamed = { ...leaf, channels: [channels.latitude, channels.odometer] };
   t.equal(reasonOf(renamed), 'private-wrap-invalid', 'as other channels');
-  const next = decoded(sealBatch([temperature, ...position], { ...link, sequence: 5 }, { groups: [group], secret }).series[1]!);
+  const next = decoded(
+    sealBatch([temperature, ...position], { ...link, sequence: 5 }, { groups: [group], secret }).series[1]!,
+  );
   t.equal(reasonOf({ ...leaf, wraps: next.wraps }), 'private-wrap-invalid', 'wraps of the next batch');
   // With the content key in hand, a party and another device wrap it anew: the content is bound, too.
   const key = unwrapContentKey(leaf, batch, carrier.secretKey);
@@ -210,7 +224,11 @@ t.test('what is inside is the canonical series of the channels that are named, w
     ['no byte strings', encodeCbor([1, 2]), 'private-content-malformed'],
     ['no array', encodeCbor(latitude), 'private-content-malformed'],
     ['a byte more', concatBytes(encodeCbor([latitude, longitude]), Uint8Array.of(0)), 'private-content-malformed'],
-    ['not the shortest form', concatBytes(Uint8Array.of(0x98, 0x02), encodeCbor([latitude, longitude]).subarray(1)), 'private-content-malformed'],
+    [
+      'not the shortest form',
+      concatBytes(Uint8Array.of(0x98, 0x02), encodeCbor([latitude, longitude]).subarray(1)),
+      'private-content-malformed',
+    ],
     ['nothing', new Uint8Array(2), 'private-content-malformed'],
   ];
   for (const [name, content, reason] of cases) t.equal(reasonOf(forge({ content })), reason, name);

@@ -10,8 +10,7 @@ const enc = '1afa08d3dec047a643885163f1180476fa7ddb54c6a8029ea33f95796bf2ac4a';
 /** Sequence number 0. */
 const plaintext = hexToBytes('4265617574792069732074727574682c20747275746820626561757479');
 const aad = hexToBytes('436f756e742d30');
-const ciphertext =
-  '1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db21993c62ce81883d2dd1b51a28';
+const ciphertext = '1c5250d8034ec2b784ba2cfd69dbdb8af406cfe3ff938e131f0def8c8b60b4db21993c62ce81883d2dd1b51a28';
 
 t.test('the vector of A.2.1: both key pairs, enc, and the first message', (t) => {
   const recipient = deriveHpkeKey(ikmR);
@@ -43,7 +42,10 @@ t.test('nothing else opens: another key, info or aad, a flipped bit, a piece', (
     t.equal(openHpke(secretKey, { ...sealed, enc: flip(sealed.enc) }, { info, aad }), undefined);
   }
   for (let size = 0; size < sealed.ciphertext.length; size += 4) {
-    t.equal(openHpke(secretKey, { ...sealed, ciphertext: sealed.ciphertext.subarray(0, size) }, { info, aad }), undefined);
+    t.equal(
+      openHpke(secretKey, { ...sealed, ciphertext: sealed.ciphertext.subarray(0, size) }, { info, aad }),
+      undefined,
+    );
   }
   t.equal(openHpke(secretKey, { ...sealed, enc: sealed.enc.subarray(1) }, { info, aad }), undefined);
   t.end();
