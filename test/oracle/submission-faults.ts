@@ -214,8 +214,12 @@ class Run {
     const problems: string[] = [];
     for (const orderId of orderIds) {
       const count = await countCancelled(world, orderId);
-      if (count !== 1) problems.push(`order ${orderId}: expected 1 cancellation on the chain, got ${count}`);
-      for (const { id, state, reason } of this.#life!.store.outbox.ofOrder(orderId)) {
+      const actions = this.#life!.store.outbox.ofOrder(orderId);
+      if (count !== 1) {
+        const known = actions.map(({ state, reason, mined }) => ({ state, reason, mined }));
+        problems.push(`order ${orderId}: expected 1 cancellation on the chain, got ${count}: ${show(known)}`);
+      }
+      for (const { id, state, reason } of actions) {
         if (state !== 'finalized') problems.push(`action ${id}: expected finalized, got ${state} (${reason ?? ''})`);
       }
     }
@@ -350,6 +354,10 @@ class Run {
   #request<Answer>(method: string, params: readonly unknown[] = []): Promise<Answer> {
     return this.#rig.world.anvil.chain.request<Answer>(method, params);
   }
+}
+
+function show(known: unknown): string {
+  return JSON.stringify(known, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
 }
 
 function short(params: readonly unknown[]): string {
