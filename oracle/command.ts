@@ -70,7 +70,7 @@ type Environment = { readonly [name: string]: string | undefined };
 
 const passphraseName = 'COLDPROOF_PARTY_PASSPHRASE';
 
-/** Makes the key where there is none. Gives the line to print: what goes into the agent's file, and its name in leaves. */
+/** Makes the key where there is none. Gives the line to print: the key for the agent's file, and its name in leaves. */
 export function partyKeyCommand(path: string, environment: Environment): string {
   const publicKey = existsSync(path) ? readPartyPublicKey(path) : makePartyKey(path, partyPassphrase(environment));
   return JSON.stringify({ publicKey: bytesToHex(publicKey), party: bytesToHex(partyOf(publicKey)) });

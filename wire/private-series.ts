@@ -4,9 +4,9 @@
  *   private = [channels: [+ uint], commitment: bstr .size 32, wraps: [+ wrap], sealed: bstr]
  *   wrap    = [party: bstr .size 8, enc: bstr .size 32, wrapped: bstr .size 48]
  *
- * `sealed` is [+ series: bstr], in the order of `channels`, encrypted under a content key; each wrap is that key for one
- * party (HPKE). Channels that go to the same parties share a leaf, and so their wraps. An AEAD does not commit to its
- * key: with two keys, one ciphertext could say one thing to the buyer and another to the carrier. So the leaf has a
+ * `sealed` is [+ series: bstr], in the order of `channels`, encrypted under a content key; each wrap is that key for
+ * one party (HPKE). Channels that go to the same parties share a leaf, and so their wraps. An AEAD does not commit to
+ * its key: with two keys, one ciphertext could say one thing to the buyer and another to the carrier. So the leaf has a
  * commitment to the content key, and who opens checks it.
  */
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';

@@ -1,6 +1,6 @@
 /**
- * End to end: a party makes its key, the gateway encrypts the door for it, the oracle logs what it cannot read and still
- * proves the excursion beside it, and the party opens its bundle offline.
+ * End to end: a party makes its key, the gateway encrypts the door for it, the oracle logs what it cannot read and
+ * still proves the excursion beside it, and the party opens its bundle offline.
  */
 import { execFile } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';

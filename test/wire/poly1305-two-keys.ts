@@ -1,6 +1,6 @@
 /**
- * One ciphertext that ChaCha20-Poly1305 opens under two keys, to two plaintexts. No break: an AEAD promises nothing about
- * who chooses both keys (Len, Grubbs and Ristenpart, "Partitioning Oracle Attacks", 2021, §3.1; RFC 9771 §4.3.3).
+ * One ciphertext that ChaCha20-Poly1305 opens under two keys, to two plaintexts. No break: an AEAD promises nothing
+ * against who chooses both keys (Len, Grubbs and Ristenpart, "Partitioning Oracle Attacks", 2021, §3.1).
  */
 import { chacha20 } from '@noble/ciphers/chacha.js';
 import { concatBytes } from '@coldproof/wire';

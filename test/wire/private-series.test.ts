@@ -1,4 +1,4 @@
-/** Private series: their parties read them and nobody else, the root binds them, and a device that lies is found out. */
+/** Private series: their parties read them and nobody else, the root binds them, a device that lies is found out. */
 import { chacha20poly1305 } from '@noble/ciphers/chacha.js';
 import { expand } from '@noble/hashes/hkdf.js';
 import { sha256 } from '@noble/hashes/sha2.js';
