@@ -19,6 +19,7 @@ import {
   type OpenEnvelope,
 } from '@coldproof/wire';
 import { parseConfig } from '@coldproof/agent/config';
+import { amendWith } from '@coldproof/agent/config-remote';
 import { Journal } from '@coldproof/agent/journal';
 import { SqliteDatabase } from '@coldproof/agent/journal-sqlite';
 import { privacyOf } from '@coldproof/agent/privacy';
@@ -107,6 +108,13 @@ t.test('--check-config: what may be private, to whom, and what the terms forbid'
   const group = `      - { channels: [door], to: [{ party: x, key: '${hex(buyer.publicKey)}' }] }\n`;
   const twice = parseConfig(truck(privateYaml(undefined, group)));
   t.ok(!twice.ok && twice.detail.includes('devices[0].private[1].channels[0]: expected a channel that is not private'));
+  const limit = { channel: 'cargo-probe-1', lowerLimitCentiC: 200, upperLimitCentiC: 800, excursionSecMin: 900 };
+  const settings = JSON.stringify({ terms: { orderId: '7', sampleGapSecMax: 150, limits: [limit] } });
+  const afar = amendWith(new Map([['TRUCK-7', { number: 1, settings }]]));
+  const probe = truck(privateYaml().replace('door', 'cargo-probe-1'));
+  t.ok(parseConfig(probe).ok, 'without terms a temperature may be private');
+  const limited = parseConfig(probe, afar);
+  t.ok(!limited.ok && limited.detail.includes('a channel that the terms do not limit'), 'nor by terms from afar');
   const large = truck(privateYaml()).replace('sealSamplesMax: 5', 'sealSamplesMax: 1440');
   t.ok(parseConfig(large).ok, 'two channels of a day fit');
   t.end();
