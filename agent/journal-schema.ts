@@ -1,7 +1,7 @@
 /** The journal's tables, and how those of an earlier version become them. */
 import type { Database } from 'better-sqlite3';
 import { receiptsSchema, upgradeReceipts } from './journal-receipts.ts';
-import { secretsSchema } from './journal-secrets.ts';
+import { secretsUpgrade } from './journal-secrets.ts';
 import { OperatingError } from './operating-error.ts';
 
 const applicationId = 0x43504a31;
@@ -26,7 +26,7 @@ const boundsSchema = `
 const schema = `
   CREATE TABLE heads (
     device BLOB PRIMARY KEY, sequence INTEGER NOT NULL, previous BLOB NOT NULL, receipts INTEGER NOT NULL,
-    dropped INTEGER NOT NULL DEFAULT 0, aliveSec INTEGER NOT NULL DEFAULT 0
+    dropped INTEGER NOT NULL DEFAULT 0, aliveSec INTEGER NOT NULL DEFAULT 0, secret BLOB
   ) WITHOUT ROWID, STRICT;
   CREATE TABLE channels (
     device BLOB NOT NULL, channel INTEGER NOT NULL, newestSec INTEGER NOT NULL, marks INTEGER NOT NULL,
@@ -45,7 +45,6 @@ const schema = `
   ) STRICT;
   ${receiptsSchema}
   ${boundsSchema}
-  ${secretsSchema}
 `;
 
 /** Locks, then checks that the file is ours, then makes the tables of a new one. */
@@ -65,7 +64,7 @@ export function prepareFile(database: Database, path: string): void {
         database.pragma(`application_id = ${applicationId}`);
       } else if ((version === 1 || version === 2) && application === applicationId) {
         if (version === 1) upgradeToBounds(database);
-        database.exec(secretsSchema);
+        database.exec(secretsUpgrade);
       } else {
         const got = `${String(application)}/${String(version)}`;
         const message = `${path}: expected a journal of version ${applicationId}/${schemaVersion}, got ${got}`;

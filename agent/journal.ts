@@ -195,7 +195,6 @@ export class Journal {
       assert(moved.changes === 1, `sequence ${sequence} is the next one of its device`);
       for (let at = 0; at < readings.length; at += this.#deleteRun(device, readings, at));
       if (statement !== undefined) this.bounds.stated(device, statement);
-      this.secrets.forget(device);
     });
   }
 
@@ -269,7 +268,7 @@ function prepareStatements(database: Database) {
       ON CONFLICT DO NOTHING`),
     head: prepare('SELECT sequence, previous, receipts, dropped, aliveSec FROM heads WHERE device = ?'),
     moveHead: prepare(`
-      UPDATE heads SET sequence = @next, previous = @digest, aliveSec = coalesce(@lastSec, aliveSec)
+      UPDATE heads SET sequence = @next, previous = @digest, aliveSec = coalesce(@lastSec, aliveSec), secret = NULL
       WHERE device = @device AND sequence = @sequence`),
     channels: prepare('SELECT * FROM channels WHERE device = ?'),
     putChannel: prepare(`
