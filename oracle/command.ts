@@ -95,6 +95,7 @@ export function verifyCommand(
   trust: BundleTrust,
   { out }: PartyOptions = {},
 ): { readonly text: string; readonly isSound: boolean } {
+  if (out !== undefined && trust.partySecret === undefined) throw invalid('party-key', 'nothing', 'it beside --out');
   let content: string;
   try {
     content = readFileSync(path, 'utf8');

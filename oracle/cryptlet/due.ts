@@ -85,11 +85,11 @@ export function isDue({ trigger }: Manifest, order: OrderUnderWatch, batches: re
  * look silent, and what is attested must be neither that nor "in order": so nothing is.
  */
 export function canRead(manifest: Manifest, order: ReadOrder, batches: readonly OpenEnvelope[]): boolean {
+  const isHidden = (each: OpenEnvelope) => each.privateChannels.some((channel) => manifest.channels.includes(channel));
+  const hidden = batches.filter(isHidden);
+  if (hidden.length === 0) return true;
   const { fromSec, nowSec } = inputOf(manifest, order, batches);
-  return batches.every(({ batch, privateChannels }) => {
-    const isRead = batch.lastSec >= fromSec && batch.firstSec <= nowSec;
-    return !isRead || !privateChannels.some((channel) => manifest.channels.includes(channel));
-  });
+  return !hidden.some(({ batch }) => batch.lastSec >= fromSec && batch.firstSec <= nowSec);
 }
 
 export function inputOf(manifest: Manifest, order: ReadOrder, batches: readonly OpenEnvelope[]): CryptletInput {

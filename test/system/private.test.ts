@@ -160,6 +160,7 @@ t.test('agent, oracle, API, bundle, party', async (t) => {
   partyKeyCommand(own, environmentOf('of a stranger'));
   const stranger = verifyCommand(file, partySecret({ partyKey: own }, environmentOf('of a stranger')));
   t.match(stranger, { isSound: true, text: /: 0 opened with it, 0 samples\n/ });
+  t.throws(() => verifyCommand(file, {}, { out }), { message: /--party-key: expected it beside --out/ });
   writeFileSync(file, readFileSync(file, 'utf8').replace('"state":"Cancelled"', '"state":"Settled"'));
   const unsound = { message: /--out: expected a sound bundle to take readings from/ };
   t.throws(
