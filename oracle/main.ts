@@ -6,6 +6,7 @@
  *   node oracle/dist/main.js check --config FILE    reads the configuration and says what is wrong with it
  *   node oracle/dist/main.js token create|list|revoke --config FILE ...    who may ask the API what (API.md)
  *   node oracle/dist/main.js verify bundle FILE     checks an order's bundle, with nothing but the file; 1 if unsound
+ *   node oracle/dist/main.js party-key FILE         makes a party's key where there is none, prints its public part
  */
 import { existsSync } from 'node:fs';
 import { parseArgs } from 'node:util';
@@ -13,7 +14,7 @@ import { bytesToHex } from '@coldproof/wire';
 import { makeAttestationKey, readAttestationAddress } from './attestation-key.ts';
 import { makeTransmitterKey, readTransmitter } from './chain-account.ts';
 import { openSigner } from './chain-signer.ts';
-import { tokenCommand, verifyCommand } from './command.ts';
+import { partyKeyCommand, partySecret, tokenCommand, verifyCommand } from './command.ts';
 import { readConfig, readKeyConfig, type KeyConfig } from './config.ts';
 import { makeLogKey, readLogPublicKey } from './log-key.ts';
 import { OperatingError, describeError } from './operating-error.ts';
@@ -49,12 +50,14 @@ const usage = `usage: main.js [init | check] --config FILE
                [--orders ID,ID] [--channels NAME,NAME] [--days N]
        main.js token list --config FILE
        main.js token revoke --config FILE --id ID
-       main.js verify bundle FILE [--log-key HEX] [--device HEX]`;
+       main.js verify bundle FILE [--log-key HEX] [--device HEX] [--party-key FILE [--out FILE.csv]]
+       main.js party-key FILE`;
 
 const text = { type: 'string' } as const;
 const options = {
   ...{ config: text, label: text, scope: { type: 'string', multiple: true } as const, party: text, orders: text },
   ...{ channels: text, days: text, id: text, 'log-key': text, device: text },
+  ...{ 'party-key': text, out: text },
   help: { type: 'boolean', short: 'h' } as const,
 };
 
@@ -69,7 +72,7 @@ function readArguments() {
 async function main(): Promise<void> {
   const { values, positionals } = readArguments();
   const [command, verb, file] = positionals;
-  const { config, 'log-key': logPublicKey, device, help, ...tokenOptions } = values;
+  const { config, 'log-key': logPublicKey, device, 'party-key': partyKey, out, help, ...tokenOptions } = values;
   if (help === true) {
     process.stdout.write(`${usage}\n`);
     return;
@@ -78,10 +81,15 @@ async function main(): Promise<void> {
     const trust = {
       ...(logPublicKey === undefined ? {} : { logPublicKey }),
       ...(device === undefined ? {} : { device }),
+      ...partySecret(partyKey === undefined ? {} : { partyKey }, process.env),
     };
-    const { text, isSound } = verifyCommand(file, trust);
+    const { text, isSound } = verifyCommand(file, trust, out === undefined ? {} : { out });
     process.stdout.write(`${text}\n`);
     process.exitCode = isSound ? 0 : 1;
+    return;
+  }
+  if (command === 'party-key' && verb !== undefined && positionals.length === 2) {
+    process.stdout.write(`${partyKeyCommand(verb, process.env)}\n`);
     return;
   }
   if (config === undefined || positionals.length > (command === 'token' ? 2 : 1)) {
