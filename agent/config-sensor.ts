@@ -20,7 +20,8 @@ export type SensorConfig = SamplerTerms & { readonly source: Source };
 
 const names = channelNames();
 
-const channel: Field<number> = described({ enum: names }, (value, place) => {
+/** By its name. */
+export const channel: Field<number> = described({ enum: names }, (value, place) => {
   const known = typeof value === 'string' && names.includes(value) ? parseChannel(value) : undefined;
   return known ?? place.problem(value, 'a channel, as supply-air or cargo-probe-1');
 });

@@ -35,6 +35,7 @@ import { key, type KeyConfig } from './config-key.ts';
 import { line, type LineConfig } from './config-line.ts';
 import { checkRelations } from './config-relations.ts';
 import { owner, type OwnerConfig } from './config-owner.ts';
+import { checkPrivate, privateGroups, privateLeafBytes, type PrivateConfig } from './config-private.ts';
 import type { Amend } from './config-remote.ts';
 import { sensor, type SensorConfig } from './config-sensor.ts';
 import { signedSensor, type SignedSensorConfig } from './config-signed.ts';
@@ -55,6 +56,8 @@ export type DeviceConfig = {
   readonly sensors: readonly SensorConfig[];
   /** What the shipment may not become; undefined where the gateway does not watch it. */
   readonly terms?: OrderUnderWatch | undefined;
+  /** Channels that only their parties can read. */
+  readonly private?: readonly PrivateConfig[] | undefined;
 };
 
 export type CredentialConfig = {
@@ -117,20 +120,25 @@ const device: Field<DeviceConfig> = record(
     heartbeatSec: optional(integer(10, 86_400)),
     sensors: list(sensor, 1, seriesPerBatchMax),
     terms: optional(terms),
+    private: optional(privateGroups),
   },
-  ({ name, key, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors, terms }, place) => {
+  ({ name, key, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors, terms, private: groups }, place) => {
     if (name === null || sealSamplesMax === null || sealAgeSecMax === null || sensors === null) return null;
-    if (key === null || heartbeatSec === null || terms === null) return null;
+    if (key === null || heartbeatSec === null || terms === null || groups === null) return null;
     for (const [i, { channel }] of (terms?.limits ?? []).entries()) {
       if (sensors.some((each) => each.channel === channel)) continue;
       const at = place.key('terms').key('limits').key(i).key('channel');
       at.problem(channelName(channel), 'a channel of one of sensors');
     }
+    const sensed = sensors.map(({ channel }) => channel);
+    const limited = (terms?.limits ?? []).map(({ channel }) => channel);
+    checkPrivate(groups ?? [], { sensed, limited }, place.key('private'));
     const bytes = sensors.reduce(
       (sum, { channel }) => sum + sealSamplesMax * sampleBytes(channel) + seriesOverheadBytes,
-      batchOverheadBytes,
+      (groups ?? []).reduce((sum, { to }) => sum + privateLeafBytes(to.length), batchOverheadBytes),
     );
-    if (bytes <= envelopeBytesMax) return { name, key, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors, terms };
+    const given = { name, key, sealSamplesMax, sealAgeSecMax, heartbeatSec, sensors, terms, private: groups };
+    if (bytes <= envelopeBytesMax) return given;
     const bound = `a batch of <= ${envelopeBytesMax} bytes, not of ${bytes}`;
     return place.key('sealSamplesMax').problem(sealSamplesMax, bound);
   },

@@ -1,10 +1,11 @@
 /** The journal's tables, and how those of an earlier version become them. */
 import type { Database } from 'better-sqlite3';
 import { receiptsSchema, upgradeReceipts } from './journal-receipts.ts';
+import { secretsUpgrade } from './journal-secrets.ts';
 import { OperatingError } from './operating-error.ts';
 
 const applicationId = 0x43504a31;
-const schemaVersion = 2;
+const schemaVersion = 3;
 
 /** Envelopes whose duty has ended, and what could not be kept; since version 2. See journal-bounds.ts. */
 const boundsSchema = `
@@ -25,7 +26,7 @@ const boundsSchema = `
 const schema = `
   CREATE TABLE heads (
     device BLOB PRIMARY KEY, sequence INTEGER NOT NULL, previous BLOB NOT NULL, receipts INTEGER NOT NULL,
-    dropped INTEGER NOT NULL DEFAULT 0, aliveSec INTEGER NOT NULL DEFAULT 0
+    dropped INTEGER NOT NULL DEFAULT 0, aliveSec INTEGER NOT NULL DEFAULT 0, secret BLOB
   ) WITHOUT ROWID, STRICT;
   CREATE TABLE channels (
     device BLOB NOT NULL, channel INTEGER NOT NULL, newestSec INTEGER NOT NULL, marks INTEGER NOT NULL,
@@ -61,8 +62,9 @@ export function prepareFile(database: Database, path: string): void {
       if (version === 0 && application === 0) {
         database.exec(schema);
         database.pragma(`application_id = ${applicationId}`);
-      } else if (version === 1 && application === applicationId) {
-        upgrade(database);
+      } else if ((version === 1 || version === 2) && application === applicationId) {
+        if (version === 1) upgradeToBounds(database);
+        database.exec(secretsUpgrade);
       } else {
         const got = `${String(application)}/${String(version)}`;
         const message = `${path}: expected a journal of version ${applicationId}/${schemaVersion}, got ${got}`;
@@ -73,7 +75,7 @@ export function prepareFile(database: Database, path: string): void {
     .exclusive();
 }
 
-function upgrade(database: Database): void {
+function upgradeToBounds(database: Database): void {
   upgradeReceipts(database);
   database.exec(`
     ALTER TABLE heads ADD COLUMN dropped INTEGER NOT NULL DEFAULT 0;

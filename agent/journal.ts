@@ -6,6 +6,7 @@
  *
  * The exclusive lock on the file is the operating system's and goes with the process, also at a kill -9.
  */
+import { randomBytes } from 'node:crypto';
 import { accessSync, constants, mkdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Database, Statement } from 'better-sqlite3';
@@ -13,8 +14,10 @@ import { assert, bytesToHex, noPrevious } from '@coldproof/wire';
 import { JournalBounds, type UnstatedDrop } from './journal-bounds.ts';
 import { checkEnvelopes, checksumOf, JournalReceipts, type PendingEnvelope } from './journal-receipts.ts';
 import { prepareFile } from './journal-schema.ts';
+import { JournalSecrets } from './journal-secrets.ts';
 import { SqliteDatabase } from './journal-sqlite.ts';
 import { fsyncFolder } from './durable-file.ts';
+import type { RandomBytes } from './key-file.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import type { Reading, SamplerState } from './sample.ts';
 
@@ -68,12 +71,14 @@ export class Journal {
   readonly isRecovered: boolean;
   /** What waits for which log, and what each log has promised. */
   readonly receipts: JournalReceipts;
+  /** What private series are encrypted from. */
+  readonly secrets: JournalSecrets;
   readonly #database: Database;
   readonly #statements: Statements;
   #failure: OperatingError | undefined;
 
   /** Opens or makes `stateDir`/journal.db. Throws `journal-locked` when another process has it. */
-  static open(stateDir: string): Journal {
+  static open(stateDir: string, random: RandomBytes = randomBytes): Journal {
     const path = join(stateDir, 'journal.db');
     let database: Database | undefined;
     try {
@@ -85,19 +90,20 @@ export class Journal {
       database = new SqliteDatabase(path, { timeout: 0 });
       prepareFile(database, path);
       fsyncFolder(stateDir);
-      return new Journal(database, isRecovered);
+      return new Journal(database, isRecovered, random);
     } catch (cause) {
       database?.close();
       throw cause instanceof OperatingError ? cause : openingError(path, cause);
     }
   }
 
-  private constructor(database: Database, isRecovered: boolean) {
+  private constructor(database: Database, isRecovered: boolean, random: RandomBytes) {
     this.#database = database;
     this.#statements = prepareStatements(database);
     this.bounds = new JournalBounds(database, (what, work) => this.#write(what, work));
     this.isRecovered = isRecovered;
     this.receipts = new JournalReceipts(database, (what, work) => this.#write(what, work));
+    this.secrets = new JournalSecrets(database, (what, work) => this.#write(what, work), random);
   }
 
   close(): void {
@@ -262,7 +268,7 @@ function prepareStatements(database: Database) {
       ON CONFLICT DO NOTHING`),
     head: prepare('SELECT sequence, previous, receipts, dropped, aliveSec FROM heads WHERE device = ?'),
     moveHead: prepare(`
-      UPDATE heads SET sequence = @next, previous = @digest, aliveSec = coalesce(@lastSec, aliveSec)
+      UPDATE heads SET sequence = @next, previous = @digest, aliveSec = coalesce(@lastSec, aliveSec), secret = NULL
       WHERE device = @device AND sequence = @sequence`),
     channels: prepare('SELECT * FROM channels WHERE device = ?'),
     putChannel: prepare(`

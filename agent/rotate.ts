@@ -26,13 +26,14 @@ import { createKey, formerKeyPath, keyPath, nextKeyPath, openKey, type KeyAccess
 import type { KeyStore } from './key-store.ts';
 import { describeError, OperatingError } from './operating-error.ts';
 import type { Reading } from './sample.ts';
+import { privacyOf } from './privacy.ts';
 import { cutReadings, sealDropped, sealReadings } from './seal.ts';
 import { signBatch } from './sign.ts';
 
 export type RotationDeps = {
   readonly journal: Pick<
     Journal,
-    'adoptDevice' | 'readings' | 'samplerStates' | 'head' | 'append' | 'handOver' | 'bounds'
+    'adoptDevice' | 'readings' | 'samplerStates' | 'head' | 'append' | 'handOver' | 'bounds' | 'secrets'
   >;
   readonly access: KeyAccess;
   readonly nowSec: number;
@@ -105,7 +106,8 @@ async function sealRest(journal: RotationDeps['journal'], key: KeyStore, terms: 
     if (readings === undefined) return;
     const { sequence, previous } = journal.head(device);
     const chain = { device, sequence, previous };
-    const sealed = statement === undefined ? sealReadings(readings, chain) : sealDropped(statement, chain);
+    const privacy = privacyOf(terms, device, readings, journal);
+    const sealed = statement === undefined ? sealReadings(readings, chain, privacy) : sealDropped(statement, chain);
     const { digest, batch } = sealed;
     const bytes = await signBatch(sealed, key);
     journal.append({ device, sequence, digest, bytes, readings, lastSec: batch.lastSec, statement });

@@ -8,7 +8,7 @@
  * batch. And a channel that flickers would cut all the others' batches to pieces, so it cuts none.
  */
 import { assert, digestBatch, droppedSeries, flags, sealBatch } from '@coldproof/wire';
-import type { Batch, Dropped, Sample, Series } from '@coldproof/wire';
+import type { Batch, Dropped, Privacy, Sample, Series } from '@coldproof/wire';
 import type { Reading } from './sample.ts';
 
 export type SealTerms = {
@@ -83,11 +83,14 @@ function countUntil(readings: readonly Reading[], untilSec: number): number {
 
 export type Chain = { readonly device: Uint8Array; readonly sequence: number; readonly previous: Uint8Array };
 
-/** `readings` as cutReadings gives them. */
-export function sealReadings(readings: readonly Reading[], chain: Chain): Sealed {
+/**
+ * `readings` as cutReadings gives them. Who seals says what is private in so many words, so that nothing is sent in the
+ * clear by being forgotten.
+ */
+export function sealReadings(readings: readonly Reading[], chain: Chain, privacy: Privacy | undefined): Sealed {
   assert(readings.length > 0, 'a batch that is due has readings');
   const isClockTrusted = readings.every((reading) => reading.isClockTrusted);
-  return seal(gatherSeries(readings), chain, { isClockTrusted, sealedAtSec: readings[0]!.timeSec });
+  return seal(gatherSeries(readings), chain, { isClockTrusted, sealedAtSec: readings[0]!.timeSec, privacy });
 }
 
 /** By channel, in the order in which the channels come. A mark of one reading is a mark of its whole series. */
@@ -116,13 +119,14 @@ export function sealHeartbeat(now: { readonly sec: number; readonly isTrusted: b
 function seal(
   series: readonly Series[],
   chain: Chain,
-  { isClockTrusted, sealedAtSec }: { readonly isClockTrusted: boolean; readonly sealedAtSec: number },
-): Sealed {
-  const { series: encodedSeries, ...sealed } = sealBatch(series, {
-    ...chain,
-    flags: flagsOf(isClockTrusted),
+  {
+    isClockTrusted,
     sealedAtSec,
-  });
+    privacy,
+  }: { readonly isClockTrusted: boolean; readonly sealedAtSec: number; readonly privacy?: Privacy | undefined },
+): Sealed {
+  const link = { ...chain, flags: flagsOf(isClockTrusted), sealedAtSec };
+  const { series: encodedSeries, ...sealed } = sealBatch(series, link, privacy);
   return { ...sealed, digest: digestBatch(sealed.encoded), series: encodedSeries };
 }
 

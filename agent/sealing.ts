@@ -10,13 +10,14 @@ import type { Device } from './device.ts';
 import type { Journal } from './journal.ts';
 import type { UnstatedDrop } from './journal-bounds.ts';
 import type { Log } from './log-line.ts';
+import { privacyOf } from './privacy.ts';
 import type { Room } from './room.ts';
 import { isClockTrusted, type Reading } from './sample.ts';
 import { cutReadings, sealDropped, sealHeartbeat, sealReadings, type Chain, type Sealed } from './seal.ts';
 import { signWhenPossible } from './sign.ts';
 
 export type SealingDeps = {
-  readonly journal: Pick<Journal, 'head' | 'append' | 'bounds'>;
+  readonly journal: Pick<Journal, 'head' | 'append' | 'bounds' | 'secrets'>;
   readonly room: Room;
   readonly clock: Pick<ClockWatch, 'nowMs' | 'isTrusted'>;
   readonly log: Log;
@@ -76,7 +77,10 @@ function nextDue(device: Device, { journal, room, clock }: SealingDeps): Due | u
   const sec = Math.floor(clock.nowMs() / 1_000);
   const isLast = device.isHeartbeatDue(sec);
   const readings = cutReadings(device.unsealed, device.config, { isLast });
-  if (readings !== undefined) return { event: 'sealed', readings, seal: (chain) => sealReadings(readings, chain) };
+  if (readings !== undefined) {
+    const privacy = privacyOf(device.config, device.id, readings, journal);
+    return { event: 'sealed', readings, seal: (chain) => sealReadings(readings, chain, privacy) };
+  }
   if (!isLast || !room.canBeat()) return undefined;
   device.aliveSec = sec;
   const isTrusted = clock.isTrusted && isClockTrusted(sec, undefined);

@@ -170,7 +170,7 @@ export class SignedSensor {
     }
     this.#journal.append({ device: this.id, sequence, digest, bytes, readings: [], lastSec: batch.lastSec });
     this.queued += 1;
-    this.#lastSec = series.length === 0 ? this.#lastSec : batch.lastSec;
+    this.#lastSec = batch.seriesCount === 0 ? this.#lastSec : batch.lastSec;
     for (const { channel, marks } of series) {
       const name = channelName(channel);
       const others = Object.entries(this.#faults).filter(([each]) => each !== name);

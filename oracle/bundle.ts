@@ -4,6 +4,7 @@
  */
 import {
   bytesToHex,
+  channelsOf,
   digestBundle,
   digestEvidence,
   digestTerms,
@@ -129,7 +130,7 @@ function anchorsOf(store: Store, log: Log, contract: string): Map<number, Anchor
 }
 
 function showBatch(
-  { envelope, batch, series, index }: LoggedBatch,
+  { envelope, batch, leaves: shown, index }: LoggedBatch,
   size: number,
   { log, crypto }: BundleSource,
   channels: ReadonlySet<number> | undefined,
@@ -142,7 +143,8 @@ function showBatch(
     index,
     path: log.inclusionProof(index, size).map((each) => bytesToHex(each)),
     series: envelope.series.flatMap((encoded, leafIndex) => {
-      if (channels?.has(series[leafIndex]!.channel) === false) return [];
+      // A private leaf that holds more than what is asked for is not shown: its key opens all of it.
+      if (channels !== undefined && !channelsOf(shown[leafIndex]!).every((each) => channels.has(each))) return [];
       const path = makeInclusionProof(leafIndex, batch.seriesCount, subtrees).map((each) => bytesToHex(each));
       return [{ leafIndex, path, bytes: bytesToHex(encoded) }];
     }),

@@ -1,4 +1,6 @@
 /** Accounts that pay for transactions. They sign, they do not export their keys. */
+import { scrypt as scryptOfOpenssl } from 'node:crypto';
+import { promisify } from 'node:util';
 import {
   HDNodeWallet,
   Wallet,
@@ -6,10 +8,20 @@ import {
   getCreateAddress,
   isError,
   keccak256,
+  scrypt,
   type BaseWallet,
 } from 'ethers';
 import type { Address, Hash } from './chain-abi.ts';
 import { OperatingError } from './operating-error.ts';
+
+const scryptBytesMax = 512 * 1024 * 1024;
+const scryptAsync = promisify<string | NodeJS.ArrayBufferView, NodeJS.ArrayBufferView, number, object, Buffer>(
+  scryptOfOpenssl,
+);
+// ethers' own is JavaScript, and takes many times as long.
+scrypt.register((passphrase, salt, n, r, p, bytes) =>
+  scryptAsync(passphrase, salt, bytes, { N: n, r, p, maxmem: scryptBytesMax }),
+);
 
 export type SignedTransaction = { readonly raw: string; readonly hash: Hash };
 

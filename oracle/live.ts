@@ -35,6 +35,8 @@ export type LiveBatch = {
     readonly value: number | null;
     readonly marks: number;
   }[];
+  /** Measured, for their parties alone. */
+  readonly privateChannels: readonly string[];
 };
 
 export type LiveDeps = {
@@ -83,7 +85,7 @@ export class Live {
     const { sequence, lastSec } = verified.value;
     const least = Math.max(nextSequence(device), (known?.batch?.sequence ?? -1) + 1);
     if (sequence < least) return reject('live-not-newer', `sequence: expected >= ${least}, got ${sequence}`);
-    const batch = { device: hex, sequence, lastSec, channels: newestOf(bytes, crypto) };
+    const batch = { device: hex, sequence, lastSec, ...newestOf(bytes, crypto) };
     this.#kept.set(hex, { id: device, atMs, batch });
     return accept(batch);
   }
@@ -108,13 +110,14 @@ export class Live {
   }
 }
 
-function newestOf(bytes: Uint8Array, crypto: Crypto): LiveBatch['channels'] {
+function newestOf(bytes: Uint8Array, crypto: Crypto): Pick<LiveBatch, 'channels' | 'privateChannels'> {
   const decoded = decodeEnvelope(bytes);
   const opened = decoded.ok ? openEnvelope(decoded.value, crypto) : decoded;
   assert(opened.ok, 'what was verified can be read');
-  return opened.value.series.map(({ channel, marks, samples }) => {
+  const channels = opened.value.series.map(({ channel, marks, samples }) => {
     const { timeSec, value } = samples.at(-1)!;
     const isFault = value === faultValue(channel);
     return { channel: channelName(channel), time: timeSec, value: isFault ? null : value, marks };
   });
+  return { channels, privateChannels: opened.value.privateChannels.map(channelName) };
 }

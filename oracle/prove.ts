@@ -82,17 +82,20 @@ function evidenceOf(
 }
 
 /** Only the channel's own leaf leaves the batch: nothing about position or door goes on chain. */
-function cutBatch({ envelope, batch, series }: OpenEnvelope, channel: number, crypto: Crypto): EvidenceBatch {
-  const leafIndex = series.findIndex((each) => each.channel === channel);
-  const found = series[leafIndex];
+function cutBatch(
+  { envelope, batch, leaves: shown, series }: OpenEnvelope,
+  channel: number,
+  crypto: Crypto,
+): EvidenceBatch {
+  const found = series.find((each) => each.channel === channel);
   assert(found !== undefined, `each batch of a run has ${channelName(channel)}`);
   const leaves = envelope.series.map((encoded) => leafHash(encoded, crypto.sha256));
   return {
     batch,
     signature: envelope.signature,
     marks: found.marks,
-    leafIndex,
-    path: makeInclusionProof(leafIndex, leaves.length, subtreesOf(leaves, crypto.sha256)),
+    leafIndex: shown.indexOf(found),
+    path: makeInclusionProof(shown.indexOf(found), leaves.length, subtreesOf(leaves, crypto.sha256)),
     samples: packSamples(found, batch.firstSec),
   };
 }

@@ -8,7 +8,7 @@ import { cumulativeRunsMax, inclusionPathLengthMax, indexMax, logPathLengthMax, 
 import { bundleBatchesMax, bundleBytesMax, samplesPerSeriesMax, seriesPerBatchMax, unixSecMax } from './limits.ts';
 import { referenceCrypto, type Crypto } from './crypto.ts';
 import { formatJson, parseJson, readShape, shapes, type Json, type ValueOf } from './json.ts';
-import { decodeSeries, type Series } from './series.ts';
+import { decodeLeaf, type Leaf } from './leaf.ts';
 import { addressShape, termsShape, wordShape } from './terms.ts';
 import { accept, reject, type Verdict } from './verdict.ts';
 
@@ -134,7 +134,7 @@ export type OpenBundleBatch = {
     readonly leafIndex: number;
     readonly path: readonly Uint8Array[];
     readonly bytes: Uint8Array;
-    readonly series: Series;
+    readonly series: Leaf;
   }[];
 };
 
@@ -187,7 +187,7 @@ function openBatch(
   const opened: OpenBundleBatch['series'][number][] = [];
   for (const [i, each] of series.entries()) {
     const bytes = hexToBytes(each.bytes);
-    const read = decodeSeries(bytes, batch.firstSec);
+    const read = decodeLeaf(bytes, batch.firstSec);
     if (!read.ok) return reject('bundle-malformed', `series[${i}].${read.detail}`);
     opened.push({ leafIndex: each.leafIndex, path: each.path.map(hexToBytes), bytes, series: read.value });
   }

@@ -11,8 +11,11 @@ import { deviceOf, referenceCrypto, verifyEd25519, type Crypto } from './crypto.
 import { digestCumulative, verifyCumulative, type CumulativeReason } from './cumulative.ts';
 import { verifyEnvelope, type EnvelopeReason } from './envelope.ts';
 import { digestEvidence, verifyEvidence, type Evidence, type EvidenceBatch } from './evidence.ts';
+import { channelsOf, isPrivate } from './leaf.ts';
 import { leafHash, rootFromInclusion, verifyConsistency, verifyInclusion } from './merkle.ts';
+import { openBundlePrivates, type OpenedPrivate } from './bundle-private.ts';
 import { bundlePreimage } from './preimage.ts';
+import type { PrivateReason } from './private-series.ts';
 import { packSamples } from './series.ts';
 import { digestTerms } from './terms.ts';
 import { accept, reject, type Verdict } from './verdict.ts';
@@ -37,6 +40,8 @@ export type BundleReason =
   | 'series-repeated'
   /** Not as many series are left out as the bundle says. */
   | 'withheld-misstated'
+  /** What a private series has for the party whose key was given. */
+  | PrivateReason
   | CheckpointReason
   /** The batch and its path do not lead to the checkpoint's root. */
   | 'batch-not-in-log'
@@ -51,9 +56,9 @@ export type BundleReason =
   /** The log key has not signed this text. */
   | 'seal-invalid';
 
-/** In this order. The first seven prove; the seal only says who states the rest. */
+/** In this order. All but the last prove; the seal only says who states the rest. */
 export type BundleCheckName =
-  'form' | 'terms' | 'device' | 'batches' | 'series' | 'log' | 'inclusion' | 'heads' | 'evidence' | 'seal';
+  'form' | 'terms' | 'device' | 'batches' | 'series' | 'private' | 'log' | 'inclusion' | 'heads' | 'evidence' | 'seal';
 
 /** A passed check says what it found, for people. */
 export type BundleCheck = { readonly name: BundleCheckName; readonly verdict: Verdict<string, BundleReason> };
@@ -63,6 +68,8 @@ export type BundleReport = {
   readonly checks: readonly BundleCheck[];
   /** Absent when its form is wrong. */
   readonly open?: OpenBundle;
+  /** What the party's key has opened, batch by batch. */
+  readonly opened: readonly OpenedPrivate[];
 };
 
 type Checked = Verdict<string, BundleReason>;
@@ -73,20 +80,24 @@ export type BundleTrust = {
   readonly logPublicKey?: string;
   /** Hex: the device is this one. */
   readonly device?: string;
+  /** X25519: opens the private series that are for its party. */
+  readonly partySecret?: Uint8Array;
 };
 
 export function verifyBundle(text: string, crypto: Crypto = referenceCrypto, trust: BundleTrust = {}): BundleReport {
   const parsed = parseBundle(text, crypto);
-  if (!parsed.ok) return { isSound: false, checks: [{ name: 'form', verdict: parsed }] };
+  if (!parsed.ok) return { isSound: false, checks: [{ name: 'form', verdict: parsed }], opened: [] };
   const open = parsed.value;
   const { bundle } = open;
   const log = verifyLog(bundle, trust);
+  const privates = openBundlePrivates(open, trust.partySecret);
   const verdicts: readonly [BundleCheckName, Checked][] = [
     ['form', accept(`version 1, order ${bundle.order.orderId}, ${open.batches.length} batches`)],
     ['terms', verifyTerms(bundle)],
     ['device', verifyDevice(bundle, trust)],
     ['batches', verifyBatches(open, crypto)],
     ['series', verifySeries(open, crypto)],
+    ['private', privates.verdict],
     ['log', log.ok ? accept(`${log.value.origin}, ${log.value.size} leaves, root ${hex(log.value.root)}`) : log],
     ['inclusion', log.ok ? verifyLeaves(open, log.value, crypto) : log],
     ['heads', log.ok ? verifyHeads(bundle, log.value, crypto) : log],
@@ -94,7 +105,7 @@ export function verifyBundle(text: string, crypto: Crypto = referenceCrypto, tru
     ['seal', verifySeal(bundle, crypto)],
   ];
   const checks = verdicts.map(([name, verdict]) => ({ name, verdict }));
-  return { isSound: checks.every(({ verdict }) => verdict.ok), checks, open };
+  return { isSound: checks.every(({ verdict }) => verdict.ok), checks, open, opened: privates.opened };
 }
 
 function verifyTerms({ terms, termsDigest, chain }: Bundle): Checked {
@@ -149,8 +160,8 @@ function verifySeries({ bundle, batches }: OpenBundle, crypto: Crypto): Checked 
         return reject('series-not-in-batch', `${at}: leaf ${leafIndex} does not lead to its root`);
       }
     }
-    const distinct = new Set(series.map(({ series: { channel } }) => channel)).size;
-    if (distinct !== series.length) return reject('series-repeated', `${at}: a channel twice`);
+    const channels = series.flatMap(({ series: leaf }) => channelsOf(leaf));
+    if (new Set(channels).size !== channels.length) return reject('series-repeated', `${at}: a channel twice`);
     if (new Set(series.map(({ leafIndex }) => leafIndex)).size !== series.length) {
       return reject('series-repeated', `${at}: a leaf twice`);
     }
@@ -241,8 +252,8 @@ function collectRuns(
       return reject('evidence-not-shown', `batches ${firstSequence} to ${lastSequence}`);
     for (let sequence = firstSequence; sequence <= lastSequence; sequence++) {
       const held = bySequence.get(sequence);
-      const leaf = held?.series.find(({ series }) => series.channel === channel);
-      if (held === undefined || leaf === undefined) {
+      const leaf = held?.series.find(({ series }) => !isPrivate(series) && series.channel === channel);
+      if (held === undefined || leaf === undefined || isPrivate(leaf.series)) {
         return reject('evidence-not-shown', `channel ${channel} of batch ${sequence}`);
       }
       const { batch, signature } = held;

@@ -11,9 +11,11 @@ import { bytesEqual } from './bytes.ts';
 import { decodeCbor, encodeCbor, isCborArray } from './cbor.ts';
 import { isLowS, referenceCrypto, type Crypto } from './crypto.ts';
 import { envelopeBytesMax, seriesPerBatchMax } from './limits.ts';
+import { decodeLeaf, isPrivate, type Leaf } from './leaf.ts';
 import { leafHash, merkleRoot } from './merkle.ts';
 import { envelopePreimage, protectedEs256 } from './preimage.ts';
-import { decodeSeries, encodeSeries, type Series, type SeriesReason } from './series.ts';
+import { sealPrivate, type PrivateFormReason, type PrivateGroup } from './private-series.ts';
+import { encodeSeries, type Series, type SeriesReason } from './series.ts';
 import { openSign1, sign1 } from './sign1.ts';
 import { accept, assert, reject, type Verdict } from './verdict.ts';
 
@@ -22,7 +24,7 @@ export type Envelope = {
   readonly batch: Uint8Array;
   /** r ‖ s, low s. */
   readonly signature: Uint8Array;
-  /** encodeSeries' bytes, in the order of the tree's leaves. */
+  /** encodeSeries' or sealPrivate's bytes, in the order of the tree's leaves. */
   readonly series: readonly Uint8Array[];
 };
 
@@ -37,7 +39,12 @@ export type OpenEnvelope = {
   readonly envelope: Envelope;
   readonly batch: Batch;
   readonly digest: Uint8Array;
+  /** In the order of the tree's leaves. */
+  readonly leaves: readonly Leaf[];
+  /** Those of the leaves that everybody can read. */
   readonly series: readonly Series[];
+  /** Of the other leaves: there, and for their parties alone. */
+  readonly privateChannels: readonly number[];
 };
 
 export type EnvelopeReason =
@@ -47,15 +54,24 @@ export type EnvelopeReason =
   | 'envelope-malformed'
   | BatchReason
   | SeriesReason
+  | PrivateFormReason
   /** The series do not have the root that was signed. */
   | 'root-mismatch'
-  /** first and last are not the times of the earliest and the latest sample. */
+  /**
+   * first and last are not the times of the earliest and the latest sample; or, where series are private, a sample that
+   * everybody can read lies outside them.
+   */
   | 'times-mismatch'
   /** A channel twice in one batch. */
   | 'channel-repeated'
   /** The twin (r, n - s) of a signature that may well be valid. */
   | 'signature-not-low-s'
   | 'signature-invalid';
+
+/** Which series only chosen parties are to read, and 32 random bytes that nobody else has: see sealPrivate. */
+export type Privacy = { readonly groups: readonly PrivateGroup[]; readonly secret: Uint8Array };
+
+const everythingOpen: Privacy = { groups: [], secret: new Uint8Array() };
 
 /**
  * Readings -> Batch and its encoded series. Pure: the same series seal to the same batch.
@@ -64,13 +80,22 @@ export type EnvelopeReason =
 export function sealBatch(
   series: readonly Series[],
   chain: { device: Uint8Array; sequence: number; previous: Uint8Array; flags: number; sealedAtSec: number },
+  { groups, secret }: Privacy = everythingOpen,
 ): { batch: Batch; encoded: Uint8Array; series: Uint8Array[] } {
   assert(series.length <= seriesPerBatchMax, `${series.length} series are at most ${seriesPerBatchMax}`);
   const { sealedAtSec, ...link } = chain;
   const times = timesOf(series) ?? { firstSec: sealedAtSec, lastSec: sealedAtSec };
-  const encodedSeries = series.map((each) => encodeSeries(each, times.firstSec));
+  const place = { ...link, firstSec: times.firstSec };
+  const hidden = groups
+    .map(({ channels, parties }) => ({ parties, of: series.filter(({ channel }) => channels.includes(channel)) }))
+    .filter(({ of }) => of.length > 0);
+  const open = series.filter((each) => !hidden.some(({ of }) => of.includes(each)));
+  const encodedSeries = [
+    ...open.map((each) => encodeSeries(each, times.firstSec)),
+    ...hidden.map(({ of, parties }) => sealPrivate(of, place, parties, secret)),
+  ];
   const root = merkleRoot(encodedSeries.map((each) => leafHash(each)));
-  const batch = { ...link, ...times, seriesCount: series.length, root };
+  const batch = { ...link, ...times, seriesCount: encodedSeries.length, root };
   return { batch, encoded: encodeBatch(batch), series: encodedSeries };
 }
 
@@ -114,21 +139,40 @@ export function openEnvelope(
     crypto.sha256,
   );
   if (!bytesEqual(root, batch.root)) return reject('root-mismatch', 'the series are not those of the signed root');
+  const leaves: Leaf[] = [];
   const series: Series[] = [];
+  const privateChannels: number[] = [];
   for (const encoded of envelope.series) {
-    const opened = decodeSeries(encoded, batch.firstSec);
+    const opened = decodeLeaf(encoded, batch.firstSec);
     if (!opened.ok) return opened;
-    series.push(opened.value);
+    leaves.push(opened.value);
+    if (isPrivate(opened.value)) privateChannels.push(...opened.value.channels);
+    else series.push(opened.value);
   }
-  if (new Set(series.map((each) => each.channel)).size !== series.length) {
+  const channels = new Set(privateChannels);
+  for (const { channel } of series) channels.add(channel);
+  if (channels.size !== series.length + privateChannels.length) {
     return reject('channel-repeated', 'each channel has one series in a batch');
   }
+  const timed = verifyTimes(batch, series, privateChannels.length > 0);
+  if (!timed.ok) return timed;
+  const digest = digestBatch(envelope.batch, crypto.sha256);
+  return accept({ envelope, batch, digest, leaves, series, privateChannels });
+}
+
+/** Where nobody but the parties knows all times, only those that everybody knows can be held against the batch. */
+function verifyTimes(
+  { firstSec, lastSec }: Batch,
+  series: readonly Series[],
+  isPartlyPrivate: boolean,
+): Verdict<true, 'times-mismatch'> {
   const times = timesOf(series);
-  if (times !== undefined && (times.firstSec !== batch.firstSec || times.lastSec !== batch.lastSec)) {
-    const samples = `samples from ${times.firstSec} to ${times.lastSec}`;
-    return reject('times-mismatch', `batch from ${batch.firstSec} to ${batch.lastSec}, ${samples}`);
-  }
-  return accept({ envelope, batch, digest: digestBatch(envelope.batch, crypto.sha256), series });
+  if (times === undefined) return accept(true);
+  const isExact = times.firstSec === firstSec && times.lastSec === lastSec;
+  const isWithin = times.firstSec >= firstSec && times.lastSec <= lastSec;
+  if (isExact || (isPartlyPrivate && isWithin)) return accept(true);
+  const samples = `samples from ${times.firstSec} to ${times.lastSec}`;
+  return reject('times-mismatch', `batch from ${firstSec} to ${lastSec}, ${samples}`);
 }
 
 /** The device's signature over the batch (RFC 9052 §4.4, RFC 9053 §2.1), low s only. */

@@ -10,6 +10,7 @@ import { nothingCumulated, walkCumulative, type CumulativeState } from './rule-c
 import { findDropped } from './rule-dropped.ts';
 import { noExcursion, walkExcursion, type ExcursionState } from './rule-excursion.ts';
 import { walkGap, type GapState } from './rule-gap.ts';
+import { walkPrivate } from './rule-private.ts';
 import { walkSensorFault, type SensorFaultState } from './rule-sensor-fault.ts';
 import type { Series } from './series.ts';
 import { assert } from './verdict.ts';
@@ -42,7 +43,7 @@ export type RunLocation = {
 };
 
 export type Finding = {
-  readonly rule: 'excursion' | 'cumulative' | 'sensor-fault' | 'gap' | 'readings-dropped';
+  readonly rule: 'excursion' | 'cumulative' | 'sensor-fault' | 'gap' | 'readings-dropped' | 'private';
   readonly channel: number;
   readonly openedAtSec: number;
   /** Absent while it goes on. */
@@ -56,6 +57,8 @@ export type Finding = {
 export type JudgedBatch = {
   readonly batch: Pick<Batch, 'sequence' | 'flags' | 'firstSec' | 'lastSec'>;
   readonly series: readonly Series[];
+  /** Measured, and nothing for a rule to look at: neither silent nor in order. */
+  readonly privateChannels?: readonly number[];
 };
 
 /** Plain JSON: it is stored with the cursor. */
@@ -65,6 +68,8 @@ export type EvaluationState = {
   readonly cumulatives: readonly CumulativeState[];
   readonly gaps: readonly GapState[];
   readonly sensorFault: SensorFaultState;
+  /** Since when each limit's channel is private, null where it is not. Absent while none ever was. */
+  readonly privates?: readonly (number | null)[];
 };
 
 export function initialState({ judgedFromSec, limits }: OrderUnderWatch): EvaluationState {
@@ -91,15 +96,18 @@ export function evaluate(
   const cumulatives = limits.map((terms, i) => walkCumulative({ judgedFromSec, terms }, state.cumulatives[i]!, batch));
   const gaps = limits.map((terms, i) => walkGap({ judgedFromSec, terms }, state.gaps[i]!, batch));
   const sensorFault = walkSensorFault(order, state.sensorFault, batch);
+  const privates = limits.map((terms, i) => walkPrivate({ judgedFromSec, terms }, state.privates?.[i] ?? null, batch));
+  const isAnyPrivate = privates.some((each) => each.state !== null);
   return {
     state: {
       excursions: excursions.map((each) => each.state),
       cumulatives: cumulatives.map((each) => each.state),
       gaps: gaps.map((each) => each.state),
       sensorFault: sensorFault.state,
+      ...(isAnyPrivate ? { privates: privates.map((each) => each.state) } : {}),
     },
     findings: [
-      ...[...excursions, ...cumulatives, sensorFault, ...gaps].flatMap((each) => each.findings),
+      ...[...excursions, ...cumulatives, sensorFault, ...gaps, ...privates].flatMap((each) => each.findings),
       ...findDropped(order, batch),
     ],
   };

@@ -14,6 +14,11 @@ export const inclusionPathLengthMax = 6;
 /** A day at one sample a minute. */
 export const samplesPerSeriesMax = 1_440;
 
+/** In one private leaf: a position is two, and what goes to other parties has a leaf of its own. */
+export const privateChannelsMax = 16;
+/** Buyer, carrier, consignee, insurer, two suppliers and two to spare; each takes 94 bytes of every batch. */
+export const privatePartiesMax = 8;
+
 /** A sample's distance from the one before it is an unsigned 16-bit number of seconds: 18 h 12 min 15 s. */
 export const sampleDeltaSecMax = 0xffff;
 

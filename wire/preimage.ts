@@ -34,6 +34,8 @@ export const domainTags = {
   command: 'coldproof v1 command',
   /** A publisher's signature over a cryptlet's digest, and what that digest itself begins with. secp256k1. */
   cryptlet: 'coldproof v1 cryptlet',
+  /** What a private series and its wraps are bound to. Encrypted, not signed: the batch's signature covers the leaf. */
+  private: 'coldproof v1 private',
 } as const;
 
 /** Protected headers are fixed bytes, never negotiated: {1: -7} ES256, {1: -8} EdDSA (RFC 9053 §2). */
@@ -85,6 +87,14 @@ export function peerPreimage(body: Uint8Array): Uint8Array {
 /** Signed by an account over its SHA-256, as r ‖ s ‖ v: no COSE, accounts have no name there. */
 export function cryptletPreimage(cryptlet: Uint8Array): Uint8Array {
   return encodeCbor([domainTags.cryptlet, cryptlet]);
+}
+
+/** `info` of a private leaf's wraps, and the associated data of its content: they open in this place and no other. */
+export function privateContext(
+  { device, sequence }: { readonly device: Uint8Array; readonly sequence: number },
+  channels: readonly number[],
+): Uint8Array {
+  return encodeCbor([domainTags.private, device, sequence, channels]);
 }
 
 /** The note text: everything before the blank line, with its last newline. */

@@ -10,14 +10,19 @@ export type GapState = {
 export function walkGap(
   { terms, judgedFromSec }: LimitUnderWatch,
   state: GapState,
-  { batch, series }: JudgedBatch,
+  { batch, series, privateChannels = [] }: JudgedBatch,
 ): { readonly state: GapState; readonly findings: readonly Finding[] } {
   const findings: Finding[] = [];
   let { lastSec, openedAtSec } = state;
   const samples = series.find(({ channel }) => channel === terms.channel)?.samples ?? [];
-  for (const { timeSec } of samples) {
+  // Of a private channel nobody knows the times within the batch, only that it was not silent there.
+  const isPrivate = privateChannels.includes(terms.channel);
+  const times = isPrivate ? [batch.firstSec, batch.lastSec] : samples.map(({ timeSec }) => timeSec);
+  for (const [i, timeSec] of times.entries()) {
     if (timeSec < judgedFromSec || timeSec <= lastSec) continue;
-    if (timeSec - lastSec > terms.sampleGapSecMax) findings.push(findingOf(terms.channel, lastSec, timeSec));
+    const isWithin = isPrivate && i > 0;
+    if (!isWithin && timeSec - lastSec > terms.sampleGapSecMax)
+      findings.push(findingOf(terms.channel, lastSec, timeSec));
     lastSec = timeSec;
     openedAtSec = null;
   }

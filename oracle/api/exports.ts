@@ -1,14 +1,15 @@
 /** An order's readings and events in the forms of the trade, and as the bundle that verifies offline. */
 import { Readable } from 'node:stream';
-import { formatBundle } from '@coldproof/wire';
+import { channelName, flags, formatBundle } from '@coldproof/wire';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { makeBundle } from '../bundle.ts';
 import { Downsample, type Bucket } from '../downsample.ts';
-import { csvHead, csvRow } from '../exports/csv.ts';
+import { csvHead, csvPrivateRow, csvRow } from '../exports/csv.ts';
 import { dcsaEvents } from '../exports/dcsa.ts';
 import { epcisDocument, type OrderEvent } from '../exports/epcis.ts';
-import { senmlOf } from '../exports/senml.ts';
-import { batchesIn, readingsOf, type Reading, type Window } from '../readings.ts';
+import { senmlOf, senmlPrivate } from '../exports/senml.ts';
+import { PrivateStretches, type PrivateStretch } from '../private-readings.ts';
+import { batchesIn, readingsOf, type LoggedBatch, type Window } from '../readings.ts';
 import type { Order, StoredEvent } from '../store-chain.ts';
 import type { Store } from '../store.ts';
 import { canSeeChannel } from './principal.ts';
@@ -108,10 +109,17 @@ function wishOf(sources: ApiSources, request: ExportRequest): Wish {
   };
 }
 
-async function* readings(sources: ApiSources, { order, window, channels }: Wish): AsyncGenerator<Reading[]> {
-  for await (const batch of batchesIn(readingSource(sources), deviceBytes(order), window)) {
-    yield readingsOf(batch, window, channels);
-  }
+function batches(sources: ApiSources, { order, window }: Wish): AsyncGenerator<LoggedBatch> {
+  return batchesIn(readingSource(sources), deviceBytes(order), window);
+}
+
+/** What of a batch the reader would have got, if it were not for its parties alone. */
+function privatesOf({ batch, privateChannels }: LoggedBatch, { channels, window }: Wish) {
+  const isSensorSigned = (batch.flags & flags.sensorSigned) !== 0;
+  const { sequence } = batch;
+  const timeSec = Math.max(batch.firstSec, window.fromSec);
+  const asked = privateChannels.filter((channel) => channels.has(channel));
+  return asked.map((channel) => ({ channel, timeSec, isSensorSigned, sequence }));
 }
 
 /** A stream: a voyage of months is never in memory as a whole. */
@@ -121,7 +129,12 @@ function sendCsv(sources: ApiSources, wish: Wish, reply: FastifyReply): FastifyR
   const subject = { orderId, agreementId, supplier, carrier, consignee, asset: wish.asset, device };
   const rows = async function* () {
     yield csvHead;
-    for await (const batch of readings(sources, wish)) yield batch.map((each) => csvRow(subject, each)).join('');
+    for await (const batch of batches(sources, wish)) {
+      yield readingsOf(batch, wish.window, wish.channels)
+        .map((each) => csvRow(subject, each))
+        .concat(privatesOf(batch, wish).map((each) => csvPrivateRow(subject, each)))
+        .join('');
+    }
   };
   return reply.send(Readable.from(rows()));
 }
@@ -129,9 +142,12 @@ function sendCsv(sources: ApiSources, wish: Wish, reply: FastifyReply): FastifyR
 function sendSenml(sources: ApiSources, wish: Wish, reply: FastifyReply): FastifyReply {
   const records = async function* () {
     let before = '[';
-    for await (const batch of readings(sources, wish)) {
+    const { device } = wish.order;
+    for await (const batch of batches(sources, wish)) {
       // Base fields hold until they are given again (§4.5.1), so that each batch stands for itself.
-      const text = senmlOf(wish.order.device, batch).map((record) => JSON.stringify(record));
+      const text = senmlOf(device, readingsOf(batch, wish.window, wish.channels))
+        .concat(privatesOf(batch, wish).map(({ channel, timeSec }) => senmlPrivate(device, channel, timeSec)))
+        .map((record) => JSON.stringify(record));
       if (text.length === 0) continue;
       yield `${before}${text.join(',')}`;
       before = ',';
@@ -143,14 +159,18 @@ function sendSenml(sources: ApiSources, wish: Wish, reply: FastifyReply): Fastif
 
 type Stretch = { readonly toSec: number; readonly byChannel: Map<number, Bucket> };
 
-async function stretchesOf(sources: ApiSources, wish: Wish): Promise<Stretch[]> {
+type Stretches = { readonly measured: Stretch[]; readonly privates: PrivateStretch[] };
+
+async function stretchesOf(sources: ApiSources, wish: Wish): Promise<Stretches> {
   const { window, nowSec } = wish;
   const closed = { ...window, toSec: Math.max(window.fromSec, Math.min(window.toSec, nowSec)) };
   const spanSec = closed.toSec - closed.fromSec + 1;
   const bucketsMax = Math.max(1, Math.min(stretchesMax, Math.floor(spanSec / stretchSecMin)));
   const byChannel = new Map<number, Downsample>();
-  for await (const batch of readings(sources, { ...wish, window: closed })) {
-    for (const reading of batch) {
+  const privates = new PrivateStretches(closed);
+  for await (const batch of batches(sources, { ...wish, window: closed })) {
+    privates.add(batch, wish.channels);
+    for (const reading of readingsOf(batch, closed, wish.channels)) {
       const downsample = byChannel.get(reading.channel) ?? new Downsample(closed, bucketsMax);
       byChannel.set(reading.channel, downsample);
       downsample.add(reading);
@@ -165,20 +185,21 @@ async function stretchesOf(sources: ApiSources, wish: Wish): Promise<Stretch[]> 
       stretch.byChannel.set(channel, bucket);
     }
   }
-  return [...stretches.values()].sort((a, b) => a.toSec - b.toSec);
+  return { measured: [...stretches.values()].sort((a, b) => a.toSec - b.toSec), privates: privates.list() };
 }
 
 async function sendEpcis(sources: ApiSources, wish: Wish, reply: FastifyReply): Promise<FastifyReply> {
   const { store, chain } = sources;
   const { order, asset, nowSec, canSee } = wish;
-  const measured = (await stretchesOf(sources, wish)).flatMap(({ toSec, byChannel }) =>
+  const stretches = await stretchesOf(sources, wish);
+  const measured = stretches.measured.flatMap(({ toSec, byChannel }) =>
     [...byChannel].map(([channel, bucket]) => ({ channel, toSec, bucket })),
   );
   const shipments = (chain.contracts['Shipments'] ?? '').toLowerCase();
   const { orderId, device, truck } = order;
   const document = epcisDocument({
     shipment: { chainId: chain.chainId, shipments, orderId, device, truck, asset },
-    ...{ measured, nowSec },
+    ...{ measured, privates: stretches.privates, nowSec },
     findings: store.pages.findingsOf(orderId).filter(({ channel }) => canSee(channel)),
     events: orderEvents(store, orderId),
   });
@@ -188,7 +209,11 @@ async function sendEpcis(sources: ApiSources, wish: Wish, reply: FastifyReply): 
 async function sendDcsa(sources: ApiSources, wish: Wish, reply: FastifyReply): Promise<FastifyReply> {
   const { asset, nowSec, order } = wish;
   const { orderId, device } = order;
-  return reply.send(JSON.stringify(dcsaEvents({ asset, device, orderId }, await stretchesOf(sources, wish), nowSec)));
+  const { measured, privates } = await stretchesOf(sources, wish);
+  // The form has no place for it.
+  const names = [...new Set(privates.map(({ channel }) => channelName(channel)))];
+  if (names.length > 0) reply.header('coldproof-private', names.join(', '));
+  return reply.send(JSON.stringify(dcsaEvents({ asset, device, orderId }, measured, nowSec)));
 }
 
 function orderEvents(store: Store, orderId: string): OrderEvent[] {

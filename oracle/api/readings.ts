@@ -3,6 +3,7 @@ import { channelName, faultValue, hexToBytes, parseChannel } from '@coldproof/wi
 import { transitOf } from '../bundle.ts';
 import { Downsample } from '../downsample.ts';
 import { exportUnit, markNames } from '../exports/unit.ts';
+import { PrivateStretches, privateEntry } from '../private-readings.ts';
 import { batchesIn, readingsOf, type Window } from '../readings.ts';
 import type { Order } from '../store-chain.ts';
 import { formatCursor } from './cursor.ts';
@@ -18,6 +19,20 @@ const readingAnswer = schema.object({
   provenance: { enum: ['sensor-signed', 'gateway-signed'] },
   sequence: { ...schema.integer, description: 'of the signed batch' },
 });
+
+const privateAnswer = schema.object({
+  ...{ sequence: schema.integer, fromSec: schema.integer, toSec: schema.integer },
+  parties: { ...schema.list(schema.text), description: 'first 8 bytes of the SHA-256 of their X25519 keys' },
+  proof: {
+    type: ['object', 'null'],
+    additionalProperties: true,
+    description: 'batch, signature, leafIndex, path, bytes, channels; null when the leaf has channels not to be seen',
+  },
+});
+const stretchAnswer = schema.object({ fromSec: schema.integer, toSec: schema.integer });
+
+/** Each is a kilobyte and more. */
+const privatesPerPageMax = 100;
 
 const unitAnswer = schema.object({ digits: schema.integer, name: schema.textOrNull });
 const pointAnswer = schema.object({ timeSec: schema.integer, value: schema.integer });
@@ -47,6 +62,7 @@ export function addReadings({ app, sources }: Api): void {
         ]),
         answer: schema.object({
           ...{ channel: schema.text, unit: unitAnswer, items: schema.list(readingAnswer) },
+          private: { ...schema.list(privateAnswer), description: 'batches in which only its parties can read it' },
           next: schema.textOrNull,
         }),
       }),
@@ -57,7 +73,9 @@ export function addReadings({ app, sources }: Api): void {
       const window = windowFor(sources, order, request.query);
       const [sequence, afterSec] = cursorOf(request.query.cursor, [0, -1]);
       const { limit } = request.query;
+      const canSee = (each: number) => canSeeChannel(request.principal, each);
       const items: object[] = [];
+      const hidden: object[] = [];
       let next: string | null = null;
       const from = Math.max(0, sequence);
       for await (const batch of batchesIn(readingSource(sources), deviceBytes(order), window, from)) {
@@ -72,9 +90,15 @@ export function addReadings({ app, sources }: Api): void {
           items.push({ time: timeSec, value: said, marks: markNames(marks), provenance, sequence });
           if (items.length === limit) next = formatCursor([sequence, timeSec]);
         }
+        // Where the page before has ended with it, it is not told again.
+        const isTold = batch.batch.sequence === sequence && afterSec >= 0;
+        const entry = isTold ? undefined : privateEntry(batch, channel, canSee, sources.crypto);
+        if (entry !== undefined) hidden.push(entry);
+        const isFull = entry !== undefined && hidden.length === privatesPerPageMax;
+        if (isFull) next = formatCursor([entry.sequence, entry.toSec]);
         if (next !== null) break;
       }
-      return { channel: channelName(channel), unit: unitOf(channel), items, next };
+      return { channel: channelName(channel), unit: unitOf(channel), items, private: hidden, next };
     },
   );
   addChart({ app, sources });
@@ -95,21 +119,32 @@ function addChart({ app, sources }: Api): void {
         ),
         answer: schema.object({
           ...{ channel: schema.text, unit: unitAnswer, bucketSec: schema.integer, buckets: schema.list(bucketAnswer) },
+          private: { ...schema.list(stretchAnswer), description: 'when only its parties can read it' },
         }),
       }),
     },
     async (request) => {
       const order = visibleOrder(sources, request, request.params.orderId);
       const channel = channelFor(request.principal, request.query.channel);
-      const asked = windowFor(sources, order, request.query);
+      const wanted = windowFor(sources, order, request.query);
       // A voyage that goes on is drawn up to now.
-      const window = { ...asked, toSec: Math.max(asked.fromSec, Math.min(asked.toSec, nowSecOf(sources))) };
+      const window = { ...wanted, toSec: Math.max(wanted.fromSec, Math.min(wanted.toSec, nowSecOf(sources))) };
       const downsample = new Downsample(window, request.query.buckets);
+      const asked = new Set([channel]);
+      const stretches = new PrivateStretches(window);
       for await (const batch of batchesIn(readingSource(sources), deviceBytes(order), window)) {
-        for (const reading of readingsOf(batch, window, new Set([channel]))) downsample.add(reading);
+        stretches.add(batch, asked);
+        for (const reading of readingsOf(batch, window, asked)) downsample.add(reading);
       }
+      const hidden = stretches.list().map(({ fromSec, toSec }) => ({ fromSec, toSec }));
       const buckets = downsample.buckets().map((bucket) => ({ ...bucket, marks: markNames(bucket.marks) }));
-      return { channel: channelName(channel), unit: unitOf(channel), bucketSec: downsample.bucketSec, buckets };
+      return {
+        channel: channelName(channel),
+        unit: unitOf(channel),
+        bucketSec: downsample.bucketSec,
+        buckets,
+        private: hidden,
+      };
     },
   );
 }

@@ -31,7 +31,7 @@ export function dueRuns(
   installed: ReadonlyMap<string, Cryptlet>,
 ): DueRun[] {
   return cryptletsOf(order, installed)
-    .filter(({ manifest }) => isDue(manifest, order, batches))
+    .filter(({ manifest }) => isDue(manifest, order, batches) && canRead(manifest, order, batches))
     .map((cryptlet) => ({ cryptlet, input: inputOf(cryptlet.manifest, order, batches) }));
 }
 
@@ -46,7 +46,9 @@ export function latestRuns(
   return cryptletsOf(order, installed).flatMap((cryptlet) => {
     for (let count = batches.length; count > 0; count--) {
       const read = batches.slice(0, count);
-      if (isDue(cryptlet.manifest, order, read)) return [{ cryptlet, input: inputOf(cryptlet.manifest, order, read) }];
+      if (!isDue(cryptlet.manifest, order, read)) continue;
+      const isReadable = canRead(cryptlet.manifest, order, read);
+      return isReadable ? [{ cryptlet, input: inputOf(cryptlet.manifest, order, read) }] : [];
     }
     return [];
   });
@@ -76,6 +78,18 @@ export function isDue({ trigger }: Manifest, order: OrderUnderWatch, batches: re
   function periodsUntil(sec: number): number {
     return trigger.on === 'interval' ? Math.floor((sec - judgedFromSec) / trigger.everySec) : 0;
   }
+}
+
+/**
+ * Whether none of the channels was private in the time that the program looks at. Without its samples a channel would
+ * look silent, and what is attested must be neither that nor "in order": so nothing is.
+ */
+export function canRead(manifest: Manifest, order: ReadOrder, batches: readonly OpenEnvelope[]): boolean {
+  const isHidden = (each: OpenEnvelope) => each.privateChannels.some((channel) => manifest.channels.includes(channel));
+  const hidden = batches.filter(isHidden);
+  if (hidden.length === 0) return true;
+  const { fromSec, nowSec } = inputOf(manifest, order, batches);
+  return !hidden.some(({ batch }) => batch.lastSec >= fromSec && batch.firstSec <= nowSec);
 }
 
 export function inputOf(manifest: Manifest, order: ReadOrder, batches: readonly OpenEnvelope[]): CryptletInput {

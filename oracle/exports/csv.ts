@@ -21,15 +21,27 @@ const columns = [
 
 export const csvHead = `${columns.join(',')}\r\n`;
 
+type At = Pick<Reading, 'channel' | 'timeSec' | 'isSensorSigned' | 'sequence'>;
+
 export function csvRow(subject: CsvSubject, reading: Reading): string {
-  const { channel, timeSec, value, marks, isSensorSigned, sequence } = reading;
-  const { senml = '', digits } = exportUnit(channel);
+  const { channel, value, marks } = reading;
+  const said = value === faultValue(channel) ? '' : formatDecimal(value, exportUnit(channel).digits);
+  return rowOf(subject, reading, said, markNames(marks).join(' '));
+}
+
+/** A channel that is for its parties alone in a batch: that much is said, at the batch's own first second. */
+export function csvPrivateRow(subject: CsvSubject, at: At): string {
+  return rowOf(subject, at, '', 'private');
+}
+
+function rowOf(subject: CsvSubject, at: At, value: string, marks: string): string {
+  const { channel, timeSec, isSensorSigned, sequence } = at;
+  const { senml = '' } = exportUnit(channel);
   const { orderId, agreementId, supplier, carrier, consignee, asset, device } = subject;
   const fields = [
     ...[orderId, agreementId, supplier, carrier, consignee, asset, device, String(sequence)],
-    ...[channelName(channel), formatTime(timeSec)],
-    value === faultValue(channel) ? '' : formatDecimal(value, digits),
-    ...[senml, markNames(marks).join(' '), isSensorSigned ? 'sensor-signed' : 'gateway-signed'],
+    ...[channelName(channel), formatTime(timeSec), value, senml, marks],
+    isSensorSigned ? 'sensor-signed' : 'gateway-signed',
   ];
   return `${fields.map(quote).join(',')}\r\n`;
 }

@@ -20,6 +20,9 @@ export type EpcisShipment = {
 /** A stretch of time of one channel. */
 export type Measured = { readonly channel: number; readonly toSec: number; readonly bucket: Bucket };
 
+/** A stretch in which a channel was measured for its parties alone. */
+export type PrivatelyMeasured = { readonly channel: number; readonly fromSec: number; readonly toSec: number };
+
 export type OrderEvent = {
   readonly name: string;
   readonly timeSec: number;
@@ -31,14 +34,16 @@ export type OrderEvent = {
 export type EpcisSource = {
   readonly shipment: EpcisShipment;
   readonly measured: readonly Measured[];
+  readonly privates: readonly PrivatelyMeasured[];
   readonly findings: readonly StoredFinding[];
   readonly events: readonly OrderEvent[];
   readonly nowSec: number;
 };
 
-export function epcisDocument({ shipment, measured, findings, events, nowSec }: EpcisSource) {
+export function epcisDocument({ shipment, measured, privates, findings, events, nowSec }: EpcisSource) {
   const eventList = [
     ...measured.map((each) => observation(shipment, each)),
+    ...privates.map((each) => privateObservation(shipment, each)),
     ...findings.map((finding) => alarm(shipment, finding, nowSec)).filter((event) => event !== undefined),
     ...events.flatMap((event) => orderEvent(shipment, event)),
   ];
@@ -95,10 +100,26 @@ function observation(shipment: EpcisShipment, { channel, toSec, bucket }: Measur
   };
 }
 
-/** Excursions are alarms, a sensor at fault is an error; a gap is neither: nothing was measured. */
+/** Said to be measured, so that it does not look silent; the value is a name instead of a number. */
+function privateObservation(shipment: EpcisShipment, { channel, fromSec, toSec }: PrivatelyMeasured) {
+  const { type } = exportUnit(channel).epcis ?? { type: 'Dimensionless' };
+  return {
+    ...common('ObjectEvent', toSec),
+    ...{ action: 'OBSERVE', bizStep: 'transporting', disposition: 'in_transit' },
+    epcList: [orderUri(shipment), assetUri(shipment)],
+    sensorElementList: [
+      {
+        sensorMetadata: sensor(shipment, channel, fromSec, toSec),
+        sensorReport: [{ type, uriValue: 'urn:coldproof:private' }],
+      },
+    ],
+  };
+}
+
+/** Excursions are alarms, a sensor at fault is an error; a gap is neither, nor is what only its parties can read. */
 function alarm(shipment: EpcisShipment, finding: StoredFinding, nowSec: number) {
   const { rule, channel, openedAtSec, closedAtSec = nowSec, detail } = finding;
-  if (rule === 'gap') return undefined;
+  if (rule === 'gap' || rule === 'private') return undefined;
   const { epcis, digits } = exportUnit(channel);
   const { type, uom } = epcis ?? { type: 'Dimensionless', uom: 'C62' };
   const peak = detail['peakCentiC'];

@@ -13,6 +13,11 @@ export type SenmlRecord = {
   readonly t: number;
 };
 
+/** A channel that is for its parties alone in a batch: a record NAME/private, with the batch's own first second. */
+export function senmlPrivate(device: string, channel: number, timeSec: number): SenmlRecord {
+  return { bn: `coldproof:${device}/`, bt: timeSec, n: `${channelName(channel)}/private`, vb: true, t: 0 };
+}
+
 /** §4.1: `bn` and `bt` stand in the first record and hold for all. One without a value is a record NAME/fault. */
 export function senmlOf(device: string, readings: readonly Reading[]): SenmlRecord[] {
   const [first] = readings;

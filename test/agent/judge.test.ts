@@ -68,7 +68,11 @@ class Gateway {
     const readings = cutReadings(this.unsealed, sealTerms);
     if (readings === undefined) return;
     const sequence = this.envelopes.length;
-    const sealed = sealReadings(readings, { device: new Uint8Array(32), sequence, previous: this.#previous });
+    const sealed = sealReadings(
+      readings,
+      { device: new Uint8Array(32), sequence, previous: this.#previous },
+      undefined,
+    );
     this.#previous = sealed.digest;
     const signature = new Uint8Array(64);
     this.envelopes.push(encodeEnvelope({ batch: sealed.encoded, signature, series: sealed.series }));

@@ -83,7 +83,7 @@ export async function fillJournal(journal: Journal, keyStore: KeyStore, count: n
     const { sequence, previous } = journal.head(device);
     const timeSec = voyageStartSec + 60 * sequence;
     const reading = { channel: 16, timeSec, value: 400, marks: 0, isClockTrusted: true };
-    const sealed = sealReadings([reading], { device, sequence, previous });
+    const sealed = sealReadings([reading], { device, sequence, previous }, undefined);
     const bytes = await signBatch(sealed, keyStore);
     journal.append({ device, sequence, digest: sealed.digest, bytes, readings: [] });
   }

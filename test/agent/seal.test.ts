@@ -68,11 +68,15 @@ t.test('marks and clock of any reading are those of its series and its batch', (
     reading(1, voyageStartSec + 60, { marks: marks.stuck }),
     reading(16, voyageStartSec + 30),
   ];
-  const sealed = sealReadings(readings, first);
+  const sealed = sealReadings(readings, first, undefined);
   t.equal(sealed.batch.flags, 0);
   const opened = openEnvelope({ batch: sealed.encoded, signature: new Uint8Array(64), series: sealed.series });
   t.same(opened.ok && opened.value.series.map((each) => each.marks), [marks.spike | marks.stuck, 0]);
-  const untrusted = sealReadings([...readings, reading(16, voyageStartSec + 90, { isClockTrusted: false })], first);
+  const untrusted = sealReadings(
+    [...readings, reading(16, voyageStartSec + 90, { isClockTrusted: false })],
+    first,
+    undefined,
+  );
   t.equal(untrusted.batch.flags, flags.clockUnsynchronised);
   t.end();
 });
@@ -95,7 +99,7 @@ function drain(unsealed: Map<number, Reading[]>): { digests: string[]; batches: 
   const batches: Reading[][] = [];
   let previous: Uint8Array = noPrevious;
   for (let cut = cutReadings(unsealed, terms); cut !== undefined; cut = cutReadings(unsealed, terms)) {
-    const sealed = sealReadings(cut, { device, sequence: batches.length, previous });
+    const sealed = sealReadings(cut, { device, sequence: batches.length, previous }, undefined);
     const bytes = encodeEnvelope({ batch: sealed.encoded, signature: new Uint8Array(64), series: sealed.series });
     const decoded = decodeEnvelope(bytes);
     const isSound = decoded.ok && openEnvelope(decoded.value).ok && bytes.length <= envelopeBytesMax;

@@ -8,6 +8,7 @@ import {
   noPrevious,
   sealBatch,
   type Envelope,
+  type Privacy,
   type Series,
 } from '@coldproof/wire';
 
@@ -29,9 +30,9 @@ export class VoyageDevice {
   }
 
   /** The next envelope of the device's chain. */
-  seal(series: readonly Series[], flags = 0, sealedAtSec = 0): Envelope {
+  seal(series: readonly Series[], flags = 0, sealedAtSec = 0, privacy?: Privacy): Envelope {
     const link = { device: this.device, sequence: this.#sequence, previous: this.#previous, flags, sealedAtSec };
-    const { encoded, series: encodedSeries } = sealBatch(series, link);
+    const { encoded, series: encodedSeries } = sealBatch(series, link, privacy);
     this.#sequence += 1;
     this.#previous = digestBatch(encoded);
     return { batch: encoded, signature: this.sign(envelopePreimage(encoded)), series: encodedSeries };

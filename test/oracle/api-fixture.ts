@@ -12,6 +12,7 @@ import {
   logOf,
   openEnvelope,
   type Envelope,
+  type Privacy,
   type Series,
   type Terms,
 } from '@coldproof/wire';
@@ -107,9 +108,11 @@ export function quarter(atSec: number, cargoCentiC: readonly number[]): Series[]
 export type Voyage = { readonly device: VoyageDevice; readonly envelopes: readonly Envelope[] };
 
 /** One batch for each list of cargo temperatures, a minute apart. */
-export function voyage(seed: number, quarters: readonly (readonly number[])[]): Voyage {
+export function voyage(seed: number, quarters: readonly (readonly number[])[], privacy?: Privacy): Voyage {
   const device = new VoyageDevice(seed);
-  return { device, envelopes: quarters.map((cargo, i) => device.seal(quarter(startSec + 60 + i * 900, cargo))) };
+  const seal = (cargo: readonly number[], i: number) =>
+    device.seal(quarter(startSec + 60 + i * 900, cargo), 0, 0, privacy);
+  return { device, envelopes: quarters.map(seal) };
 }
 
 export const quarterOf = (value: number): number[] => new Array<number>(15).fill(value);
@@ -126,12 +129,17 @@ export type Desk = Awaited<ReturnType<typeof openDesk>>;
 /** `t` closes it in the end: a test, or what has a campaign. */
 export async function openDesk(
   t: Pick<Test, 'teardown'>,
-  { requestsPerMinMax = 1_000_000, quarters = warmQuarters, place = ':memory:' } = {},
+  {
+    requestsPerMinMax = 1_000_000,
+    quarters = warmQuarters,
+    place = ':memory:',
+    privacy = undefined as Privacy | undefined,
+  } = {},
 ) {
   const folder = makeFolder(t);
   const store = new Store(place);
   const log = new Log({ store, key: logKey, origin });
-  const { device, envelopes } = voyage(11, quarters);
+  const { device, envelopes } = voyage(11, quarters, privacy);
   const id = bytesToHex(device.device);
   const nowSec = startSec + quarters.length * 900 + 120;
   const clock = { ...realClock, nowMs: () => nowSec * 1_000 };

@@ -89,7 +89,7 @@ t.test('readings are given as they were signed, page by page', async (t) => {
   );
   t.equal(
     (await desk.get('/api/v1/shipments/8/readings?channel=door')).text,
-    '{"channel":"door","unit":{"digits":0,"name":null},"items":[],"next":null}',
+    '{"channel":"door","unit":{"digits":0,"name":null},"items":[],"private":[],"next":null}',
   );
 });
 

@@ -113,6 +113,7 @@ class Run {
   #nowMs = 1_000_000;
   #life: Life | undefined;
   readonly #isOfProcesses: boolean;
+  #isAuto = false;
   #hasRecovered = false;
   #crashAt: (typeof crashPoints)[number] | undefined;
   #snapshots: { readonly id: string; readonly number: number }[] = [];
@@ -132,14 +133,16 @@ class Run {
   async begin(): Promise<void> {
     await this.#request('evm_revert', [this.#rig.snapshot]);
     this.#rig.snapshot = await this.#request<string>('evm_snapshot');
-    const isAuto = this.#random.next() < 0.4;
-    await this.#request('evm_setAutomine', [isAuto]);
+    this.#isAuto = this.#random.next() < 0.4;
+    await this.#request('evm_setAutomine', [this.#isAuto]);
     await this.#look();
     this.#oldBlock = await this.#request<unknown>('eth_getBlockByNumber', ['latest', false]);
     const rate = this.#random.pick([0.01, 0.03, 0.1, 0.25]);
     // One method most of all, or none: spread over all, faults seldom let a round come as far as the outbox.
     const focus = this.#random.pick([undefined, ...focuses]);
-    this.script.push(`endpoints ${this.#urls.length}, automine ${isAuto}, faults ${rate}, most in ${focus ?? 'none'}`);
+    this.script.push(
+      `endpoints ${this.#urls.length}, automine ${this.#isAuto}, faults ${rate}, most in ${focus ?? 'none'}`,
+    );
     for (const [i, proxy] of this.#rig.proxies.entries()) {
       proxy.calls.length = 0;
       proxy.decide = (call) => this.#decide(call, i, call.method === focus ? 0.5 : rate);
@@ -214,8 +217,12 @@ class Run {
     const problems: string[] = [];
     for (const orderId of orderIds) {
       const count = await countCancelled(world, orderId);
-      if (count !== 1) problems.push(`order ${orderId}: expected 1 cancellation on the chain, got ${count}`);
-      for (const { id, state, reason } of this.#life!.store.outbox.ofOrder(orderId)) {
+      const actions = this.#life!.store.outbox.ofOrder(orderId);
+      if (count !== 1) {
+        const known = actions.map(({ state, reason, mined }) => ({ state, reason, mined }));
+        problems.push(`order ${orderId}: expected 1 cancellation on the chain, got ${count}: ${show(known)}`);
+      }
+      for (const { id, state, reason } of actions) {
         if (state !== 'finalized') problems.push(`action ${id}: expected finalized, got ${state} (${reason ?? ''})`);
       }
     }
@@ -283,6 +290,7 @@ class Run {
 
   /** Between two rounds: blocks, a branch that is gone, somebody else who reports. */
   async #chainMoves(): Promise<void> {
+    await this.#quiet();
     const chance = this.#random.next();
     if (chance < 0.3) {
       await this.#mine(this.#random.integer(1, 3));
@@ -293,8 +301,17 @@ class Run {
     } else if (chance < 0.68) {
       await this.#otherReports();
     }
+    await this.#quiet();
     await this.#look();
     this.#snapshots.push({ id: await this.#request<string>('evm_snapshot'), number: this.#number });
+  }
+
+  /**
+   * A snapshot while anvil makes a block by itself has that block's state under the number of the one before: going
+   * back to it, transactions have had their effect and are in no block. One asked for comes after such a block.
+   */
+  async #quiet(): Promise<void> {
+    if (this.#isAuto) await this.#request('evm_mine', []);
   }
 
   async #mine(count: number): Promise<void> {
@@ -350,6 +367,10 @@ class Run {
   #request<Answer>(method: string, params: readonly unknown[] = []): Promise<Answer> {
     return this.#rig.world.anvil.chain.request<Answer>(method, params);
   }
+}
+
+function show(known: unknown): string {
+  return JSON.stringify(known, (_key, value: unknown) => (typeof value === 'bigint' ? value.toString() : value));
 }
 
 function short(params: readonly unknown[]): string {

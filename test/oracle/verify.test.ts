@@ -3,10 +3,13 @@ import t from 'tap';
 import {
   bytesToHex,
   clockSkewSecMax,
+  encodeBatch,
   encodeEnvelope,
+  envelopePreimage,
   flags,
   hexToBytes,
   isLowS,
+  leafHash,
   referenceCrypto,
   toLowS,
   type Verdict,
@@ -170,10 +173,20 @@ t.test('each reason is given, and the first that applies', async (t) => {
     'ok',
     'logged, no evidence',
   );
+  t.equal(await verdictOf(device, signedLeaf(device, Uint8Array.of(0x83))), 'series-malformed');
+  t.equal(await verdictOf(device, signedLeaf(device, Uint8Array.of(0x84))), 'private-malformed');
   const heartbeat = device.seal([], 0, nowSec);
   t.equal(await verdictOf(device, encodeEnvelope(heartbeat)), 'ok');
   t.same(await pool.verify([]), []);
 });
+
+/** A device's own signature over a batch whose one leaf is none. */
+function signedLeaf(by: VoyageDevice, leaf: Uint8Array): Uint8Array {
+  const { device } = by;
+  const link = { device, sequence: 0, previous: new Uint8Array(32), firstSec: nowSec, lastSec: nowSec, flags: 0 };
+  const batch = encodeBatch({ ...link, seriesCount: 1, root: leafHash(leaf) });
+  return encodeEnvelope({ batch, signature: by.sign(envelopePreimage(batch)), series: [leaf] });
+}
 
 function highTwin(signature: Uint8Array): Uint8Array {
   const order = 0xffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551n;

@@ -1,6 +1,6 @@
 /**
  * wire/ runs unchanged in a browser: headless Chromium loads its modules as they are built and verifies an
- * envelope and a bundle.
+ * envelope and a bundle, and opens what is private in it.
  */
 import { execFile } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -12,7 +12,7 @@ import { join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import t from 'tap';
-import { bytesToHex, cargoProbe } from '@coldproof/wire';
+import { bytesToHex, cargoProbe, channels, deriveHpkeKey } from '@coldproof/wire';
 import { regularSeries, VoyageDevice } from '../helpers/voyage-device.ts';
 import { cancelOrder, openDesk } from '../oracle/api-fixture.ts';
 
@@ -23,11 +23,18 @@ const skip = existsSync(chromium) || process.env['CI'] === 'true' ? false : `${c
 const device = new VoyageDevice(3);
 const envelope = device.sealEncoded([regularSeries(cargoProbe(1), 1_767_225_600, [487, 812, -1_850])]);
 
+const party = deriveHpkeKey(new Uint8Array(32).fill(7));
+const privacy = {
+  groups: [{ channels: [channels.latitude, channels.longitude], parties: [party.publicKey] }],
+  secret: new Uint8Array(32).fill(8),
+};
+
 /** The bundle stands in the page: what it holds is hex, digits and plain words. */
 const pageOf = (bundle: string) => `<!doctype html><title>wire</title><pre id="verdicts">not run</pre>
 <script type="application/json" id="bundle">${bundle}</script>
 <script type="importmap">{"imports": {
   "@coldproof/wire": "/wire/dist/index.js",
+  "@noble/ciphers/": "/node_modules/@noble/ciphers/",
   "@noble/curves/": "/node_modules/@noble/curves/",
   "@noble/hashes/": "/node_modules/@noble/hashes/"
 }}</script>
@@ -50,12 +57,15 @@ const report = (text) => {
   return failed.length === 0 ? 'sound' : failed.map((each) => each.verdict.reason).join(' ');
 };
 const forged = bundle.replace('"peakCentiC":905', '"peakCentiC":705');
-const verdicts = [verdict(bytes), verdict(flipped), report(bundle), report(forged)];
+const partySecret = wire.hexToBytes('${bytesToHex(party.secretKey)}');
+const { opened } = wire.verifyBundle(bundle, wire.referenceCrypto, { partySecret });
+const places = opened.map(({ series }) => series.map(({ samples }) => samples[0].value).join(' '));
+const verdicts = [verdict(bytes), verdict(flipped), report(bundle), report(forged), places[3]];
 document.getElementById('verdicts').textContent = verdicts.join('; ');
 </script>`;
 
 t.test('headless Chromium verifies an envelope and a bundle, and refuses a change in either', { skip }, async (t) => {
-  const desk = await openDesk(t);
+  const desk = await openDesk(t, { privacy });
   cancelOrder(desk);
   const page = pageOf((await desk.get('/api/v1/shipments/7/bundle')).text);
   const server = createServer((request, response) => {
@@ -77,6 +87,6 @@ t.test('headless Chromium verifies an envelope and a bundle, and refuses a chang
   const { stdout } = await promisify(execFile)(chromium, [...flags, ...more, '--dump-dom', url], { timeout: 60_000 });
   t.equal(
     /<pre id="verdicts">([^<]*)</.exec(stdout)?.[1],
-    '487 812 -1850; signature-invalid; sound; excursion-misstated seal-invalid',
+    '487 812 -1850; signature-invalid; sound; excursion-misstated seal-invalid; 52100000 4300000',
   );
 });

@@ -106,6 +106,12 @@ const commandBody = wire.encodeOwnerCommand(ownerCommand);
 const commandSignature = p256.sign(wire.ownerPreimage('command', publicKey, commandBody), deviceSecret);
 const command = wire.encodeOwnerMessage(commandBody, publicKey, commandSignature);
 
+// RFC 7748 §6.1, Bob.
+const bobSecret = wire.hexToBytes('5dab087e624a8a4b79e17f8b83800ee66f3bb1292618b6fd1c2f8b27ff88e0eb');
+const bob = wire.hexToBytes('de9edb7d7b7dc1b4d35b61c2ece435373f8343c85b78674dadfc7e146f882b4f');
+const place = { device, sequence: 0, firstSec: 1_767_225_600 };
+const hidden = wire.sealPrivate([series[1]!], place, [bob], new Uint8Array(32).fill(0x44));
+
 function samples(values: readonly number[]): wire.Sample[] {
   return values.map((value, i) => ({ timeSec: 1_767_225_600 + 60 * i, value }));
 }
@@ -114,6 +120,7 @@ t.test('the page shows each message as the code makes it', (t) => {
   const made = {
     device,
     series: sealed.series[0]!,
+    private: hidden,
     dropped: wire.encodeSeries(wire.droppedSeries(dropped), dropped.firstSec),
     batch: sealed.encoded,
     'batch-digest': wire.digestBatch(sealed.encoded),
@@ -163,6 +170,9 @@ t.test('the page states the limits as the code has them', (t) => {
 t.test('what is shown is also accepted', (t) => {
   const decoded = wire.decodeEnvelope(wire.encodeEnvelope(envelope));
   t.ok(decoded.ok && wire.openEnvelope(decoded.value).ok && wire.verifyEnvelope(decoded.value, publicKey).ok);
+  const leaf = wire.decodePrivate(hidden);
+  const inside = leaf.ok ? wire.openPrivate(leaf.value, sealed.batch, bobSecret) : leaf;
+  t.same(inside, wire.accept([series[1]]));
   t.same(wire.verifyReceipt(signedReceipt, logKey), wire.accept(receipt));
   t.same(wire.verifyOwnerConfig(config, logKey, device), wire.accept(ownerConfig));
   t.same(wire.verifyOwnerCommand(command, publicKey, device), wire.accept(ownerCommand));
