@@ -3,9 +3,9 @@
  * the journal moves on only when the receiver has said 2xx. A receiver that fails is asked again, ever more seldom, and
  * after failuresMax times in a row no more, until somebody enables it again; both stand in the audit trail.
  *
- * Of several workers on one store one delivers: who announces, by the same lease. The place in the journal moves on in a
- * transaction that confirms the lease's fence, so a deliverer of yesterday can't put it back. What it was sending when
- * it lost the lease its successor sends again, and nothing else.
+ * Of several workers on one store one delivers: who announces, by the same lease. The place in the journal moves on in
+ * a transaction that confirms the lease's fence, so a deliverer of yesterday can't put it back. What it was sending
+ * when it lost the lease its successor sends again, and nothing else.
  *
  * Against request forgery: only the configured URLs are called, a redirect is a failure and not followed, and what the
  * receiver answers is not read.

@@ -73,7 +73,7 @@ function openReader(
     log: silent,
     api: openPeerApi({
       ...{ logKey, self: peers.self, nowSec: () => lateSec },
-      fetch: async (input, init) => bend(new URL(String(input)).pathname, await fetch(input, init)),
+      fetch: async (input, init) => bend(new URL(input as URL).pathname, await fetch(input, init)),
     }),
     offer: ({ bytes }) => {
       take(bytes);
@@ -120,7 +120,7 @@ t.test('a removed envelope covers no lie: its leaf is under the head, or the log
       const { leaves } = (await answer.json()) as { leaves: unknown[] };
       return Response.json({ leaves: leaves.toSpliced(1, 1) });
     },
-    'the envelope of another leaf': async (path, answer) => {
+    'the envelope of another leaf': (path, answer) => {
       if (!path.endsWith('/envelope') || answer.status === 410) return answer;
       return Response.json({ envelope: Buffer.from(encodeEnvelope(other!)).toString('base64') });
     },

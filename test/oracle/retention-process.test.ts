@@ -31,7 +31,7 @@ function fillLog(t: Test) {
   const log = new Log({ store, key: { ...key, close: () => Promise.resolve() }, origin });
   const { envelopes } = voyage(
     21,
-    [...new Array(6)].map(() => quarterOf(500)),
+    Array.from({ length: 6 }, () => quarterOf(500)),
   );
   envelopes.forEach((envelope, i) => {
     const bytes = encodeEnvelope(envelope);

@@ -142,7 +142,7 @@ type GatewayPlace = {
   readonly dispatchedAtSec: number;
 };
 
-/** Delivers the device's next quarters of an hour, as an agent does it: what has no receipt after a while comes again. */
+/** Delivers the device's next quarters of an hour, as an agent does it: what has no receipt comes again. */
 async function gateway(t: Test, { brokerUrl, logPublicKey, device, dispatchedAtSec }: GatewayPlace) {
   const sequences = new Set<number>();
   const client = await connectAsync(brokerUrl);

@@ -44,7 +44,7 @@ export const warmTen: Cryptlet = cryptlet(
   { name: 'warm-ten', interface: 'Warm(uint32 sinceSec)', channels: [terms.channel], publisher: manifest.publisher },
 );
 
-/** Not the state folder's `cryptlets`: what those say without a quorum is no part of this, and costs each node two threads. */
+/** Not the state folder's `cryptlets`: what those say without a quorum costs each node two threads more. */
 const programs = 'programs';
 
 /** For what has no bound of its own, on a machine that does much else. */
@@ -75,7 +75,7 @@ export class Node {
     this.#httpPort = httpPort;
   }
 
-  /** With a fault, by the test's own entry; the product has none. `isAlone`: it follows no other log, and so grows not. */
+  /** With a fault, by the test's own entry; the product has none. `isAlone`: it follows no other log. */
   start(fault?: 'warmer' | 'equivocator', { isAlone = false } = {}): void {
     const config = join(this.#folder, isAlone ? 'alone.yaml' : 'oracle.yaml');
     const log = openSync(join(this.#folder, 'oracle.log'), 'a');
@@ -249,7 +249,7 @@ function twoQuarters(device: VoyageDevice, dispatchedAtSec: number, cargoCentiC:
   return [0, 1].map((i) => device.seal(quarter(dispatchedAtSec + 60 + i * 900, cargoCentiC)));
 }
 
-/** What the device of this voyage has never said: batches in its name, too warm, signed by a key that is not its own. */
+/** What the device of this voyage has never said: batches in its name, too warm, signed by another's key. */
 export function forgedBatches({ device, dispatchedAtSec }: Voyage): Envelope[] {
   const stranger = new VoyageDevice(255);
   return twoQuarters(device, dispatchedAtSec, 4_900).map((envelope) => {

@@ -1,6 +1,6 @@
 /**
- * The log of a stopped node, written anew as an oracle's database: every leaf of it is true, and the log as a whole is a
- * lie. Who starts on it signs heads that never grew from what that key has signed before.
+ * The log of a stopped node, written anew as an oracle's database: its old leaves are true, and the log as a whole is
+ * a lie. Who starts on it signs heads that never grew from what that key has signed before.
  */
 import { renameSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
