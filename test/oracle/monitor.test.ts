@@ -73,7 +73,7 @@ function openReader(
     log: silent,
     api: openPeerApi({
       ...{ logKey, self: peers.self, nowSec: () => lateSec },
-      fetch: async (input, init) => bend(new URL(input as URL).pathname, await fetch(input, init)),
+      fetch: async (input, init) => bend(new URL(input).pathname, await fetch(input, init)),
     }),
     offer: ({ bytes }) => {
       take(bytes);
