@@ -122,6 +122,8 @@ export class Webhooks {
   async #followOne(name: string, settings: WebhookSettings, signal: AbortSignal): Promise<void> {
     const { pace, announcer } = this.#deps;
     const waitMsMax = announcer.fence === noFence ? idleMs : workersMs;
+    // A new one hears from here on, whoever is to tell it.
+    this.#load(name);
     while (!signal.aborted) {
       // Made before the look, so that an event which comes during it is not slept over.
       const wakes = { news: new AbortController(), enabled: new AbortController() };
