@@ -5,6 +5,7 @@
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { measureCompression } from './compression.ts';
+import { measureCryptlets } from './cryptlets.ts';
 import { measureFootprint } from './footprint.ts';
 import { measureLatency } from './latency.ts';
 import { measureProofs } from './proofs.ts';
@@ -18,6 +19,7 @@ const sections: Readonly<Record<string, () => unknown>> = {
   verify: measureVerifyRates,
   throughput: measureThroughput,
   latency: measureLatency,
+  cryptlets: measureCryptlets,
   proofs: () => measureProofs(),
   wire: measureWireSize,
   compression: measureCompression,

@@ -38,6 +38,19 @@ export function cryptlet(program: string, changes: Partial<Manifest> = {}): Cryp
   return parsed.value;
 }
 
+export const looping = cryptlet('function evaluate() { for (;;); }');
+export const allocating = cryptlet(
+  'function evaluate() { const all = []; for (;;) all.push(new Array(1000).fill(all.length)); }',
+);
+/** Some milliseconds. */
+export const sound = cryptlet(
+  `function evaluate() {
+    let s = 0;
+    for (let i = 0; i < 2e4; i++) s += i % 3;
+    return { report: [s], breach: false };
+  }`,
+);
+
 const dispatchedSec = 1_767_225_600;
 
 /** One series a channel, samples at seconds from the dispatch on. */
