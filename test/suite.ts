@@ -12,7 +12,7 @@ const folder = fileURLToPath(new URL('.', import.meta.url));
 const fileSecMax = 600;
 
 const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.test.js'));
-/** Whole voyages mostly wait, for a clock that does not: one at a time, beside as many others as there are processors. */
+/** Voyages mostly wait, for a clock that does not: one at a time, beside as many others as there are processors. */
 const voyages = files.filter((file) => file.startsWith('system/')).sort();
 const parts = files.filter((file) => !voyages.includes(file)).sort();
 const lanes = [voyages, ...Array.from({ length: availableParallelism() }, () => parts)];

@@ -21,6 +21,8 @@ const typescript = files.filter((file) => /\.c?ts$/.test(file));
 const source = typescript.filter((file) => !file.startsWith('test/'));
 
 const read = (file: string): string => readFileSync(resolve(repository, file), 'utf8');
+/** The first match: tap would print whole files. */
+const found = (file: string, pattern: RegExp): string | undefined => pattern.exec(read(file))?.[0];
 
 t.test('the top level holds the house and nothing else', (t) => {
   const allowed = new Set([
@@ -80,7 +82,7 @@ t.test('nothing unfinished, nothing silenced', (t) => {
     [/console\.log\(/, 'write to process.stdout or the log'],
   ];
   for (const file of typescript.filter((each) => each !== 'test/tidy.test.ts')) {
-    for (const [pattern, instead] of banned) t.notMatch(read(file), pattern, `${file}: ${instead}`);
+    for (const [pattern, instead] of banned) t.equal(found(file, pattern), undefined, `${file}: ${instead}`);
   }
   t.end();
 });
@@ -111,7 +113,7 @@ t.test('dependencies point one way', (t) => {
 t.test('wire is pure: no Node, no clock, no randomness, no await', (t) => {
   for (const file of source.filter((each) => each.startsWith('wire/'))) {
     for (const specifier of importsOf(file)) t.match(specifier, /^(\.\/|@noble\/)/, `${file} imports ${specifier}`);
-    t.notMatch(read(file), /\bDate\.|\bnew Date\b|Math\.random|\bawait\b|\bprocess\.|\bBuffer\b/, file);
+    t.equal(found(file, /\bDate\.|\bnew Date\b|Math\.random|\bawait\b|\bprocess\.|\bBuffer\b/), undefined, file);
   }
   t.end();
 });
@@ -180,7 +182,7 @@ t.test('the project speaks of itself alone', (t) => {
   for (const file of files.filter(
     (each) => /\.(ts|sol|md|json|yaml|yml)$/.test(each) && each !== 'package-lock.json',
   )) {
-    if (file !== 'test/tidy.test.ts') t.notMatch(read(file), foreign, file);
+    if (file !== 'test/tidy.test.ts') t.equal(found(file, foreign), undefined, file);
   }
   t.end();
 });
