@@ -4,6 +4,7 @@
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
+import { Agent } from 'node:http';
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
 import { setTimeout as wait } from 'node:timers/promises';
@@ -12,14 +13,15 @@ import { dirname, join } from 'node:path';
 import {
   Contract,
   ContractFactory,
+  FetchRequest,
   JsonRpcProvider,
+  type JsonRpcApiProvider,
   Network,
   toQuantity,
+  type EventFragment,
   type Interface,
   type InterfaceAbi,
   type JsonRpcSigner,
-  type Provider,
-  type TransactionReceipt,
 } from 'ethers';
 import { loadArtifact, type ArtifactName, type EventOf, type MethodOf } from '@coldproof/contracts';
 import { coverageFolder, TracedProvider } from './traced-provider.ts';
@@ -70,10 +72,14 @@ export async function startChain({
   const url = `http://127.0.0.1:${await listeningPort(child)}`;
   const network = Network.from(chainId);
   const options = { cacheTimeout: -1, batchMaxCount: 1, staticNetwork: network };
+  // Thousands of small requests: each would open a connection of its own.
+  const agent = new Agent({ keepAlive: true });
+  const request = new FetchRequest(url);
+  request.getUrlFunc = FetchRequest.createGetUrlFunc({ agent });
   const provider =
     coverageFolder === undefined
-      ? new JsonRpcProvider(url, network, options)
-      : new TracedProvider(coverageFolder, url, network, options);
+      ? new JsonRpcProvider(request, network, options)
+      : new TracedProvider(coverageFolder, request, network, options);
   provider.pollingInterval = 50;
   const nowSec = async (): Promise<number> => (await provider.getBlock('latest'))!.timestamp;
   return {
@@ -95,6 +101,7 @@ export async function startChain({
     },
     stop: async () => {
       provider.destroy();
+      agent.destroy();
       process.off('exit', kill);
       if (child.exitCode !== null || child.signalCode !== null) return;
       const exited = once(child, 'exit');
@@ -226,28 +233,44 @@ export async function send<Name extends ArtifactName>(
     // Called first, for the reason of a refusal, which a receipt does not have.
     if (gasLimit === undefined) await runner.provider.send('eth_call', [transaction, 'pending']);
     const hash = (await runner.provider.send('eth_sendTransaction', [transaction])) as string;
-    const receipt = await receiptOf(runner.provider, hash);
+    const { status, gasUsed, logs } = await receiptOf(runner.provider, hash);
     // Nothing was called first.
-    if (receipt.status === 0) throw new RevertError('(mined as reverted)', []);
-    const events = receipt.logs.flatMap((log) => {
-      const parsed = log.address === contract.target ? contract.interface.parseLog(log) : null;
-      return parsed === null
-        ? []
-        : [{ name: parsed.name as EventOf<Name>, args: parsed.args.toObject() as Record<string, unknown> }];
-    });
-    return { hash: receipt.hash, gasUsed: receipt.gasUsed, events };
+    if (BigInt(status) === 0n) throw new RevertError('(mined as reverted)', []);
+    const address = addressOf(contract).toLowerCase();
+    const ours = logs.filter((log) => log.address === address);
+    return { hash, gasUsed: BigInt(gasUsed), events: ours.flatMap((log) => eventOf<Name>(contract.interface, log)) };
   } catch (error) {
     throw readRevert(contract.interface, error) ?? error;
   }
 }
 
+type Log = { readonly address: string; readonly topics: readonly string[]; readonly data: string };
+type Receipt = { readonly status: string; readonly gasUsed: string; readonly logs: readonly Log[] };
+
 /** Asks until it is there: ethers' own wait() is for a new block, and a chain gone back to a snapshot may have none. */
-async function receiptOf(provider: Provider, hash: string): Promise<TransactionReceipt> {
+async function receiptOf(provider: JsonRpcApiProvider, hash: string): Promise<Receipt> {
   for (;;) {
-    const receipt = await provider.getTransactionReceipt(hash);
+    const receipt = (await provider.send('eth_getTransactionReceipt', [hash])) as Receipt | null;
     if (receipt !== null) return receipt;
     await wait(receiptPollMs);
   }
+}
+
+/** By topic, of each ABI: ethers hashes the names of all of its events for each log. */
+const eventsOf = new WeakMap<Interface, ReadonlyMap<string, EventFragment>>();
+
+function eventOf<Name extends ArtifactName>(abi: Interface, { topics, data }: Log): Sent<Name>['events'] {
+  let events = eventsOf.get(abi);
+  if (events === undefined) {
+    const all: [string, EventFragment][] = [];
+    abi.forEachEvent((event) => all.push([event.topicHash, event]));
+    events = new Map(all);
+    eventsOf.set(abi, events);
+  }
+  const event = events.get(topics[0] ?? '');
+  if (event === undefined) return [];
+  const args = abi.decodeEventLog(event, data, topics).toObject() as Record<string, unknown>;
+  return [{ name: event.name as EventOf<Name>, args }];
 }
 
 /** Calls without a transaction, from `by`. Throws the revert as `RevertError`. */
@@ -257,10 +280,14 @@ export async function call<Name extends ArtifactName>(
   args: readonly unknown[] = [],
   { by }: { by?: JsonRpcSigner } = {},
 ): Promise<unknown> {
+  const runner = by ?? (contract.runner as JsonRpcSigner);
   try {
-    return (await (by === undefined ? contract : contract.connect(by))
-      .getFunction(method)
-      .staticCall(...args)) as unknown;
+    const fragment = contract.interface.getFunction(method)!;
+    const data = contract.interface.encodeFunctionData(fragment, args);
+    const transaction = { from: runner.address, to: addressOf(contract), data };
+    const answer = (await runner.provider.send('eth_call', [transaction, 'latest'])) as string;
+    const results = contract.interface.decodeFunctionResult(fragment, answer);
+    return results.length === 1 ? results[0] : results;
   } catch (error) {
     throw readRevert(contract.interface, error) ?? error;
   }

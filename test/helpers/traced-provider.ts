@@ -1,7 +1,7 @@
 /** For the coverage run: traces each call and transaction of a test, and notes the marks that it reached. */
 import { appendFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { JsonRpcProvider, type JsonRpcApiProviderOptions, type Networkish } from 'ethers';
+import { JsonRpcProvider, type FetchRequest, type JsonRpcApiProviderOptions, type Networkish } from 'ethers';
 
 /** Where the marks are noted. Undefined in an ordinary run of the tests, which traces nothing. */
 export const coverageFolder = process.env['COLDPROOF_COVERAGE'];
@@ -22,8 +22,8 @@ export class TracedProvider extends JsonRpcProvider {
   readonly #seen = new Set<string>();
   readonly #pending = new Set<string>();
 
-  constructor(folder: string, url: string, network: Networkish, options: JsonRpcApiProviderOptions) {
-    super(url, network, options);
+  constructor(folder: string, request: string | FetchRequest, network: Networkish, options: JsonRpcApiProviderOptions) {
+    super(request, network, options);
     this.#file = join(folder, `${process.pid}.marks`);
   }
 
