@@ -24,6 +24,7 @@ import {
 } from '@coldproof/wire';
 import { Mosquitto } from '../helpers/mosquitto.ts';
 import { makeKey, makeLogKey, passphrase, sensorPassword, voyageStartSec, type LogKey } from './fixture.ts';
+import { readUnit } from './unit.ts';
 
 export const devicesCount = 5;
 export const sensorsPerDevice = 10;
@@ -107,8 +108,10 @@ export async function offlineVoyage(days: number): Promise<OfflineVoyage> {
   ]);
   await broker.stop();
   const args = [folder, String(broker.port), bytesToHex(receiver.logKey.publicKey)];
+  const { flags, variables } = readUnit();
   const child = fork(fileURLToPath(new URL('offline-agent.js', import.meta.url)), args, {
-    env: { ...process.env, COLDPROOF_PASSPHRASE: passphrase, SENSOR_PASSWORD: sensorPassword },
+    execArgv: flags,
+    env: { ...process.env, ...variables, COLDPROOF_PASSPHRASE: passphrase, SENSOR_PASSWORD: sensorPassword },
   });
   const told = reports(child);
   try {

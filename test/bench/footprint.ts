@@ -16,6 +16,7 @@ import { deflateEnvelope } from '@coldproof/agent/deflate';
 import { readPublicKey } from '@coldproof/agent/key-file';
 import { makeKey, sensorPassword, StubOracle } from '../agent/fixture.ts';
 import { command, environment, main, type Line } from '../agent/process.ts';
+import { readUnit } from '../agent/unit.ts';
 import { Mosquitto } from '../helpers/mosquitto.ts';
 
 /** Of 20 channels each. */
@@ -107,17 +108,6 @@ uplink:
   logPublicKey: '${bytesToHex(oracle.stub.logKey.publicKey)}'
 http: { port: 0 }
 `;
-}
-
-/** How the systemd unit and the container image start Node. */
-function readUnit(): { readonly flags: string[]; readonly variables: Record<string, string> } {
-  const unit = readFileSync(new URL('../../../agent/packaging/coldproof-agent.service', import.meta.url), 'utf8');
-  const [, flags = ''] = /^ExecStart=\S+ ((?:--\S+ )*)/m.exec(unit) ?? [];
-  const variables = [...unit.matchAll(/^Environment=(\w+)=(\S+)$/gm)].map(([, name, value]) => [name!, value!]);
-  return {
-    flags: flags.split(' ').filter((flag) => flag !== ''),
-    variables: Object.fromEntries(variables) as Record<string, string>,
-  };
 }
 
 /** `main.js --config`, and its log. */
