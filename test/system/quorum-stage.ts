@@ -28,7 +28,8 @@ import { cryptlet, manifest, sign } from '../oracle/cryptlet-fixture.ts';
 import { makeFolder, quarter } from '../oracle/oracle-fixture.ts';
 import { restoreLog, rewriteLog, type Rewriting } from './rewritten-log.ts';
 
-export const blockSec = 2;
+/** Four nodes, a chain and a broker share two processors here: on a chain as slow as that a block is no race. */
+const blockSec = 4;
 const bond = 1_000n;
 const passphrase = 'correct horse';
 const environment = { COLDPROOF_PASSPHRASE: passphrase, PEER_PASSWORD: 'unused', UPLINK_PASSWORD: 'unused' };
