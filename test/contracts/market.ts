@@ -228,8 +228,9 @@ export class Market {
     contract: Key,
     method: MethodOf<DeploymentNames[Key]>,
     args: readonly unknown[] = [],
+    options: { gasLimit?: bigint } = {},
   ): Promise<unknown> {
-    return call(this.contracts[contract], method, args);
+    return call(this.contracts[contract], method, args, options);
   }
 
   async order(orderId: bigint): Promise<OrderView> {

@@ -169,8 +169,8 @@ t.test('no choice of gas makes the repair fail by itself', async (t) => {
     snapshots.push(await market.chain.snapshot());
   }
   t.ok(isDone > 0, `${isDone} reports had enough gas`);
-  const args = [orderId, abiEvidence(evidence()), { gasLimit: 320_000n }];
-  const refused = await refusal(market.call('shipments', 'reportExcursion', args));
+  const args = [orderId, abiEvidence(evidence())];
+  const refused = await refusal(market.call('shipments', 'reportExcursion', args, { gasLimit: 320_000n }));
   t.equal(refused?.reason, 'GasTooLow', 'and the caller is told');
 });
 

@@ -278,13 +278,14 @@ export async function call<Name extends ArtifactName>(
   contract: Deployed<Name>,
   method: MethodOf<Name>,
   args: readonly unknown[] = [],
-  { by }: { by?: JsonRpcSigner } = {},
+  { by, gasLimit }: { by?: JsonRpcSigner; gasLimit?: bigint } = {},
 ): Promise<unknown> {
   const runner = by ?? (contract.runner as JsonRpcSigner);
   try {
     const fragment = contract.interface.getFunction(method)!;
     const data = contract.interface.encodeFunctionData(fragment, args);
-    const transaction = { from: runner.address, to: addressOf(contract), data };
+    const gas = gasLimit === undefined ? {} : { gas: toQuantity(gasLimit) };
+    const transaction = { from: runner.address, to: addressOf(contract), data, ...gas };
     const answer = (await runner.provider.send('eth_call', [transaction, 'latest'])) as string;
     const results = contract.interface.decodeFunctionResult(fragment, answer);
     return results.length === 1 ? results[0] : results;
