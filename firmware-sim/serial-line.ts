@@ -2,6 +2,8 @@
 import { SerialPort } from 'serialport';
 import { OperatingError } from './operating-error.ts';
 
+const watchMs = 1_000;
+
 export type Line = {
   /** One listener at a time. */
   onBytes(listener: (bytes: Uint8Array) => void): void;
@@ -27,6 +29,14 @@ export async function openLine(path: string, baud: number): Promise<Line> {
   };
   // A line in error is of no use: close it, and let the caller open it again.
   port.on('error', close);
+  // serialport reads a terminal that was hung up between two of its reads for ever; tcdrain fails on it. A device that
+  // writes finds out by that, one that waits to be asked would not.
+  const watch = setInterval(() => {
+    port.drain((error) => {
+      if (error) close();
+    });
+  }, watchMs);
+  port.once('close', () => clearInterval(watch));
   return {
     onBytes: (listener) => {
       port.removeAllListeners('data');
