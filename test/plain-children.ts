@@ -1,6 +1,7 @@
 /**
- * Loaded by tap before suite.js, or a file by itself (package.json). tap would follow every program that is started from
- * there, through a thread of module hooks in each; nothing reads what they write, and programs start as they do without.
+ * Loaded by tap before suite.js, or a file by itself (package.json). tap would follow every program that is started
+ * from there, through a thread of module hooks in each; nothing reads what they write, and programs start as they do
+ * without.
  */
 import { addListener } from 'process-on-spawn';
 
