@@ -360,10 +360,13 @@ function outcomeOf(error: RpcFailure): SendOutcome | undefined {
   return undefined;
 }
 
-/** A call that reverts was answered. */
+/**
+ * A call that reverts was answered. Nodes agree only roughly on how that looks: code 3, the word, or the bytes of an
+ * error. Other things in `data`, such as when to ask again, are a node's own trouble.
+ */
 function isVerdict(method: string, { code, message, data }: RpcFailure): boolean {
   if (method !== 'eth_call' && method !== 'eth_estimateGas') return false;
-  return code === 3 || data !== undefined || /revert/i.test(message);
+  return code === 3 || /revert|"0x[0-9a-f]{8}/i.test(`${message} ${JSON.stringify(data ?? '')}`);
 }
 
 /** Throws when the text is no JSON-RPC answer, or the answer to another question. */

@@ -159,8 +159,10 @@ export class Watch {
 
   async #readOrder(orderId: string, atBlock: number): Promise<() => void> {
     const view = await this.#chain.view('Shipments', 'order', [orderId], atBlock);
-    const agreementId = view.ok ? agreementOf(view.value) : undefined;
-    if (!view.ok || agreementId === undefined) return () => this.#store.chain.deleteOrder(orderId);
+    // The contract has an answer for each order, known or not; an order must not be lost by a node that has none.
+    if (!view.ok) throw unreadable(`order ${orderId}`, view.revert.message);
+    const agreementId = agreementOf(view.value);
+    if (agreementId === undefined) return () => this.#store.chain.deleteOrder(orderId);
     const terms = await this.#chain.view('Agreements', 'termsOf', [agreementId], atBlock);
     if (!terms.ok) throw unreadable(`the terms of order ${orderId}`, terms.revert.message);
     const order = readOrder(orderId, view.value, terms.value);
@@ -169,7 +171,8 @@ export class Watch {
 
   async #readDevice(id: string, atBlock: number): Promise<() => void> {
     const view = await this.#chain.view('DeviceRegistry', 'deviceOf', [`0x${id}`], atBlock);
-    const device = view.ok ? readDevice(id, view.value) : undefined;
+    if (!view.ok) throw unreadable(`device ${id}`, view.revert.message);
+    const device = readDevice(id, view.value);
     if (device === undefined) return () => this.#store.chain.deleteDevice(id);
     return () => this.#store.chain.setDevice(device, atBlock);
   }

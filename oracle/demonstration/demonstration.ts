@@ -140,10 +140,12 @@ export class Demonstration {
     }
   }
 
-  /** The oracle has seen its own transaction confirmed, so the status can name it. */
+  /** The oracle has seen its own transaction confirmed, so the status can name it; the device has heard of its log. */
   #isTold(): boolean {
-    const known = this.#view.oracle?.orders.find((order) => order.orderId === String(this.stage.orderId));
-    return known?.transactionHash != null && known.gasUsed !== null && this.#view.ticket !== undefined;
+    const { agent, oracle, ticket } = this.#view;
+    const known = oracle?.orders.find((order) => order.orderId === String(this.stage.orderId));
+    const hasReceipt = (agent?.devices[0]?.receipts ?? 0) > 0;
+    return known?.transactionHash != null && known.gasUsed !== null && ticket !== undefined && hasReceipt;
   }
 
   /** What a consignee asks before signing: the readings up to the arrival are logged, with a receipt for each batch. */

@@ -263,3 +263,31 @@ t.test('a node that answers from two branches at once is not believed', async (t
   t.equal(life.store.chain.head()?.number, (head?.number ?? 0) + 1);
   life.close();
 });
+
+t.test('an order or a device is not lost by a node that cannot read it', async (t) => {
+  const made = await scene(t, 10);
+  const { chain } = made.world.anvil;
+  const rpc = await FaultyRpc.open(chain.rpcUrl);
+  t.teardown(() => rpc.close());
+  const life = new Life(made.world, made.folder, { rpcUrl: rpc.url });
+  t.teardown(() => life.close());
+  const { runs } = JSON.parse(life.store.outbox.ofOrder(made.orderId)[0]!.evidence) as EvidenceRecord;
+  const argument = evidenceArgument(parseEvidence(runs[0] as Parameters<typeof parseEvidence>[0]));
+  await chain.sendAs(chain.account(7), made.world.contracts.Shipments, 'reportExcursion', [made.orderId, argument]);
+  for (const error of ['internal error', 'execution reverted', 'header not found', 'rate limit exceeded']) {
+    rpc.decide = ({ method }) => (method === 'eth_call' ? { error } : 'pass');
+    await t.rejects(life.watch.round(), { code: 'chain-unreachable', retry: 'later', message: /order 1 cannot be/ });
+    t.equal(life.store.chain.order(made.orderId)?.order.state, 'InTransit', `${error}: as it was`);
+  }
+  rpc.decide = () => 'pass';
+  await life.watch.round();
+  t.equal(life.store.chain.order(made.orderId)?.order.state, 'Cancelled', 'read when the node can');
+  const registry = made.world.contracts.DeviceRegistry.address.toLowerCase();
+  const isOfRegistry = (call: unknown) => (call as { to: string }).to.toLowerCase() === registry;
+  rpc.decide = ({ method, params }) =>
+    method === 'eth_call' && isOfRegistry(params[0]) ? { error: 'internal error' } : 'pass';
+  const newcomer = new Life(made.world, makeFolder(t), { rpcUrl: rpc.url });
+  t.teardown(() => newcomer.close());
+  await t.rejects(newcomer.watch.round(), { code: 'chain-unreachable', message: /device [0-9a-f]{64} cannot be read/ });
+  t.equal(newcomer.store.chain.head(), undefined, 'what was not read is read again');
+});

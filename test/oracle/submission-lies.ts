@@ -32,6 +32,7 @@ export function lieAbout({ method, params }: RpcCall, old: BlockName, random: Ra
       return { name: 'another chain', fate: { result: '0x1' } };
     case 'eth_sendRawTransaction':
       return { name: 'taken, it says', fate: { result: hash('cc') } };
+    case 'eth_call':
     case 'eth_estimateGas':
       return { name: 'reverted, it says', fate: { error: 'execution reverted' } };
     default:
@@ -51,6 +52,7 @@ export const focuses = [
   'eth_getTransactionCount',
   'eth_getBlockByNumber',
   'eth_estimateGas',
+  'eth_call',
 ] as const;
 
 const hash = (byte: string) => `0x${byte.repeat(32)}`;
