@@ -65,8 +65,12 @@ export type Chain = {
   endpoints(): readonly EndpointHealth[];
   /** Undefined when there is no such block. 'safe' and 'finalized' by depth where `finalityBlocks` is given. */
   block(at: number | 'latest' | 'safe' | 'finalized'): Promise<Block | undefined>;
-  /** Events of our contracts, both ends included, in the chain's order. */
-  events(fromBlock: number, toBlock: number): Promise<ChainEvent[]>;
+  /** Events of our contracts, both ends included, in the chain's order; only those `wanted`, the others unread. */
+  events(
+    fromBlock: number,
+    toBlock: number,
+    wanted?: (blockNumber: number, logIndex: number) => boolean,
+  ): Promise<ChainEvent[]>;
   view<Name extends ArtifactName>(
     contract: Name,
     method: MethodOf<Name>,
@@ -123,10 +127,11 @@ export function openChain({ contracts, finalityBlocks, log = silent, ...settings
     endpointChanges: () => endpoints.changes,
     endpoints: () => endpoints.health(),
     block: (at) => (at === 'safe' || at === 'finalized' ? finalBlock(at) : blockAt(at)),
-    async events(fromBlock, toBlock) {
+    async events(fromBlock, toBlock, wanted = () => true) {
       const range = { fromBlock: `0x${fromBlock.toString(16)}`, toBlock: `0x${toBlock.toString(16)}` };
       const logs = await send<RpcLog[]>('eth_getLogs', [{ address: Object.values(contracts), ...range }]);
-      return logs.map(readLog).filter((event) => event !== undefined);
+      const ours = logs.filter(({ blockNumber, logIndex }) => wanted(Number(blockNumber), Number(logIndex)));
+      return ours.map(readLog).filter((event) => event !== undefined);
     },
     async view(contract, method, args, atBlock) {
       const abi = abiOf(contract);

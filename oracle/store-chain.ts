@@ -155,6 +155,11 @@ export class ChainStore {
       .run(blockNumber, logIndex, transactionHash, contract, name, subject, args);
   }
 
+  hasEvent(blockNumber: number, logIndex: number): boolean {
+    const row = this.#database.prepare('SELECT 1 FROM chain_event WHERE block_number = ? AND log_index = ?');
+    return row.get(blockNumber, logIndex) !== undefined;
+  }
+
   /** The subjects that events after `number` touched, or that were read after it: their views must be read again. */
   touchedAfter(number: number): string[] {
     const rows = this.#database

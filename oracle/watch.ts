@@ -18,6 +18,12 @@ export const endings: ReadonlySet<string> = new Set(['OrderCancelled', 'OrderQua
 /** Blocks in one query: what public RPC endpoints commonly allow. */
 const blocksPerQueryMax = 1_000;
 
+/**
+ * Blocks whose events are read again with each step. Behind one URL may stand several nodes: one shows a new block, and
+ * one that does not have it yet answers for its events, with none. That is over within seconds, and so some blocks.
+ */
+const blocksReread = 64;
+
 export type WatchDeps = {
   readonly chain: Chain;
   readonly store: Store;
@@ -63,11 +69,13 @@ export class Watch {
       return { hasChanged: false, isAtHead: true };
     }
     const standing = await this.#lastStanding(latest.number);
-    const from = Math.min(standing + 1, latest.number);
+    const from = Math.min(Math.max(this.#fromBlock, standing + 1 - blocksReread), latest.number);
     const to = Math.min(from + blocksPerQueryMax - 1, latest.number);
     const rolledBack = this.#store.chain.touchedAfter(standing);
     const head = to === latest.number ? latest : await this.#block(to);
-    const events = await this.#chain.events(from, to);
+    const events = await this.#chain.events(from, to, (number, logIndex) => {
+      return number > standing || !this.#store.chain.hasEvent(number, logIndex);
+    });
     const subjects = new Set([...rolledBack, ...events.flatMap(subjectsOf)]);
     // Views at an old block may be gone from the node; a newer view is right as well, and is read again if it changes.
     const views = await this.#readViews([...subjects], latest.number);
@@ -92,7 +100,9 @@ export class Watch {
       });
     });
     for (const { name, subject, blockNumber, transactionHash } of stored) {
-      this.#log('info', 'chain-event', { name, subject, blockNumber, transactionHash });
+      const [level, event] =
+        blockNumber > standing ? (['info', 'chain-event'] as const) : (['warn', 'event-late'] as const);
+      this.#log(level, event, { name, subject, blockNumber, transactionHash });
     }
     return { hasChanged: subjects.size > 0, isAtHead: head.number === latest.number };
   }

@@ -9,7 +9,7 @@ import { countEvents, dispatchOrder, makeWorld, orderState, pallets, placeAndAcc
 import { FaultyRpc } from './faulty-rpc.ts';
 import { seeded } from '../helpers/seed.ts';
 import { makeFolder, startOracle, until, warmVoyage } from './oracle-fixture.ts';
-import { cancelledOnce, Life, prepare, roundsUntil, scene, stateOf } from './transmit-fixture.ts';
+import { cancelledOnce, Life, prepare, roundsUntil, scene, stateOf, type Scene } from './transmit-fixture.ts';
 
 t.test('reorganisations of 1 to 64 blocks: the same transaction is mined again, once', async (t) => {
   const random = seeded(t, 64);
@@ -88,9 +88,7 @@ t.test('somebody else reports first: the action is over, with nothing sent', asy
   const made = await scene(t, 3);
   const { chain } = made.world.anvil;
   const life = new Life(made.world, made.folder);
-  const { runs } = JSON.parse(life.store.outbox.ofOrder(made.orderId)[0]!.evidence) as EvidenceRecord;
-  const argument = evidenceArgument(parseEvidence(runs[0] as Parameters<typeof parseEvidence>[0]));
-  await chain.sendAs(chain.account(7), made.world.contracts.Shipments, 'reportExcursion', [made.orderId, argument]);
+  await reportAsAnother(made, life);
   await roundsUntil(life, made.orderId, 'superseded');
   t.same(life.store.outbox.feesByNonce(0), []);
   await cancelledOnce(t, made, 'by another');
@@ -271,9 +269,7 @@ t.test('an order or a device is not lost by a node that cannot read it', async (
   t.teardown(() => rpc.close());
   const life = new Life(made.world, made.folder, { rpcUrl: rpc.url });
   t.teardown(() => life.close());
-  const { runs } = JSON.parse(life.store.outbox.ofOrder(made.orderId)[0]!.evidence) as EvidenceRecord;
-  const argument = evidenceArgument(parseEvidence(runs[0] as Parameters<typeof parseEvidence>[0]));
-  await chain.sendAs(chain.account(7), made.world.contracts.Shipments, 'reportExcursion', [made.orderId, argument]);
+  await reportAsAnother(made, life);
   for (const error of ['internal error', 'execution reverted', 'header not found', 'rate limit exceeded']) {
     rpc.decide = ({ method }) => (method === 'eth_call' ? { error } : 'pass');
     await t.rejects(life.watch.round(), { code: 'chain-unreachable', retry: 'later', message: /order 1 cannot be/ });
@@ -291,3 +287,33 @@ t.test('an order or a device is not lost by a node that cannot read it', async (
   await t.rejects(newcomer.watch.round(), { code: 'chain-unreachable', message: /device [0-9a-f]{64} cannot be read/ });
   t.equal(newcomer.store.chain.head(), undefined, 'what was not read is read again');
 });
+
+t.test('events that one of several nodes behind one URL does not have yet come with the next block', async (t) => {
+  const made = await scene(t, 11);
+  const { chain } = made.world.anvil;
+  const rpc = await FaultyRpc.open(chain.rpcUrl);
+  t.teardown(() => rpc.close());
+  const life = new Life(made.world, made.folder, { rpcUrl: rpc.url });
+  t.teardown(() => life.close());
+  await reportAsAnother(made, life);
+  rpc.decide = ({ method }) => (method === 'eth_getLogs' ? { result: [] } : 'pass');
+  await life.watch.round();
+  t.equal(life.store.chain.order(made.orderId)?.order.state, 'InTransit', 'the node has told of no end');
+  rpc.decide = () => 'pass';
+  for (let i = 0; i < 60; i++) await chain.mine();
+  await life.watch.round();
+  t.equal(life.store.chain.order(made.orderId)?.order.state, 'Cancelled', 'a little late');
+  const late = life.lines.filter(({ event }) => event === 'event-late').map(({ name }) => name);
+  t.ok(late.includes('OrderCancelled'), late.join(', '));
+  await chain.mine();
+  await life.watch.round();
+  t.equal(life.lines.filter(({ event }) => event === 'event-late').length, late.length, 'each once');
+});
+
+/** The order's end by another hand. */
+async function reportAsAnother({ world, orderId }: Scene, life: Life): Promise<void> {
+  const { runs } = JSON.parse(life.store.outbox.ofOrder(orderId)[0]!.evidence) as EvidenceRecord;
+  const argument = evidenceArgument(parseEvidence(runs[0] as Parameters<typeof parseEvidence>[0]));
+  const { chain } = world.anvil;
+  await chain.sendAs(chain.account(7), world.contracts.Shipments, 'reportExcursion', [orderId, argument]);
+}

@@ -32,6 +32,10 @@ export function lieAbout({ method, params }: RpcCall, old: BlockName, random: Ra
       return { name: 'another chain', fate: { result: '0x1' } };
     case 'eth_sendRawTransaction':
       return { name: 'taken, it says', fate: { result: hash('cc') } };
+    case 'eth_getLogs': {
+      const blocks = random.integer(1, 3);
+      return { name: `${blocks} blocks behind`, fate: { lie: (logs) => withoutNewest(logs, params[0], blocks) } };
+    }
     case 'eth_call':
     case 'eth_estimateGas':
       return { name: 'reverted, it says', fate: { error: 'execution reverted' } };
@@ -53,10 +57,17 @@ export const focuses = [
   'eth_getBlockByNumber',
   'eth_estimateGas',
   'eth_call',
+  'eth_getLogs',
 ] as const;
 
 const hash = (byte: string) => `0x${byte.repeat(32)}`;
 
 function falseReceipt(transactionHash: string, { hash: blockHash, number }: BlockName) {
   return { transactionHash, blockHash, blockNumber: number, status: '0x1', gasUsed: '0x5208', logs: [] };
+}
+
+/** What a node says that does not have the newest blocks of the range yet. */
+function withoutNewest(logs: unknown, filter: unknown, blocks: number): unknown {
+  const last = Number((filter as { toBlock: string }).toBlock) - blocks;
+  return (logs as { blockNumber: string }[]).filter(({ blockNumber }) => Number(blockNumber) <= last);
 }
