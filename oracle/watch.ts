@@ -3,7 +3,7 @@
  * is read from the contracts' views. Every block that was read to is remembered by hash: when a hash no longer stands,
  * the chain was reorganised, and everything after the last block that does stand is read again.
  */
-import type { Chain } from './chain.ts';
+import type { Block, Chain } from './chain.ts';
 import type { ChainEvent } from './chain-abi.ts';
 import { noFence, type Fence } from './lease.ts';
 import type { Log } from './log-line.ts';
@@ -30,6 +30,13 @@ export type WatchDeps = {
   readonly log: Log;
   readonly fromBlock: number;
   readonly fence?: Fence;
+};
+
+type Finality = {
+  readonly safeNumber: number;
+  readonly finalNumber: number;
+  /** Undefined when the node shows none, or an older one than is known. */
+  readonly finalBlock: Block | undefined;
 };
 
 export class Watch {
@@ -92,12 +99,7 @@ export class Watch {
       this.#store.chain.rollBack(standing);
       for (const event of stored) this.#store.chain.insertEvent(event);
       for (const save of views) save();
-      this.#store.chain.setHead({
-        number: head.number,
-        hash: head.hash,
-        timeSec: head.timestampSec,
-        ...finality,
-      });
+      this.#setHead({ number: head.number, hash: head.hash, timeSec: head.timestampSec }, finality);
     });
     for (const { name, subject, blockNumber, transactionHash } of stored) {
       const [level, event] =
@@ -117,16 +119,27 @@ export class Watch {
     await this.#checkUnmoved(head.number, head.hash);
     this.#store.transaction(() => {
       this.#fence.confirm();
-      this.#store.chain.setHead({ ...head, ...finality });
+      this.#setHead(head, finality);
     });
   }
 
   /** Never back: what a node that lags calls final was final long ago. */
-  async #finality(): Promise<{ safeNumber: number; finalNumber: number }> {
+  async #finality(): Promise<Finality> {
     const [safe, final] = [await this.#chain.block('safe'), await this.#chain.block('finalized')];
     const known = this.#store.chain.head()?.finalNumber ?? 0;
     const finalNumber = Math.max(known, final?.number ?? 0);
-    return { safeNumber: Math.max(finalNumber, safe?.number ?? 0), finalNumber };
+    const finalBlock = final?.number === finalNumber ? final : undefined;
+    return { safeNumber: Math.max(finalNumber, safe?.number ?? 0), finalNumber, finalBlock };
+  }
+
+  /** The final block is remembered, too: however deep a reorganisation goes, what stands then is known. */
+  #setHead(
+    head: Pick<ChainHead, 'number' | 'hash' | 'timeSec'>,
+    { finalBlock, safeNumber, finalNumber }: Finality,
+  ): void {
+    const { chain } = this.#store;
+    if (finalBlock !== undefined && finalNumber <= head.number) chain.insertBlock(finalNumber, finalBlock.hash);
+    chain.setHead({ ...head, safeNumber, finalNumber });
   }
 
   /** A latest block under the one that was read last, while that one stands: an old answer, and no news. */
@@ -136,24 +149,27 @@ export class Watch {
   }
 
   /**
-   * The newest block that we have read to and that is still in the chain. Throws OperatingError (retry later) when that
-   * would take back what was final: then the node lags, or is on a branch or a chain that nobody should follow.
+   * The newest block that is remembered and still in the chain. Throws OperatingError (retry later) when that would
+   * take back what was final: then the node lags, or is on a branch or a chain that nobody should follow.
    */
   async #lastStanding(latest: number): Promise<number> {
     const known = this.#store.chain.blocks();
     for (const [i, { number, hash }] of known.entries()) {
-      const block = await this.#chain.block(number);
+      // A node that is without a block under its own head contradicts itself.
+      const block = number <= latest ? await this.#block(number) : await this.#chain.block(number);
       if (block?.hash !== hash) continue;
       if (i > 0) this.#log('warn', 'chain-reorganised', { from: number, was: known[0]!.number });
       return number;
     }
     const finalNumber = this.#store.chain.head()?.finalNumber ?? 0;
-    if (known.length === 0 || finalNumber === 0) {
-      if (known.length > 0) this.#log('error', 'chain-replaced', { from: this.#fromBlock });
+    const oldest = known.at(-1);
+    if (oldest === undefined) return this.#fromBlock - 1;
+    if (finalNumber === 0 || oldest.number > finalNumber) {
+      this.#log('error', 'chain-replaced', { from: this.#fromBlock });
       return this.#fromBlock - 1;
     }
-    const message = `the node's chain of ${latest} blocks is without block ${known.at(-1)!.number}, which was final`;
-    this.#log('error', 'final-block-missing', { finalNumber, latest, block: known.at(-1) });
+    const message = `the node's chain of ${latest} blocks is without block ${oldest.number}, which was final`;
+    this.#log('error', 'final-block-missing', { finalNumber, latest, block: oldest });
     throw new OperatingError('chain-unreachable', message, { retry: 'later' });
   }
 

@@ -310,6 +310,41 @@ t.test('events that one of several nodes behind one URL does not have yet come w
   t.equal(life.lines.filter(({ event }) => event === 'event-late').length, late.length, 'each once');
 });
 
+t.test('a reorganisation under all that was read, and a node without a block under its own head', async (t) => {
+  const made = await scene(t, 12);
+  const { chain } = made.world.anvil;
+  await chain.request('anvil_mine', ['0x60']);
+  const snapshot = await chain.request<string>('evm_snapshot');
+  await chain.mine();
+  const rpc = await FaultyRpc.open(chain.rpcUrl);
+  t.teardown(() => rpc.close());
+  const life = new Life(made.world, makeFolder(t), { rpcUrl: rpc.url });
+  t.teardown(() => life.close());
+  await life.watch.round();
+  const head = life.store.chain.head()!;
+  t.ok(
+    head.finalNumber > 0 && head.finalNumber < head.number,
+    `${head.finalNumber} of ${head.number} blocks are final`,
+  );
+  await chain.request('evm_revert', [snapshot]);
+  await chain.request('evm_increaseTime', [30]);
+  await chain.request('anvil_mine', ['0x2']);
+  rpc.decide = ({ method, params }) => {
+    const isHead = method === 'eth_getBlockByNumber' && Number(params[0]) === head.number;
+    return isHead ? { result: null } : 'pass';
+  };
+  await t.rejects(life.watch.round(), { code: 'chain-unreachable', message: `the node has no block ${head.number}` });
+  t.same(life.store.chain.head(), head, 'that is no reason to forget');
+  rpc.decide = () => 'pass';
+  await life.watch.round();
+  t.equal(life.store.chain.head()?.number, head.number + 1);
+  t.match(
+    life.lines.find(({ event }) => event === 'chain-reorganised'),
+    { from: head.finalNumber, was: head.number },
+    'back to the final block',
+  );
+});
+
 /** The order's end by another hand. */
 async function reportAsAnother({ world, orderId }: Scene, life: Life): Promise<void> {
   const { runs } = JSON.parse(life.store.outbox.ofOrder(orderId)[0]!.evidence) as EvidenceRecord;
