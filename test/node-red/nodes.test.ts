@@ -264,6 +264,8 @@ t.test('queue: its state at each change and when asked for, and each receipt as 
     }),
   );
   await until(() => text() === '0 queued, 2 receipts', 'the status');
+  const isCounted = () => (queue.messages.at(-1)!['payload'] as { unsealed: number }).unsealed === 2;
+  await until(isCounted, 'the last two readings are told of');
   const before = queue.messages.length;
   testHelper.getNode('node').receive({ payload: 'how are you' });
   await until(() => queue.messages.length === before + 1, 'an answer');
