@@ -1,6 +1,6 @@
 /** A chain that forgets, a chain that somebody else was faster on, a chain that refuses. */
 import { cpSync } from 'node:fs';
-import t from 'tap';
+import t, { type Test } from 'tap';
 import { bytesToHex } from '@coldproof/wire';
 import { openChain } from '@coldproof/oracle/chain';
 import { evidenceArgument, parseEvidence } from '@coldproof/oracle/prove';
@@ -264,11 +264,7 @@ t.test('a node that answers from two branches at once is not believed', async (t
 
 t.test('an order or a device is not lost by a node that cannot read it', async (t) => {
   const made = await scene(t, 10);
-  const { chain } = made.world.anvil;
-  const rpc = await FaultyRpc.open(chain.rpcUrl);
-  t.teardown(() => rpc.close());
-  const life = new Life(made.world, made.folder, { rpcUrl: rpc.url });
-  t.teardown(() => life.close());
+  const { rpc, life } = await throughProxy(t, made);
   await reportAsAnother(made, life);
   for (const error of ['internal error', 'execution reverted', 'header not found', 'rate limit exceeded']) {
     rpc.decide = ({ method }) => (method === 'eth_call' ? { error } : 'pass');
@@ -291,10 +287,7 @@ t.test('an order or a device is not lost by a node that cannot read it', async (
 t.test('events that one of several nodes behind one URL does not have yet come with the next block', async (t) => {
   const made = await scene(t, 11);
   const { chain } = made.world.anvil;
-  const rpc = await FaultyRpc.open(chain.rpcUrl);
-  t.teardown(() => rpc.close());
-  const life = new Life(made.world, made.folder, { rpcUrl: rpc.url });
-  t.teardown(() => life.close());
+  const { rpc, life } = await throughProxy(t, made);
   await reportAsAnother(made, life);
   rpc.decide = ({ method }) => (method === 'eth_getLogs' ? { result: [] } : 'pass');
   await life.watch.round();
@@ -316,10 +309,7 @@ t.test('a reorganisation under all that was read, and a node without a block und
   await chain.request('anvil_mine', ['0x60']);
   const snapshot = await chain.request<string>('evm_snapshot');
   await chain.mine();
-  const rpc = await FaultyRpc.open(chain.rpcUrl);
-  t.teardown(() => rpc.close());
-  const life = new Life(made.world, makeFolder(t), { rpcUrl: rpc.url });
-  t.teardown(() => life.close());
+  const { rpc, life } = await throughProxy(t, made, makeFolder(t));
   await life.watch.round();
   const head = life.store.chain.head()!;
   t.ok(
@@ -344,6 +334,15 @@ t.test('a reorganisation under all that was read, and a node without a block und
     'back to the final block',
   );
 });
+
+/** A life whose node is what the test makes of it. */
+async function throughProxy(t: Test, { world, folder }: Scene, itsFolder = folder) {
+  const rpc = await FaultyRpc.open(world.anvil.chain.rpcUrl);
+  t.teardown(() => rpc.close());
+  const life = new Life(world, itsFolder, { rpcUrl: rpc.url });
+  t.teardown(() => life.close());
+  return { rpc, life };
+}
 
 /** The order's end by another hand. */
 async function reportAsAnother({ world, orderId }: Scene, life: Life): Promise<void> {
