@@ -12,9 +12,10 @@ import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { formatDemonstrationClock, type DemonstrationClock } from '@coldproof/wire';
-import { Child, freePorts, runToEnd } from './children.ts';
+import { Child, runToEnd } from './children.ts';
 import { agentConfig, oracleConfig, ttyGateway, ttyReefer, type Ports } from './configuration.ts';
 import { DevelopmentChain } from '../development-chain.ts';
+import { freePorts } from './free-ports.ts';
 import type { Options } from './options.ts';
 import { Parties, type Enrolment } from './parties.ts';
 

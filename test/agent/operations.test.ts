@@ -7,8 +7,8 @@ import t, { type Test } from 'tap';
 import { formatMetrics } from '@coldproof/agent/metrics';
 import { verifyState } from '@coldproof/agent/inspect';
 import { SqliteDatabase } from '@coldproof/agent/journal-sqlite';
+import { freePort } from '@coldproof/oracle/demonstration/free-ports';
 import { seeded } from '../helpers/seed.ts';
-import { freePort } from '../node-red/fixture.ts';
 import { makeKey, mustParse, sensorPassword, StubOracle, temporaryFolder, truckYaml, until } from './fixture.ts';
 import { command, start, stop, type Line, type Started } from './process.ts';
 

@@ -5,7 +5,7 @@ import { chownSync, existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { freePort } from '../oracle/anvil.ts';
+import { freePort } from '@coldproof/oracle/demonstration/free-ports';
 
 const versionsFolder = '/usr/lib/postgresql';
 /** The server refuses to run as root. */

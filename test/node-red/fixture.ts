@@ -1,7 +1,5 @@
 /** Node-RED's own test runtime with our nodes in it, as its loader would find them, and a real agent beside. */
 import { readFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
-import { once } from 'node:events';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,6 +7,7 @@ import type { Test } from 'tap';
 import { realClock, type Clock } from '@coldproof/agent/clock';
 import type { AgentConfig } from '@coldproof/agent/config';
 import type { RunningAgent } from '@coldproof/agent/agent';
+import { freePort } from '@coldproof/oracle/demonstration/free-ports';
 import { makeKey, mustParse, sensorPassword, startTruck, StubOracle, temporaryFolder } from '../agent/fixture.ts';
 import { truckYaml, until } from '../agent/fixture.ts';
 
@@ -119,16 +118,6 @@ export async function openTruck(t: Test, clock: Clock = realClock, ofDevice = ''
     return agent;
   };
   return { oracle, config, start, port };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
 }
 
 export { until };

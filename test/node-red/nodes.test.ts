@@ -5,8 +5,9 @@ import { Aedes } from 'aedes';
 import t, { type Test } from 'tap';
 import { connectAsync } from 'mqtt';
 import type { RunningAgent } from '@coldproof/agent/agent';
+import { freePort } from '@coldproof/oracle/demonstration/free-ports';
 import { HandClock, sensorPassword, voyageStartSec } from '../agent/fixture.ts';
-import { freePort, load, openTruck, testHelper, unloadNow, until, watch, type FlowMessage } from './fixture.ts';
+import { load, openTruck, testHelper, unloadNow, until, watch, type FlowMessage } from './fixture.ts';
 
 const sampleFlow = [
   { id: 'sample', type: 'coldproof-sample', agent: 'agent', wires: [['out']] },

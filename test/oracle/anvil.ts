@@ -1,7 +1,6 @@
 /** A development chain for a test, with the contracts, one device and one order in transit. */
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createServer, type AddressInfo } from 'node:net';
 import { createRequire } from 'node:module';
 import { dirname, join } from 'node:path';
 import { Interface } from 'ethers';
@@ -9,6 +8,7 @@ import { loadArtifact } from '@coldproof/contracts';
 import { bytesToHex, cargoProbe, encodeEnrolment, enrolmentPreimage, hexToBytes, type Limit } from '@coldproof/wire';
 import type { ChainStruct, ChainValue } from '@coldproof/oracle/chain-abi';
 import { agree } from '@coldproof/oracle/demonstration/agreement';
+import { freePort } from '@coldproof/oracle/demonstration/free-ports';
 import { DevelopmentChain, type DeployedContract } from '@coldproof/oracle/development-chain';
 import { VoyageDevice } from '../helpers/voyage-device.ts';
 
@@ -22,15 +22,6 @@ export const terms = {
   sampleGapSecMax: 150,
   cumulativeSecMin: 0,
 } as const satisfies Limit;
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const { port } = server.address() as AddressInfo;
-  server.close();
-  await once(server, 'close');
-  return port;
-}
 
 export class Anvil {
   readonly chain: DevelopmentChain;

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { fileURLToPath } from 'node:url';
 import t, { type Test } from 'tap';
+import { freePort } from '@coldproof/oracle/demonstration/free-ports';
 import { bytesToHex } from '@coldproof/wire';
 import {
   makeKey,
@@ -20,7 +21,7 @@ import {
   truckYaml,
   until,
 } from '../agent/fixture.ts';
-import { freePort, nodePackage, packageFolder } from '../node-red/fixture.ts';
+import { nodePackage, packageFolder } from '../node-red/fixture.ts';
 
 const require = createRequire(import.meta.url);
 const red = require.resolve('node-red/red.js');

@@ -17,7 +17,7 @@ import { makeAttestationKey } from '@coldproof/oracle/attestation-key';
 import { encodePackage, type Cryptlet } from '@coldproof/oracle/cryptlet/cryptlet';
 import { publicationOf } from '@coldproof/oracle/cryptlet/publication';
 import { termsOf } from '@coldproof/oracle/demonstration/agreement';
-import { freePorts } from '@coldproof/oracle/demonstration/children';
+import { freePorts } from '@coldproof/oracle/demonstration/free-ports';
 import { developmentPhrase, type DeployedContract } from '@coldproof/oracle/development-chain';
 import { makeLogKey } from '@coldproof/oracle/log-key';
 import type { NetworkStatus } from '@coldproof/oracle/network/network-status';
@@ -111,11 +111,18 @@ export class Node {
     restoreLog(this.#folder);
   }
 
+  /** Throws when the process has ended by itself. */
+  #mustLive(): void {
+    const code = this.#child?.exitCode ?? this.#child?.signalCode ?? undefined;
+    if (code !== undefined) throw new Error(`${this.name} ended with ${code}: ${this.story.slice(-2_000)}`);
+  }
+
   get story(): string {
     return readFileSync(join(this.#folder, 'oracle.log'), 'utf8');
   }
 
   async status(): Promise<{ readonly quorum: NetworkStatus; readonly log: { readonly size: number } } | undefined> {
+    this.#mustLive();
     try {
       const response = await fetch(`http://127.0.0.1:${this.#httpPort}/api/v1/status`, {
         signal: AbortSignal.timeout(2_000),
@@ -180,6 +187,10 @@ export class Stage {
     }
     const nodes = keys.map(({ home, port, entry }) => new Node(entry.name, home, port));
     t.teardown(() => Promise.all(nodes.map((node) => node.kill())));
+    t.teardown(() => {
+      if (!t.passing())
+        for (const node of nodes) process.stderr.write(`${node.name} said:\n${node.story.slice(-4_000)}\n`);
+    });
     const client = await connectAsync(url, { clientId: 'devices' });
     t.teardown(() => client.endAsync(true));
     return new Stage(world, consortium.contracts, nodes, client);
