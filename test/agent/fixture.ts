@@ -13,6 +13,7 @@ import { Journal } from '@coldproof/agent/journal';
 import { createKeyFile, openKeyFile } from '@coldproof/agent/key-file';
 import type { KeyStore } from '@coldproof/agent/key-store';
 import { mqttLink } from '@coldproof/agent/link';
+import { freePort } from '@coldproof/oracle/demonstration/free-ports';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import {
   bytesEqual,
@@ -114,7 +115,8 @@ export class StubOracle {
     this.#publicKeys.set(bytesToHex(deviceOf(publicKey)), publicKey);
   }
 
-  async start(port = 0): Promise<void> {
+  /** By itself where nobody else comes to listen while it is stopped. */
+  async start(port?: number): Promise<void> {
     const broker = await Aedes.createBroker({
       authorizePublish: (client, packet, done) => {
         if (client !== null) this.#receive(packet.topic, packet.payload, packet.retain);
@@ -128,7 +130,7 @@ export class StubOracle {
       broker.handle(socket);
     });
     this.#server = server;
-    server.listen(port, '127.0.0.1');
+    server.listen(port ?? (await freePort()), '127.0.0.1');
     await once(server, 'listening');
     this.port = (server.address() as AddressInfo).port;
   }

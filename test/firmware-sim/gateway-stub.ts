@@ -1,7 +1,8 @@
 /** A gateway's local broker that can be told to misbehave. It notes each PUBLISH when it comes, acknowledged or not. */
 import { once } from 'node:events';
-import { createServer, type AddressInfo, type Server, type Socket } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
 import { Aedes } from 'aedes';
+import { freePort } from '@coldproof/oracle/demonstration/free-ports';
 
 /** What it does with a PUBLISH. */
 export type Answer =
@@ -62,9 +63,10 @@ export class GatewayStub {
       aedes.handle(socket);
       this.#changed();
     });
+    // Where nobody else comes to listen while it is stopped.
+    if (this.#port === 0) this.#port = await freePort();
     server.listen(this.#port, '127.0.0.1');
     await once(server, 'listening');
-    this.#port = (server.address() as AddressInfo).port;
     this.#server = server;
     this.#aedes = aedes;
   }
