@@ -1,17 +1,16 @@
 /**
  * `npm run campaign:flat-memory -- [batches]`: the oracle's memory while millions of batches go through its broker into
  * its log, with envelopes removed after a day of a clock that runs 1,440 times as fast: a minute. The same devices go
- * on and on, in rounds, each signed before it is sent. Prints a line a round; exits 1 when memory is over its bound or
- * grows.
+ * on and on, in rounds; one is signed while the one before is sent. Prints a line a round; exits 1 when memory is over
+ * its bound or grows.
  */
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { formatDemonstrationClock } from '@coldproof/wire';
 import { makeLogKey } from '@coldproof/oracle/log-key';
 import { SqliteDatabase } from '@coldproof/oracle/store-sqlite';
 import { Child } from './child.ts';
-import { loadOf, makeLoadDevices, writeLoad } from './load-file.ts';
 
 const wanted = Number(process.argv[2] ?? 10_000_000);
 const roundBatches = 50_000;
@@ -30,22 +29,22 @@ const yearMs = 365 * 86_400_000;
 if (!(wanted >= 4 * roundBatches)) throw new RangeError(`batches: expected >= ${4 * roundBatches}, got ${wanted}`);
 
 const folder = mkdtempSync(join(tmpdir(), 'coldproof-flat-'));
-const load = join(folder, 'load');
 const place = join(folder, 'oracle.db');
 makeLogKey(join(folder, 'log-key.json'), 'benchmark');
 // All samples are from before the clock's start.
 const startSec = Math.floor((Date.now() - yearMs) / 1_000);
-const devices = makeLoadDevices(deviceCount, startSec);
 const clock = { voyageStartMs: Date.now(), realStartMs: Date.now(), speed };
 process.env['COLDPROOF_DEMONSTRATION_CLOCK'] = formatDemonstrationClock(clock);
-const counts = { gateways, batches: roundBatches };
-writeFileSync(load, writeLoad(loadOf(devices, { gateways, batches: 0 })));
-const oracle = new Child('throughput-oracle.js', [load, folder, place, '', '', String(retentionDays)]);
+const counts = [deviceCount, gateways, roundBatches, startSec];
+const writer = new Child('load-writer.js', [folder, ...counts.map(String)]);
+const oracle = new Child('throughput-oracle.js', [await writer.line(), folder, place, '', '', String(retentionDays)]);
 const rssMb: number[] = [];
 try {
   const { port } = await oracle.json<{ port: number }>();
+  writer.go();
   for (let sent = 0; sent < wanted; sent += roundBatches) {
-    writeFileSync(load, writeLoad(loadOf(devices, counts)));
+    const load = await writer.line();
+    writer.go();
     const generator = new Child('load-generator.js', [String(port), load, String(window), String(warmUp)]);
     for (let step = 0; step < 2; step++) {
       await generator.line();
@@ -81,6 +80,7 @@ try {
   process.stdout.write(`${JSON.stringify(verdict)}\n`);
   process.exitCode = isFlat && size >= wanted ? 0 : 1;
 } finally {
+  writer.kill();
   oracle.kill();
   rmSync(folder, { recursive: true, force: true });
 }
