@@ -2,7 +2,8 @@
  * State -> events. What the oracle knows of orders, findings, actions and devices is held against what was announced of
  * it last; each difference becomes one event with an id and a time, in the transaction that notes it as announced. So
  * no writer of state has to think of events, a crash announces nothing twice and forgets nothing, and what a
- * reorganisation of the chain takes back is announced like any other change.
+ * reorganisation of the chain takes back is announced like any other change. Findings and actions are many: all are
+ * looked at after a start or a fault and where other processes write, and else those that the store says were written.
  */
 import { channelName } from '@coldproof/wire';
 import type { Clock } from './clock.ts';
@@ -45,6 +46,8 @@ type Said = {
   readonly content: object;
 };
 
+type Kind = 'order' | 'device' | 'finding' | 'action';
+
 export class Announcer {
   readonly #store: Store;
   readonly #clock: Clock;
@@ -53,6 +56,8 @@ export class Announcer {
   readonly #listeners = new Set<() => void>();
   #wake = new AbortController();
   #headSeen: string | undefined;
+  /** Since this was looked at last, only what the store says has changed. */
+  #hasLooked = false;
 
   constructor({ store, clock, fence = noFence }: { store: Store; clock: Clock; fence?: Fence }) {
     this.#store = store;
@@ -90,9 +95,7 @@ export class Announcer {
       this.round();
     } catch (error) {
       if (!(error instanceof OperatingError) || error.code !== 'lease-lost') throw error;
-      // What another announces meanwhile is in the store alone.
-      this.#store.events.forgetCount();
-      this.#headSeen = undefined;
+      this.#forget();
     }
   }
 
@@ -103,27 +106,35 @@ export class Announcer {
     try {
       this.#store.transaction(() => {
         this.fence.confirm();
-        this.#announceChain();
+        const head = JSON.stringify(this.#store.chain.head());
+        const isNewHead = head !== this.#headSeen;
+        if (isNewHead) this.#announceChain();
         this.#announceFindings();
-        this.#announceActions();
+        this.#announceActions(isNewHead);
         this.#announceBatches();
         events.forgetBefore(events.lastId() - eventsKeptMax);
+        this.#headSeen = head;
       });
     } catch (error) {
-      events.forgetCount();
-      this.#headSeen = undefined;
+      this.#forget();
       throw error;
     }
+    this.#hasLooked = true;
     const count = events.lastId() - before;
     if (count > 0) for (const listener of this.#listeners) listener();
     return count;
   }
 
+  /** What was announced is rolled back, or is another's to announce: the store alone knows. */
+  #forget(): void {
+    this.#store.events.forgetCount();
+    this.#headSeen = undefined;
+    this.#hasLooked = false;
+  }
+
   /** Their finality moves with the chain's head, and with nothing else. */
   #announceChain(): void {
     const head = this.#store.chain.head();
-    const seen = JSON.stringify(head);
-    if (seen === this.#headSeen) return;
     this.#announce('device', (subject) => {
       const content = this.#store.chain.device(subject);
       if (content !== undefined) return { isSettled: true, orderId: '', device: subject, content };
@@ -137,18 +148,22 @@ export class Announcer {
     });
     this.#withdraw('device', (device) => ({ orderId: '', device, content: { device } }));
     this.#withdraw('order', (orderId) => ({ orderId, device: '', content: { orderId } }));
-    this.#headSeen = seen;
   }
 
   #announceFindings(): void {
-    const { pages } = this.#store;
-    this.#announce('finding', (subject) => {
+    const { evaluation, pages } = this.#store;
+    const taken = evaluation.changed.take();
+    const changed = this.#hasLooked ? taken : undefined;
+    const say = (subject: string): Said | undefined => {
       const [orderId = '', rule = '', channel, openedAtSec] = subject.split(':');
       const finding = pages.finding([orderId, rule, Number(channel), Number(openedAtSec)]);
       if (finding === undefined) return undefined;
       const isSettled = finding.closedAtSec !== undefined;
       return { isSettled, orderId, device: '', content: describeFinding(finding) };
-    });
+    };
+    this.#announce('finding', say, changed);
+    // None is deleted but with all others of its order.
+    if (changed !== undefined) return;
     this.#withdraw('finding', (subject) => {
       const [orderId = '', kind = '', channel, startedAt] = subject.split(':');
       const content = { orderId, kind, channel: channelName(Number(channel)), startedAt: Number(startedAt) };
@@ -156,16 +171,20 @@ export class Announcer {
     });
   }
 
-  #announceActions(): void {
-    this.#announce('action', (subject) => {
-      const action = this.#store.pages.action(subject);
+  #announceActions(isNewHead: boolean): void {
+    const { chain, outbox, pages } = this.#store;
+    const taken = outbox.changed.take();
+    const say = (subject: string): Said | undefined => {
+      const action = pages.action(subject);
       if (action === undefined) return undefined;
-      const content = describeAction(action, this.#store.chain.head());
+      const content = describeAction(action, chain.head());
       // A refusal may be taken back with the block that it was given on.
       const isFinal = content.finality === 'final' || content.finality === null;
       const isSettled = action.state === 'finalized' || (action.state === 'fatal' && isFinal);
       return { isSettled, orderId: action.orderId, device: '', content };
-    });
+    };
+    // Their finality, too, moves with the head.
+    this.#announce('action', say, this.#hasLooked && !isNewHead ? taken : undefined);
   }
 
   /** One event a device and round, whatever came: the batches themselves are in the log. */
@@ -185,22 +204,33 @@ export class Announcer {
     events.setAnnounced('log', { subject: 'size', print: String(size), version: 0, isSettled: false });
   }
 
-  /** Goes through the subjects that may have news. */
-  #announce(kind: 'order' | 'device' | 'finding' | 'action', say: (subject: string) => Said | undefined): void {
-    const { events } = this.#store;
-    for (let after = ''; ;) {
-      const page = events.unsettled(kind, after, pageMax);
-      for (const { subject, version } of page) {
-        after = subject;
-        const said = say(subject);
-        if (said === undefined) continue;
-        const before = events.announced(kind, subject);
-        const print = JSON.stringify(said.content);
-        events.setAnnounced(kind, { subject, print, version, isSettled: said.isSettled });
-        if (before !== print) for (const type of typesOf(kind, before, said)) this.#append(type, said);
-      }
-      if (page.length < pageMax) return;
+  /** Goes through the subjects that may have news: those that have changed, or, when it can be any, all of them. */
+  #announce(kind: Kind, say: (subject: string) => Said | undefined, changed?: readonly string[]): void {
+    if (changed !== undefined) {
+      // Neither findings nor actions have a version.
+      for (const subject of changed) this.#announceOne(kind, { subject, version: 0 }, say);
+      return;
     }
+    for (let after = ''; ;) {
+      const page = this.#store.events.unsettled(kind, after, pageMax);
+      for (const each of page) this.#announceOne(kind, each, say);
+      if (page.length < pageMax) return;
+      after = page.at(-1)!.subject;
+    }
+  }
+
+  #announceOne(
+    kind: Kind,
+    { subject, version }: { readonly subject: string; readonly version: number },
+    say: (subject: string) => Said | undefined,
+  ): void {
+    const { events } = this.#store;
+    const said = say(subject);
+    if (said === undefined) return;
+    const before = events.announced(kind, subject);
+    const print = JSON.stringify(said.content);
+    events.setAnnounced(kind, { subject, print, version, isSettled: said.isSettled });
+    if (before !== print) for (const type of typesOf(kind, before, said)) this.#append(type, said);
   }
 
   #withdraw(kind: 'order' | 'device' | 'finding', say: (subject: string) => Omit<Said, 'isSettled'>): void {
@@ -216,7 +246,7 @@ export class Announcer {
   }
 }
 
-function typesOf(kind: 'order' | 'device' | 'finding' | 'action', before: string | undefined, said: Said): EventType[] {
+function typesOf(kind: Kind, before: string | undefined, said: Said): EventType[] {
   if (kind !== 'finding') return [`${kind}.changed`];
   if (before === undefined) return said.isSettled ? ['finding.opened', 'finding.closed'] : ['finding.opened'];
   return [said.isSettled ? 'finding.closed' : 'finding.changed'];

@@ -1,6 +1,8 @@
 /** SQL of the rules' work: per order a cursor over the device's batches with the rules' state, and the findings. */
 import type { Finding } from '@coldproof/wire';
+import { Changed } from './changed.ts';
 import type { Database } from './store-database.ts';
+import { findingSubject } from './store-event.ts';
 
 export type EvaluationRow = {
   /** Device and dispatch time that the state belongs to; a reorganisation of the chain can change them. */
@@ -22,10 +24,13 @@ type FindingRow = {
 };
 
 export class EvaluationStore {
+  /** Findings, as events name them. */
+  readonly changed: Changed;
   readonly #database: Database;
 
-  constructor(database: Database) {
+  constructor(database: Database, isShared: boolean) {
     this.#database = database;
+    this.changed = new Changed(isShared);
   }
 
   load(orderId: string): EvaluationRow | undefined {
@@ -49,7 +54,8 @@ export class EvaluationStore {
   /** Forgets what was found under a dispatch that the chain has taken back. */
   reset(orderId: string): void {
     this.#database.prepare('DELETE FROM evaluation WHERE order_id = ?').run(orderId);
-    this.#database.prepare('DELETE FROM finding WHERE order_id = ?').run(orderId);
+    const { changes } = this.#database.prepare('DELETE FROM finding WHERE order_id = ?').run(orderId);
+    if (changes > 0) this.changed.addAll();
   }
 
   /** A finding is opened once; the same one again brings its end or its present size. */
@@ -61,6 +67,7 @@ export class EvaluationStore {
            closed_sec = excluded.closed_sec, detail = excluded.detail`,
       )
       .run(orderId, rule, channel, openedAtSec, closedAtSec ?? null, JSON.stringify(detail));
+    this.changed.add(findingSubject({ orderId, rule, channel, openedAtSec }));
   }
 
   /** Newest first, at most 1,000. */

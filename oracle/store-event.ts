@@ -45,12 +45,23 @@ export type AnnouncedKind = 'order' | 'device' | 'finding' | 'action' | 'log' | 
 const sources = {
   order: { from: 'chain_order', subject: 'order_id', version: 'block_number' },
   device: { from: 'chain_device', subject: 'device', version: 'block_number' },
-  finding: { from: 'finding', subject: findingSubject(), version: '0' },
+  finding: { from: 'finding', subject: sqlFindingSubject(), version: '0' },
   action: { from: 'action', subject: 'id', version: '0' },
 } as const;
 
-function findingSubject(): string {
+function sqlFindingSubject(): string {
   return `order_id || ':' || rule || ':' || CAST(channel AS TEXT) || ':' || CAST(opened_sec AS TEXT)`;
+}
+
+/** What events call a finding; the same text as the SQL above makes. */
+export function findingSubject(finding: {
+  readonly orderId: string;
+  readonly rule: string;
+  readonly channel: number;
+  readonly openedAtSec: number;
+}): string {
+  const { orderId, rule, channel, openedAtSec } = finding;
+  return `${orderId}:${rule}:${channel}:${openedAtSec}`;
 }
 
 export class EventStore {

@@ -1,5 +1,6 @@
 /** SQL of the outbox: what shall happen on the chain, and every transaction that was ever signed for it. */
 import type { Excursion } from '@coldproof/wire';
+import { Changed } from './changed.ts';
 import type { Database } from './store-database.ts';
 
 /**
@@ -115,10 +116,13 @@ type AttemptRow = {
 };
 
 export class OutboxStore {
+  /** Ids of actions. */
+  readonly changed: Changed;
   readonly #database: Database;
 
-  constructor(database: Database) {
+  constructor(database: Database, isShared: boolean) {
     this.#database = database;
+    this.changed = new Changed(isShared);
   }
 
   /** Does nothing when the action is there already. Says whether it was new. */
@@ -129,6 +133,7 @@ export class OutboxStore {
          VALUES (?, ?, ?, 'unstarted', ?, ?) ON CONFLICT (id) DO NOTHING`,
       )
       .run(id, orderId, evidence, dueMs, createdMs);
+    this.changed.add(id);
     return done.changes === 1;
   }
 
@@ -158,6 +163,7 @@ export class OutboxStore {
     this.#database
       .prepare('UPDATE action SET state = ?, reason = ?, due_ms = coalesce(?, due_ms) WHERE id = ?')
       .run(state, reason ?? null, dueMs ?? null, id);
+    this.changed.add(id);
   }
 
   setMined(id: string, state: 'confirmed' | 'finalized', mined: NonNullable<Action['mined']>): void {
@@ -168,6 +174,7 @@ export class OutboxStore {
          transaction_hash = ?, block_number = ?, block_hash = ?, gas_used = ? WHERE id = ?`,
       )
       .run(state, transactionHash, blockNumber, blockHash, gasUsed, id);
+    this.changed.add(id);
   }
 
   /** The block that held it is no longer in the chain. */
@@ -179,6 +186,7 @@ export class OutboxStore {
       )
       .run(id);
     this.#database.prepare('UPDATE attempt SET sent_ms = NULL WHERE action_id = ?').run(id);
+    this.changed.add(id);
   }
 
   insertAttempt({ hash, actionId, nonce, raw, feeWeiMax, priorityFeeWei, gasMax, signedMs }: Attempt): void {
@@ -203,16 +211,18 @@ export class OutboxStore {
     this.#database
       .prepare("UPDATE action SET state = 'fatal', reason = ?, block_number = ? WHERE id = ?")
       .run(reason, atBlock, id);
+    this.changed.add(id);
   }
 
   /** What was refused after block `standing` was refused on a branch that is gone. */
   reviveFatal(standing: number): void {
-    this.#database
+    const { changes } = this.#database
       .prepare(
         `UPDATE action SET state = 'unstarted', reason = NULL, due_ms = 0, block_number = NULL
          WHERE state = 'fatal' AND block_number > ?`,
       )
       .run(standing);
+    if (changes > 0) this.changed.addAll();
   }
 
   /**

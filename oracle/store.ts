@@ -111,8 +111,8 @@ export class Store {
     try {
       this.#database.transaction(() => this.#database.createSchema(schema, schemaVersion));
       this.log = new LogStore(this.#database);
-      this.evaluation = new EvaluationStore(this.#database);
-      this.outbox = new OutboxStore(this.#database);
+      this.evaluation = new EvaluationStore(this.#database, sharing === 'shared');
+      this.outbox = new OutboxStore(this.#database, sharing === 'shared');
       this.chain = new ChainStore(this.#database);
       this.events = new EventStore(this.#database);
       this.audit = new AuditStore(this.#database);

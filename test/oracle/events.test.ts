@@ -7,6 +7,7 @@ import { once } from 'node:events';
 import { createServer, type IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import t, { type Test } from 'tap';
+import type { Finding } from '@coldproof/wire';
 import { Announcer } from '@coldproof/oracle/announce';
 import { realClock } from '@coldproof/oracle/clock';
 import type { CloudEvent } from '@coldproof/oracle/cloud-event';
@@ -49,6 +50,51 @@ t.test('what is new is announced once, what is taken back too, and a restart ann
     Array.from({ length: store.events.lastId() }, (_, i) => i + 1),
     'ids without a hole',
   );
+});
+
+t.test('a round looks at the findings and actions that were written, and at all of them after a fault', async (t) => {
+  const desk = await openDesk(t);
+  const { store, announcer } = desk;
+  announcer.round();
+  const scanned: string[] = [];
+  const unsettled = store.events.unsettled.bind(store.events);
+  store.events.unsettled = (kind, ...page) => {
+    scanned.push(kind);
+    return unsettled(kind, ...page);
+  };
+  const finding = (openedAtSec: number) => {
+    return { rule: 'gap', channel: 257, openedAtSec, detail: { gapSec: 600 } } as unknown as Finding;
+  };
+  const events = (): string[] => {
+    const last = store.events.lastId();
+    announcer.round();
+    return typesAfter(desk, last);
+  };
+  store.evaluation.saveFinding('7', finding(startSec + 7_200));
+  const action = { id: 'report:0a', orderId: '7', evidence: '{}', dueMs: 0, createdMs: 1 };
+  t.ok(store.outbox.insert(action));
+  t.same(events(), ['finding.opened', 'action.changed']);
+  store.evaluation.saveFinding('7', { ...finding(startSec + 7_200), closedAtSec: startSec + 7_800 });
+  store.outbox.setState('report:0a', 'in-progress');
+  t.same(events(), ['finding.closed', 'action.changed']);
+  store.outbox.setFatal('report:0a', 'OrderStateNot', 12);
+  t.same(events(), ['action.changed']);
+  t.same(events(), []);
+  t.same(scanned, [], 'nothing else was looked at');
+  store.outbox.reviveFatal(11);
+  t.same(events(), ['action.changed'], 'what is written in one go is found');
+  t.same(scanned, ['action']);
+  const full = () => {
+    throw new Error('the disk is full');
+  };
+  const setAnnounced = store.events.setAnnounced.bind(store.events);
+  store.evaluation.saveFinding('7', finding(startSec + 9_000));
+  store.events.setAnnounced = full;
+  t.throws(() => announcer.round(), /the disk is full/);
+  store.events.setAnnounced = setAnnounced;
+  t.same(events(), ['finding.opened'], 'a round that failed has announced nothing, and forgets nothing');
+  store.evaluation.reset('7');
+  t.ok(events().includes('finding.withdrawn'));
 });
 
 type Message = { id: number; event: string; data: CloudEvent };
