@@ -1,3 +1,4 @@
+/** Ports for programs that are configured first and started later: of the demonstration, and of tests. */
 import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:net';

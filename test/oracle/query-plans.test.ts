@@ -1,6 +1,6 @@
 /**
- * SQLite's own word on how it finds what the oracle asks for (EXPLAIN QUERY PLAN): no statement of the store goes
- * through a table that grows with the log, so that the millionth batch costs what the first one did.
+ * SQLite's own word on how it finds what the oracle asks for (EXPLAIN QUERY PLAN): no statement about its own log and
+ * the event journal goes through a whole table, so that the millionth batch costs what the first one did.
  */
 import { join } from 'node:path';
 import t from 'tap';
