@@ -41,7 +41,8 @@ export function openSqlite(path: string): Database {
     opened.pragma('synchronous = FULL');
     opened.pragma('foreign_keys = ON');
     // In KiB. Batches of a fleet touch pages all over the indexes: what is not in the cache is read and written again.
-    opened.pragma('cache_size = -65536');
+    // Twice as much took 40 MiB more and gave no more batches a second.
+    opened.pragma('cache_size = -32768');
     // In pages of 4 KiB: a page that several commits touch is copied into the database once.
     opened.pragma('wal_autocheckpoint = 4096');
     // Takes the lock.

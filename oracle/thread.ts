@@ -2,6 +2,9 @@
 import { Worker } from 'node:worker_threads';
 import { OperatingError } from './operating-error.ts';
 
+/** A thread keeps nothing from one question to the next: V8's default of three times 16 MB would only be filled. */
+const youngGenerationMb = 6;
+
 export class Thread<Answer> {
   readonly #worker: Worker;
   #waiting: { resolve: (answer: Answer) => void; reject: (error: Error) => void }[] = [];
@@ -12,7 +15,10 @@ export class Thread<Answer> {
     file: URL,
     { code, what, start }: { code: 'verify-failed' | 'sign-failed'; what: string; start?: unknown },
   ) {
-    this.#worker = new Worker(file, { workerData: start });
+    this.#worker = new Worker(file, {
+      workerData: start,
+      resourceLimits: { maxYoungGenerationSizeMb: youngGenerationMb },
+    });
     this.#worker.on('message', (answer: Answer) => {
       this.#waiting.shift()?.resolve(answer);
       if (this.#waiting.length === 0) this.#worker.unref();
