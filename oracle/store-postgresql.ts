@@ -154,7 +154,7 @@ class Link {
     Atomics.store(this.#signal, 0, 0);
     this.#port.postMessage(request);
     Atomics.wait(this.#signal, 0, 0, answerMsMax);
-    const received = receiveMessageOnPort(this.#port) as { message: Answer } | undefined;
+    const received: { message: Answer } | undefined = receiveMessageOnPort(this.#port);
     if (received === undefined) {
       this.isBroken = true;
       throw this.#failed(`no answer within ${answerMsMax} ms`);

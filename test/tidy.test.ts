@@ -31,7 +31,7 @@ t.test('the top level holds the house and nothing else', (t) => {
     ...[
       'tsconfig.json',
       'tsconfig.base.json',
-      'eslint.config.js',
+      '.oxlintrc.json',
       '.gitignore',
       '.npmrc',
       '.prettierrc.json',
@@ -76,7 +76,7 @@ t.test('nothing unfinished, nothing silenced', (t) => {
     [/\b(TODO|FIXME|XXX)\b/, 'finish it or file it'],
     [/@ts-(ignore|nocheck|expect-error)/, 'fix the type'],
     [/\bas any\b|: any[,;)\]=>]/, 'say the type'],
-    [/eslint-disable/, 'fix the code or the rule'],
+    [/(es|ox)lint-disable/, 'fix the code or the rule'],
     [/catch\s*(\([^)]*\))?\s*\{\s*\}/, 'an error was swallowed'],
     [/\.(only|skip)\(/, 'every test runs'],
     [/console\.log\(/, 'write to process.stdout or the log'],

@@ -123,7 +123,7 @@ function isOne<Key extends string>(found: readonly (Readonly<Record<Key, unknown
 
 async function refused(nodes: readonly Node[], reason: string): Promise<number[]> {
   const found = await Promise.all(nodes.map((node) => node.status()));
-  return found.map((status) => (status?.quorum.refused as Record<string, number> | undefined)?.[reason] ?? 0);
+  return found.map((status) => new Map(Object.entries(status?.quorum.refused ?? {})).get(reason) ?? 0);
 }
 
 async function reports(t: Test, stage: Stage, voyage: Voyage, well: readonly Node[], why: string): Promise<void> {
