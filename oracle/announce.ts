@@ -1,13 +1,12 @@
 /**
- * State -> events. What the oracle knows of orders, findings, actions and devices is held against what was announced of
+ * State -> events. What the oracle knows of orders, devices, findings and actions is held against what was announced of
  * it last; each difference becomes one event with an id and a time, in the transaction that notes it as announced. So
  * no writer of state has to think of events, a crash announces nothing twice and forgets nothing, and what a
- * reorganisation of the chain takes back is announced like any other change. Findings and actions are many: all are
- * looked at after a start or a fault and where other processes write, and else those that the store says were written.
+ * reorganisation of the chain takes back is announced like any other change. There are many of each: all are looked at
+ * after a start or a fault and where other processes write, and else those that the store says were written.
  */
-import { channelName } from '@coldproof/wire';
+import { subjectsOf, type Said, type Subjects } from './announce-subjects.ts';
 import type { Clock } from './clock.ts';
-import { describeAction, describeFinding, describeShipment } from './describe.ts';
 import { hexOf } from './hex.ts';
 import { noFence, type Fence } from './lease.ts';
 import { OperatingError } from './operating-error.ts';
@@ -38,21 +37,14 @@ export const eventTypes = [
 ] as const;
 export type EventType = (typeof eventTypes)[number];
 
-/** What there is to say of a subject now, undefined when it has just gone. */
-type Said = {
-  readonly isSettled: boolean;
-  readonly orderId: string;
-  readonly device: string;
-  readonly content: object;
-};
-
-type Kind = 'order' | 'device' | 'finding' | 'action';
-
 export class Announcer {
   readonly #store: Store;
   readonly #clock: Clock;
   /** Of several workers on one store, only who holds the lease announces, and tells what is announced. */
   readonly fence: Fence;
+  readonly #subjects: readonly Subjects[];
+  /** Announced, and not settled: what moves with the chain's head. By kind. */
+  readonly #unsettled = new Map<string, Set<string>>();
   readonly #listeners = new Set<() => void>();
   #wake = new AbortController();
   #headSeen: string | undefined;
@@ -62,6 +54,7 @@ export class Announcer {
   constructor({ store, clock, fence = noFence }: { store: Store; clock: Clock; fence?: Fence }) {
     this.#store = store;
     this.#clock = clock;
+    this.#subjects = subjectsOf(store);
     this.fence = fence;
   }
 
@@ -108,9 +101,7 @@ export class Announcer {
         this.fence.confirm();
         const head = JSON.stringify(this.#store.chain.head());
         const isNewHead = head !== this.#headSeen;
-        if (isNewHead) this.#announceChain();
-        this.#announceFindings();
-        this.#announceActions(isNewHead);
+        for (const each of this.#subjects) this.#announce(each, isNewHead);
         this.#announceBatches();
         events.forgetBefore(events.lastId() - eventsKeptMax);
         this.#headSeen = head;
@@ -128,63 +119,9 @@ export class Announcer {
   /** What was announced is rolled back, or is another's to announce: the store alone knows. */
   #forget(): void {
     this.#store.events.forgetCount();
+    this.#unsettled.clear();
     this.#headSeen = undefined;
     this.#hasLooked = false;
-  }
-
-  /** Their finality moves with the chain's head, and with nothing else. */
-  #announceChain(): void {
-    const head = this.#store.chain.head();
-    this.#announce('device', (subject) => {
-      const content = this.#store.chain.device(subject);
-      if (content !== undefined) return { isSettled: true, orderId: '', device: subject, content };
-      return undefined;
-    });
-    this.#announce('order', (subject) => {
-      const order = this.#store.chain.order(subject)?.order;
-      if (order === undefined) return undefined;
-      const content = describeShipment(this.#store, order, head);
-      return { isSettled: content.finality === 'final', orderId: subject, device: order.device, content };
-    });
-    this.#withdraw('device', (device) => ({ orderId: '', device, content: { device } }));
-    this.#withdraw('order', (orderId) => ({ orderId, device: '', content: { orderId } }));
-  }
-
-  #announceFindings(): void {
-    const { evaluation, pages } = this.#store;
-    const taken = evaluation.changed.take();
-    const changed = this.#hasLooked ? taken : undefined;
-    const say = (subject: string): Said | undefined => {
-      const [orderId = '', rule = '', channel, openedAtSec] = subject.split(':');
-      const finding = pages.finding([orderId, rule, Number(channel), Number(openedAtSec)]);
-      if (finding === undefined) return undefined;
-      const isSettled = finding.closedAtSec !== undefined;
-      return { isSettled, orderId, device: '', content: describeFinding(finding) };
-    };
-    this.#announce('finding', say, changed);
-    // None is deleted but with all others of its order.
-    if (changed !== undefined) return;
-    this.#withdraw('finding', (subject) => {
-      const [orderId = '', kind = '', channel, startedAt] = subject.split(':');
-      const content = { orderId, kind, channel: channelName(Number(channel)), startedAt: Number(startedAt) };
-      return { orderId, device: '', content };
-    });
-  }
-
-  #announceActions(isNewHead: boolean): void {
-    const { chain, outbox, pages } = this.#store;
-    const taken = outbox.changed.take();
-    const say = (subject: string): Said | undefined => {
-      const action = pages.action(subject);
-      if (action === undefined) return undefined;
-      const content = describeAction(action, chain.head());
-      // A refusal may be taken back with the block that it was given on.
-      const isFinal = content.finality === 'final' || content.finality === null;
-      const isSettled = action.state === 'finalized' || (action.state === 'fatal' && isFinal);
-      return { isSettled, orderId: action.orderId, device: '', content };
-    };
-    // Their finality, too, moves with the head.
-    this.#announce('action', say, this.#hasLooked && !isNewHead ? taken : undefined);
   }
 
   /** One event a device and round, whatever came: the batches themselves are in the log. */
@@ -204,40 +141,63 @@ export class Announcer {
     events.setAnnounced('log', { subject: 'size', print: String(size), version: 0, isSettled: false });
   }
 
-  /** Goes through the subjects that may have news: those that have changed, or, when it can be any, all of them. */
-  #announce(kind: Kind, say: (subject: string) => Said | undefined, changed?: readonly string[]): void {
-    if (changed !== undefined) {
-      // Neither findings nor actions have a version.
-      for (const subject of changed) this.#announceOne(kind, { subject, version: 0 }, say);
+  /** Goes through the subjects that may have news: those that were written, or, when it can be any, all of them. */
+  #announce(subjects: Subjects, isNewHead: boolean): void {
+    const { kind, changed, isOfChain, hasFinality } = subjects;
+    const { events } = this.#store;
+    const taken = changed.take();
+    if (!this.#hasLooked || (taken === undefined && (isNewHead || !isOfChain))) {
+      this.#announceAll(subjects);
       return;
     }
-    for (let after = ''; ;) {
-      const page = this.#store.events.unsettled(kind, after, pageMax);
-      for (const each of page) this.#announceOne(kind, each, say);
-      if (page.length < pageMax) return;
-      after = page.at(-1)!.subject;
+    const moved = isNewHead && hasFinality ? this.#unsettledOf(kind) : [];
+    for (const subject of new Set([...(taken ?? []), ...moved])) {
+      if (!this.#announceOne(subjects, { subject, version: events.versionOf(kind, subject) })) {
+        if (events.announced(kind, subject) !== undefined) this.#withdraw(subjects, subject);
+      }
     }
   }
 
+  #announceAll(subjects: Subjects): void {
+    const { events } = this.#store;
+    for (let after = ''; ;) {
+      const page = events.unsettled(subjects.kind, after, pageMax);
+      for (const each of page) this.#announceOne(subjects, each);
+      if (page.length < pageMax) break;
+      after = page.at(-1)!.subject;
+    }
+    if (subjects.gone === undefined) return;
+    for (const subject of events.vanished(subjects.kind)) this.#withdraw(subjects, subject);
+  }
+
+  /** False when there is nothing to say of it: it is gone. */
   #announceOne(
-    kind: Kind,
+    { kind, say }: Subjects,
     { subject, version }: { readonly subject: string; readonly version: number },
-    say: (subject: string) => Said | undefined,
-  ): void {
+  ): boolean {
     const { events } = this.#store;
     const said = say(subject);
-    if (said === undefined) return;
+    if (said === undefined) return false;
     const before = events.announced(kind, subject);
     const print = JSON.stringify(said.content);
     events.setAnnounced(kind, { subject, print, version, isSettled: said.isSettled });
+    if (said.isSettled) this.#unsettledOf(kind).delete(subject);
+    else this.#unsettledOf(kind).add(subject);
     if (before !== print) for (const type of typesOf(kind, before, said)) this.#append(type, said);
+    return true;
   }
 
-  #withdraw(kind: 'order' | 'device' | 'finding', say: (subject: string) => Omit<Said, 'isSettled'>): void {
-    for (const subject of this.#store.events.vanished(kind)) {
-      this.#store.events.deleteAnnounced(kind, subject);
-      this.#append(`${kind}.withdrawn`, say(subject));
-    }
+  #withdraw({ kind, gone }: Subjects, subject: string): void {
+    if (kind === 'action' || gone === undefined) return;
+    this.#store.events.deleteAnnounced(kind, subject);
+    this.#unsettledOf(kind).delete(subject);
+    this.#append(`${kind}.withdrawn`, gone(subject));
+  }
+
+  #unsettledOf(kind: Subjects['kind']): Set<string> {
+    const known = this.#unsettled.get(kind) ?? new Set();
+    this.#unsettled.set(kind, known);
+    return known;
   }
 
   #append(type: EventType, { orderId, device, content }: Omit<Said, 'isSettled'>): void {
@@ -246,7 +206,7 @@ export class Announcer {
   }
 }
 
-function typesOf(kind: Kind, before: string | undefined, said: Said): EventType[] {
+function typesOf(kind: Subjects['kind'], before: string | undefined, said: Said): EventType[] {
   if (kind !== 'finding') return [`${kind}.changed`];
   if (before === undefined) return said.isSettled ? ['finding.opened', 'finding.closed'] : ['finding.opened'];
   return [said.isSettled ? 'finding.closed' : 'finding.changed'];

@@ -1,5 +1,6 @@
 /** SQL of what the chain said, as far as it is known now: events by block; orders and devices as their views were. */
 import type { Limit, Terms } from '@coldproof/wire';
+import { Changed } from './changed.ts';
 import type { Database } from './store-database.ts';
 
 /** States of Shipments.sol. */
@@ -99,10 +100,14 @@ type EventRow = {
 };
 
 export class ChainStore {
+  readonly changedOrders: Changed;
+  readonly changedDevices: Changed;
   readonly #database: Database;
 
-  constructor(database: Database) {
+  constructor(database: Database, isShared: boolean) {
     this.#database = database;
+    this.changedOrders = new Changed(isShared);
+    this.changedDevices = new Changed(isShared);
   }
 
   head(): ChainHead | undefined {
@@ -202,10 +207,12 @@ export class ChainStore {
            state = excluded.state, block_number = excluded.block_number, view = excluded.view`,
       )
       .run(order.orderId, order.state, blockNumber, JSON.stringify(order));
+    this.changedOrders.add(order.orderId);
   }
 
   deleteOrder(orderId: string): void {
     this.#database.prepare('DELETE FROM chain_order WHERE order_id = ?').run(orderId);
+    this.changedOrders.add(orderId);
   }
 
   order(orderId: string): { readonly order: Order; readonly blockNumber: number } | undefined {
@@ -251,10 +258,12 @@ export class ChainStore {
          ON CONFLICT (device) DO UPDATE SET block_number = excluded.block_number, view = excluded.view`,
       )
       .run(device.device, blockNumber, JSON.stringify(device));
+    this.changedDevices.add(device.device);
   }
 
   deleteDevice(device: string): void {
     this.#database.prepare('DELETE FROM chain_device WHERE device = ?').run(device);
+    this.changedDevices.add(device);
   }
 
   device(device: string): Device | undefined {

@@ -166,6 +166,16 @@ export class EventStore {
       .all(kind, afterSubject, countMax);
   }
 
+  /** Of a subject's row; 0 when there is none, and for kinds that have none. */
+  versionOf(kind: keyof typeof sources, subject: string): number {
+    const { from, subject: name, version } = sources[kind];
+    if (version === '0') return 0;
+    const row = this.#database
+      .prepare<[string], { version: number }>(`SELECT ${version} AS version FROM ${from} WHERE ${name} = ?`)
+      .get(subject);
+    return row?.version ?? 0;
+  }
+
   /** Announced subjects that are there no more. */
   vanished(kind: keyof typeof sources): string[] {
     const { from, subject } = sources[kind];

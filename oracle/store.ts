@@ -113,7 +113,7 @@ export class Store {
       this.log = new LogStore(this.#database);
       this.evaluation = new EvaluationStore(this.#database, sharing === 'shared');
       this.outbox = new OutboxStore(this.#database, sharing === 'shared');
-      this.chain = new ChainStore(this.#database);
+      this.chain = new ChainStore(this.#database, sharing === 'shared');
       this.events = new EventStore(this.#database);
       this.audit = new AuditStore(this.#database);
       this.webhooks = new WebhookStore(this.#database);

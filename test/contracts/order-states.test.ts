@@ -65,7 +65,6 @@ for (const mode of modes) {
         if (move.isLate === true) await passDeadline(market, orderId);
         if (to === undefined) await forbidden(t, market, orderId, name, move, state);
         else await allowed(t, market, orderId, name, move, to);
-        t.equal(await market.held(), await market.owed(), `money is conserved after ${name} on ${state}`);
         await market.chain.revert(reached.pop()!);
         reached.push(await market.chain.snapshot());
       }
@@ -88,12 +87,14 @@ async function forbidden(
   move: Move,
   state: OrderState,
 ): Promise<void> {
+  const before = await market.held();
   const refused = await refusal(move.run(market, orderId, move.by));
   t.equal(refused?.reason, move.own?.[state] ?? 'OrderStateNot', `${name} on ${state}`);
   if (refused?.reason === 'OrderStateNot') {
     t.same(refused.args.slice(0, 2), [orderId, BigInt(orderStates.indexOf(state))]);
   }
   t.equal(await market.state(orderId), state, `${state} stays`);
+  t.equal(await market.held(), before, 'and no money has moved');
 }
 
 async function allowed(
@@ -123,6 +124,7 @@ async function allowed(
   await market.chain.revert(before);
   await move.run(market, orderId, move.by);
   t.equal(await market.state(orderId), to, `${name}: to ${to}`);
+  t.equal(await market.held(), await market.owed(), `money is conserved after ${name}`);
 }
 
 t.test('an agreement is placed by its buyer, once, and not in a pause', async (t) => {

@@ -52,7 +52,7 @@ t.test('what is new is announced once, what is taken back too, and a restart ann
   );
 });
 
-t.test('a round looks at the findings and actions that were written, and at all of them after a fault', async (t) => {
+t.test('a round looks at what was written or is not final yet, and at everything after a fault', async (t) => {
   const desk = await openDesk(t);
   const { store, announcer } = desk;
   announcer.round();
@@ -70,6 +70,19 @@ t.test('a round looks at the findings and actions that were written, and at all 
     announcer.round();
     return typesAfter(desk, last);
   };
+  const setHead = (number: number, finalNumber: number): void => {
+    store.chain.setHead({ number, hash: `0x${number}`, timeSec: startSec, safeNumber: finalNumber, finalNumber });
+  };
+  cancelOrder(desk);
+  setHead(9, 5);
+  t.same(events(), ['order.changed', 'order.changed', 'action.changed']);
+  setHead(10, 5);
+  t.same(events(), [], 'a head that moves nothing');
+  setHead(11, 9);
+  t.ok(events().includes('order.changed'), 'what was provisional is final');
+  store.chain.deleteOrder('9');
+  store.chain.deleteOrder('404');
+  t.same(events(), ['order.withdrawn'], 'it was announced; the other never was');
   store.evaluation.saveFinding('7', finding(startSec + 7_200));
   const action = { id: 'report:0a', orderId: '7', evidence: '{}', dueMs: 0, createdMs: 1 };
   t.ok(store.outbox.insert(action));
