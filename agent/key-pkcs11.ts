@@ -26,7 +26,8 @@ export type TokenTerms = {
 };
 
 export type TokenRequest = { readonly terms: TokenTerms } & (
-  { readonly ask: 'make' } | { readonly ask: 'sign'; readonly device: string; readonly digest: string }
+  | { readonly ask: 'make' }
+  | { readonly ask: 'sign'; readonly device: string; readonly digest: string }
 );
 
 export type TokenReason = 'away' | 'pin-wrong';

@@ -47,7 +47,8 @@ export type OwnedDevice = {
 };
 
 export type ReplayAnswer =
-  { readonly ok: true; readonly fromSequence: number } | { readonly ok: false; readonly detail: string };
+  | { readonly ok: true; readonly fromSequence: number }
+  | { readonly ok: false; readonly detail: string };
 
 export type OwnerDeskDeps = {
   readonly clock: Clock;

@@ -14,7 +14,8 @@ export type Job = {
 };
 
 export type Answer =
-  { readonly ok: true; readonly compiled: readonly Compiled[] } | { readonly ok: false; readonly message: string };
+  | { readonly ok: true; readonly compiled: readonly Compiled[] }
+  | { readonly ok: false; readonly message: string };
 
 /** Sources in one job: each job parses what its sources import once more. */
 const jobSourcesMax = 4;

@@ -31,7 +31,8 @@ import { OperatingError, describeError } from './operating-error.ts';
 export type { EndpointHealth, SendOutcome } from './chain-endpoints.ts';
 
 export type Called<Value> =
-  { readonly ok: true; readonly value: Value } | { readonly ok: false; readonly revert: Revert };
+  | { readonly ok: true; readonly value: Value }
+  | { readonly ok: false; readonly revert: Revert };
 
 export type Block = {
   readonly number: number;

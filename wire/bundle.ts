@@ -58,7 +58,17 @@ export type BundleReason =
 
 /** In this order. All but the last prove; the seal only says who states the rest. */
 export type BundleCheckName =
-  'form' | 'terms' | 'device' | 'batches' | 'series' | 'private' | 'log' | 'inclusion' | 'heads' | 'evidence' | 'seal';
+  | 'form'
+  | 'terms'
+  | 'device'
+  | 'batches'
+  | 'series'
+  | 'private'
+  | 'log'
+  | 'inclusion'
+  | 'heads'
+  | 'evidence'
+  | 'seal';
 
 /** A passed check says what it found, for people. */
 export type BundleCheck = { readonly name: BundleCheckName; readonly verdict: Verdict<string, BundleReason> };

@@ -8,7 +8,12 @@ import { utf8ToBytes } from './bytes.ts';
 import { cborDepthMax } from './limits.ts';
 
 export type Cbor =
-  number | string | Uint8Array | readonly Cbor[] | { readonly tag: number; readonly item: Cbor } | EmptyMap;
+  | number
+  | string
+  | Uint8Array
+  | readonly Cbor[]
+  | { readonly tag: number; readonly item: Cbor }
+  | EmptyMap;
 
 /** The only map in the format: COSE's unprotected header, always empty. */
 export const emptyMap = Object.freeze({ map: 'empty' } as const);
