@@ -174,7 +174,9 @@ t.test('a voyage is a function of scenario, seed and second: any order of asking
   for (const name of scenarioNames) {
     const seed = random.integer(0, 2 ** 31);
     const whole = samplesOf(name, seed);
-    t.same(samplesOf(name, seed), whole, `${name} again`);
+    // As text: a deep comparison of thousands of samples takes seconds.
+    const bytes = JSON.stringify(whole);
+    t.ok(JSON.stringify(samplesOf(name, seed)) === bytes, `${name} again`);
     const jumping = new Voyage(scenarios[name], seed);
     let isSame = true;
     for (let i = 0; i < 20; i++) {
@@ -182,7 +184,7 @@ t.test('a voyage is a function of scenario, seed and second: any order of asking
       isSame &&= JSON.stringify(jumping.sampleAt(times[index]!)) === JSON.stringify(whole[index]);
     }
     t.ok(isSame, `${name} asked back and forth`);
-    t.notSame(samplesOf(name, seed + 1), whole, 'another seed, other noise');
+    t.ok(JSON.stringify(samplesOf(name, seed + 1)) !== bytes, 'another seed, other noise');
   }
   t.end();
 });

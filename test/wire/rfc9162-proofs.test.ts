@@ -11,7 +11,8 @@ import {
 } from '@coldproof/wire';
 import { seeded } from '../helpers/seed.ts';
 
-const leaves = Array.from({ length: 130 }, (_, i) => leafHash(Uint8Array.of(i)));
+/** Past a power of two, where a tree's right edge is one leaf. */
+const leaves = Array.from({ length: 66 }, (_, i) => leafHash(Uint8Array.of(i)));
 const roots = Array.from({ length: leaves.length + 1 }, (_, size) => merkleRoot(leaves.slice(0, size)));
 const subtree = subtreesOf(leaves);
 type Leaf = Uint8Array;
@@ -31,7 +32,7 @@ t.test('RFC 9162 §2.1.5: the example tree of seven leaves', (t) => {
   t.end();
 });
 
-t.test('every leaf of every tree to 130 is included, at its own index only', (t) => {
+t.test('every leaf of every tree to 66 is included, at its own index only', (t) => {
   let proofs = 0;
   for (let size = 1; size <= leaves.length; size++) {
     for (let index = 0; index < size; index++) {
@@ -44,11 +45,11 @@ t.test('every leaf of every tree to 130 is included, at its own index only', (t)
       proofs += 1;
     }
   }
-  t.equal(proofs, (130 * 131) / 2);
+  t.equal(proofs, (66 * 67) / 2);
   t.end();
 });
 
-t.test('every tree to 130 is consistent with every smaller one, and with no other root', (t) => {
+t.test('every tree to 66 is consistent with every smaller one, and with no other root', (t) => {
   let proofs = 0;
   for (let second = 1; second <= leaves.length; second++) {
     for (let first = 1; first <= second; first++) {
@@ -60,7 +61,7 @@ t.test('every tree to 130 is consistent with every smaller one, and with no othe
       proofs += 1;
     }
   }
-  t.equal(proofs, (130 * 131) / 2);
+  t.equal(proofs, (66 * 67) / 2);
   t.end();
 });
 
