@@ -4,9 +4,10 @@
  */
 import { spawn, type ChildProcessByStdio } from 'node:child_process';
 import { once } from 'node:events';
-import { Agent } from 'node:http';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createInterface } from 'node:readline';
 import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
 import { setTimeout as wait } from 'node:timers/promises';
 import type { Readable } from 'node:stream';
 import { dirname, join } from 'node:path';
@@ -24,6 +25,7 @@ import {
   type JsonRpcSigner,
 } from 'ethers';
 import { loadArtifact, type ArtifactName, type EventOf, type MethodOf } from '@coldproof/contracts';
+import { connectIpc } from './chain-ipc.ts';
 import { coverageFolder, TracedProvider } from './traced-provider.ts';
 
 /** Osaka has the P-256 precompile of EIP-7951; on Prague the contracts fall back to Solidity. */
@@ -65,17 +67,21 @@ export async function startChain({
   if (startSec !== undefined) args.push('--timestamp', String(startSec));
   // Contracts with marks in them are larger than a chain takes.
   if (coverageFolder !== undefined) args.push('--disable-code-size-limit', '--gas-limit', '1000000000');
+  const folder = mkdtempSync(join(tmpdir(), 'coldproof-chain-'));
+  args.push('--ipc', join(folder, 'ipc'));
   const child = spawn(anvilBinary(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
   // A test that crashes before its teardown leaves no chain behind.
-  const kill = (): boolean => child.kill('SIGKILL');
+  const kill = (): void => {
+    child.kill('SIGKILL');
+    rmSync(folder, { recursive: true, force: true });
+  };
   process.once('exit', kill);
   const url = `http://127.0.0.1:${await listeningPort(child)}`;
   const network = Network.from(chainId);
   const options = { cacheTimeout: -1, batchMaxCount: 1, staticNetwork: network };
-  // Thousands of small requests: each would open a connection of its own.
-  const agent = new Agent({ keepAlive: true });
+  const ipc = await connectIpc(join(folder, 'ipc'));
   const request = new FetchRequest(url);
-  request.getUrlFunc = FetchRequest.createGetUrlFunc({ agent });
+  request.getUrlFunc = ipc.getUrl;
   const provider =
     coverageFolder === undefined
       ? new JsonRpcProvider(request, network, options)
@@ -101,10 +107,9 @@ export async function startChain({
     },
     stop: async () => {
       provider.destroy();
-      agent.destroy();
+      ipc.close();
       process.off('exit', kill);
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      const exited = once(child, 'exit');
+      const exited = child.exitCode === null && child.signalCode === null ? once(child, 'exit') : undefined;
       kill();
       await exited;
     },
