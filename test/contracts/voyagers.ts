@@ -3,8 +3,6 @@
  * run is some blocks of some moves with leaps of time between them, all drawn from its seed; then the chain goes back.
  */
 import { createHash } from 'node:crypto';
-import http from 'node:http';
-import { text } from 'node:stream/consumers';
 import { AbiCoder, type Contract } from 'ethers';
 import { encodeEnrolment, enrolmentPreimage, hexToBytes } from '@coldproof/wire';
 import { addressOf, call, deploy, send, startChain, type Chain } from '../helpers/chain.ts';
@@ -66,7 +64,6 @@ export class Voyage {
   readonly world: World;
   readonly voyagers: Contract;
   readonly #admin: string;
-  readonly #agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
   #snapshot = '';
 
   private constructor(chain: Chain, world: World, voyagers: Contract, admin: string) {
@@ -111,7 +108,6 @@ export class Voyage {
   }
 
   stop(): Promise<void> {
-    this.#agent.destroy();
     return this.chain.stop();
   }
 
@@ -150,21 +146,8 @@ export class Voyage {
     await this.#rpc('eth_sendTransaction', [{ from: this.#admin, to: contract.target, data, gas: blockGas }]);
   }
 
-  /** Through one connection that stays open: a run is some thirty requests. */
-  #rpc(method: string, params: readonly unknown[]): Promise<unknown> {
-    const body = JSON.stringify({ jsonrpc: '2.0', id: 1, method, params });
-    const headers = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
-    return new Promise((resolve, reject) => {
-      const request = http.request(this.chain.url, { method: 'POST', headers, agent: this.#agent }, (response) => {
-        text(response).then((answer) => {
-          const { result, error } = JSON.parse(answer) as { result?: unknown; error?: { message: string } };
-          if (error === undefined) resolve(result);
-          else reject(new Error(`${method}: ${error.message}`));
-        }, reject);
-      });
-      request.once('error', reject);
-      request.end(body);
-    });
+  #rpc(method: string, params: unknown[]): Promise<unknown> {
+    return this.chain.provider.send(method, params);
   }
 
   /** Gives out the roles. The breaker is set so that some orders are held. */
@@ -212,12 +195,8 @@ export class Voyage {
   }
 
   async #addEvidence(index: number, device: VoyageDevice): Promise<void> {
-    const type = this.world.shipments.interface.getFunction('reportExcursion')!.inputs[1]!;
     const stepSec = Number(await call(this.voyagers, 'EVIDENCE_STEP_SEC'));
-    const encoded = Array.from({ length: evidenceCount }, (_, i) => {
-      const evidence = makeEvidence(device, { fromSec: evidenceFromSec + i * stepSec, othersCount: 0 });
-      return AbiCoder.defaultAbiCoder().encode([type], [abiEvidence(evidence)]);
-    });
+    const encoded = encodeEvidence(this.world.shipments, device, stepSec);
     const batch = 12;
     for (let i = 0; i < encoded.length; i += batch) {
       await send(this.voyagers, 'addEvidence', [index, encoded.slice(i, i + batch)]);
@@ -263,6 +242,22 @@ function add(totals: Totals, outcome: Outcome): void {
   for (const [i, name] of moves.entries()) totals.moves[name] = (totals.moves[name] ?? 0) + outcome.moves[i]!;
   for (const [i, name] of enteredStates.entries())
     totals.states[name] = (totals.states[name] ?? 0) + outcome.states[i]!;
+}
+
+/** Signed once, for all chains: it is of the devices alone. */
+const signed = new Map<string, readonly string[]>();
+
+function encodeEvidence(shipments: Contract, device: VoyageDevice, stepSec: number): readonly string[] {
+  const type = shipments.interface.getFunction('reportExcursion')!.inputs[1]!;
+  const name = hex(device.device);
+  const known = signed.get(name);
+  if (known !== undefined) return known;
+  const encoded = Array.from({ length: evidenceCount }, (_, i) => {
+    const evidence = makeEvidence(device, { fromSec: evidenceFromSec + i * stepSec, othersCount: 0 });
+    return AbiCoder.defaultAbiCoder().encode([type], [abiEvidence(evidence)]);
+  });
+  signed.set(name, encoded);
+  return encoded;
 }
 
 /** Minutes and hours mostly; now and then a day, or so long that what is held need be held no longer. */
