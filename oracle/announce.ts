@@ -177,7 +177,10 @@ export class Announcer {
   ): boolean {
     const { events } = this.#store;
     const said = say(subject);
-    if (said === undefined) return false;
+    if (said === undefined) {
+      this.#unsettledOf(kind).delete(subject);
+      return false;
+    }
     const before = events.announced(kind, subject);
     const print = JSON.stringify(said.content);
     events.setAnnounced(kind, { subject, print, version, isSettled: said.isSettled });
@@ -190,7 +193,6 @@ export class Announcer {
   #withdraw({ kind, gone }: Subjects, subject: string): void {
     if (kind === 'action' || gone === undefined) return;
     this.#store.events.deleteAnnounced(kind, subject);
-    this.#unsettledOf(kind).delete(subject);
     this.#append(`${kind}.withdrawn`, gone(subject));
   }
 
