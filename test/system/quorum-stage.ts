@@ -26,7 +26,7 @@ import { VoyageDevice } from '../helpers/voyage-device.ts';
 import { enrol, makeWorld, terms, type World } from '../oracle/anvil.ts';
 import { cryptlet, manifest, sign } from '../oracle/cryptlet-fixture.ts';
 import { makeFolder, quarter } from '../oracle/oracle-fixture.ts';
-import { restoreLog, rewriteLog, type Rewriting } from './rewritten-log.ts';
+import { restoreLog, rewriteLog, rootBefore, type Rewriting } from './rewritten-log.ts';
 
 /** Four nodes, a chain and a broker share two processors here: on a chain as slow as that a block is no race. */
 const blockSec = 4;
@@ -105,6 +105,11 @@ export class Node {
   /** While it is stopped: its log is another one, until `restoreLog`. */
   rewriteLog(how: Rewriting): void {
     rewriteLog(this.#folder, how);
+  }
+
+  /** Of the log that it had before; undefined when that never was of this size. */
+  rootBefore(size: number): Uint8Array | undefined {
+    return rootBefore(this.#folder, size);
   }
 
   restoreLog(): void {
@@ -251,9 +256,11 @@ export class Stage {
     return Number(await this.world.anvil.chain.view(this.#contracts.Disputes, 'assertionCount'));
   }
 
-  async anchoredSize(log: string): Promise<number> {
+  /** The last head of a log that is anchored, with a root in bare hex; of size 0 when there is none. */
+  async anchoredHead(log: string): Promise<{ readonly size: number; readonly root: string }> {
     const head = await this.world.anvil.chain.view(this.#contracts.AnchorLog, 'latest', [`0x${log}`]);
-    return Number((head as { size: bigint }).size);
+    const { size, root } = head as { size: bigint; root: string };
+    return { size: Number(size), root: root.slice(2) };
   }
 }
 

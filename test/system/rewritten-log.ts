@@ -53,6 +53,16 @@ export function rewriteLog(folder: string, { size, added = [] }: Rewriting): voi
   throw new Error(`${batches.length} leaves of one device have one order only`);
 }
 
+/** The root that the node's log had at `size` before it was rewritten; undefined when it never was of that size. */
+export function rootBefore(folder: string, size: number): Uint8Array | undefined {
+  const store = new Store(asideOf(folder));
+  try {
+    return size > store.log.size() ? undefined : new Log({ store, key: noKey, origin: '' }).root(size);
+  } finally {
+    store.close();
+  }
+}
+
 /** What the node had before is what it has again. */
 export function restoreLog(folder: string): void {
   for (const end of ['', '-wal', '-shm']) rmSync(`${fileOf(folder)}${end}`, { force: true });
