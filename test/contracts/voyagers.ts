@@ -102,7 +102,7 @@ export class Voyage {
     await voyage.#enrol(registry, devices[1]!, roleIndex.otherCarrier);
     for (const [i, device] of devices.entries()) await voyage.#addEvidence(i, device);
     await chain.mineAt(evidenceFromSec);
-    await voyage.#rpc('evm_setAutomine', [false]);
+    await chain.provider.send('evm_setAutomine', [false]);
     voyage.#snapshot = await chain.snapshot();
     return voyage;
   }
@@ -120,7 +120,7 @@ export class Voyage {
       timeSec += leapSec(dice);
       const stepsHere = Math.floor((steps * (block + 1)) / blocksPerRun) - Math.floor((steps * block) / blocksPerRun);
       await this.submit(this.voyagers, 'play', [hex(dice), stepsHere]);
-      await this.#rpc('evm_mine', [{ timestamp: timeSec }]);
+      await this.chain.provider.send('evm_mine', [{ timestamp: timeSec }]);
     }
     const outcome = (await call(this.voyagers, 'outcome')) as [
       bigint,
@@ -128,8 +128,8 @@ export class Voyage {
       bigint[],
       bigint[],
     ];
-    await this.#rpc('evm_revert', [this.#snapshot]);
-    this.#snapshot = (await this.#rpc('evm_snapshot', [])) as string;
+    await this.chain.revert(this.#snapshot);
+    this.#snapshot = await this.chain.snapshot();
     const [done, [invariant, orderId, step, move], made, entered] = outcome;
     return {
       steps: Number(done),
@@ -143,11 +143,8 @@ export class Voyage {
   /** Into the next block; as the admin, who has no part in the voyage. */
   async submit(contract: Contract, method: string, args: readonly unknown[]): Promise<void> {
     const data = contract.interface.encodeFunctionData(method, args);
-    await this.#rpc('eth_sendTransaction', [{ from: this.#admin, to: contract.target, data, gas: blockGas }]);
-  }
-
-  #rpc(method: string, params: unknown[]): Promise<unknown> {
-    return this.chain.provider.send(method, params);
+    const transaction = { from: this.#admin, to: contract.target, data, gas: blockGas };
+    await this.chain.provider.send('eth_sendTransaction', [transaction]);
   }
 
   /** Gives out the roles. The breaker is set so that some orders are held. */
