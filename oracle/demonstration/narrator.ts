@@ -4,7 +4,7 @@ import type { Status } from './status.ts';
 import type { Finding, View } from './observe.ts';
 import { terms } from './parties.ts';
 import { asset, truck, type Stage } from './stage.ts';
-import { formatCentiC, formatDuration, formatMoney, shortened, type Story } from './story.ts';
+import { formatCentiC, formatCount, formatDuration, formatMoney, shortened, type Story } from './story.ts';
 
 /** How often the log is told of, in batches. */
 const batchesPerLine = 8;
@@ -59,7 +59,8 @@ export class Narrator {
     const milestone = Math.floor(receipts / batchesPerLine);
     if (receipts === 0 || oracle === undefined || !this.#isNew(`receipts ${milestone}`)) return;
     const head = `log of ${oracle.log.size}, root ${shortened(oracle.log.root)}`;
-    this.#story.tell(nowMs, 'oracle', `${receipts} signed batches have their receipt; ${head}`);
+    const stored = receipts === 1 ? '1 signed batch has its receipt' : `${receipts} signed batches have their receipts`;
+    this.#story.tell(nowMs, 'oracle', `${stored}; ${head}`);
   }
 
   #tellFinding({ kind, channel, startedAt, detail }: Finding, nowMs: number): void {
@@ -86,7 +87,7 @@ export class Narrator {
     }
     const { startedAt, durationSec, peakCentiC } = known.excursion;
     const run = `${formatDuration(durationSec)} at up to ${formatCentiC(peakCentiC)}`;
-    const transaction = `transaction ${shortened(known.transactionHash)}, ${known.gasUsed} gas`;
+    const transaction = `transaction ${shortened(known.transactionHash)}, ${formatCount(known.gasUsed)} gas`;
     this.#story.tell(nowMs, 'contract', `order ${orderId} is Cancelled, proved by the device's own signatures:`);
     this.#story.add(`${run}, from ${minuteOf(startedAt)} on; evidence ${shortened(order.evidenceDigest)}`);
     if (replacement !== undefined) {

@@ -37,9 +37,13 @@ export function formatDuration(sec: number): string {
   return minutes < 60 ? `${minutes} min` : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
 }
 
+export function formatCount(count: bigint | number): string {
+  return count.toString().replaceAll(/\B(?=(\d{3})+$)/g, ',');
+}
+
 /** The token of the demonstration has six decimals. */
 export function formatMoney(amount: bigint): string {
-  const whole = (amount / 1_000_000n).toString().replaceAll(/\B(?=(\d{3})+$)/g, ',');
+  const whole = formatCount(amount / 1_000_000n);
   const cents = amount % 1_000_000n;
   return cents === 0n ? whole : `${whole}.${cents.toString().padStart(6, '0')}`;
 }
