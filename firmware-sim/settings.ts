@@ -5,9 +5,10 @@ import { demonstrationClock, realClock, type Clock } from './clock.ts';
 import { faultNames, parseFault, type FaultRates } from './fault.ts';
 import type { Broker } from './device-mqtt.ts';
 import { publicKeyOf, simulatedKey } from './device-signed.ts';
+import { messageFormats } from './message.ts';
 import { seedMax } from './random.ts';
 import { isScenarioName, scenarioNames, type ScenarioName } from './scenario.ts';
-import { messageFormats, type SimulatorOptions } from './simulator.ts';
+import type { SimulatorOptions } from './simulator.ts';
 
 const clockVariable = 'COLDPROOF_DEMONSTRATION_CLOCK';
 

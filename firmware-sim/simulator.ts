@@ -16,7 +16,7 @@
  * Shutdown: `signal` first ends the sampling. The radio then has a moment to empty the outbox, and is stopped by a
  * signal of its own; the serial line closes at once. All three end on their signal, so run() ends.
  */
-import { bytesToHex, utf8ToBytes } from '@coldproof/wire';
+import { bytesToHex } from '@coldproof/wire';
 import type { Clock } from './clock.ts';
 import { runLineDevice } from './device-line.ts';
 import { runModbusDevice } from './device-modbus.ts';
@@ -25,17 +25,15 @@ import { publicKeyOf, SigningDevice, simulatedKey } from './device-signed.ts';
 import { SparkplugDevice } from './device-sparkplug.ts';
 import { FaultyPath, type FaultRates } from './fault.ts';
 import type { Log } from './log-line.ts';
+import { encodeMessage, readingsOf, type MessageFormat } from './message.ts';
 import { formatGga, formatRmc } from './nmea.ts';
 import { Outbox } from './outbox.ts';
 import { Random } from './random.ts';
 import { positionAt } from './route.ts';
 import { samplePeriodSec, scenarios, voyageSec, type ScenarioName } from './scenario.ts';
-import { formatJson } from './plain-json.ts';
-import { encodeSenmlCbor } from './senml-cbor.ts';
-import { formatSenml, type SenmlReading } from './senml.ts';
 import type { Line } from './serial-line.ts';
 import { formatTextLine } from './text-line.ts';
-import { Voyage, type SensorSample } from './voyage.ts';
+import { Voyage } from './voyage.ts';
 
 export type SimulatorDeps = {
   /** The voyage's clock. */
@@ -68,9 +66,6 @@ export type SimulatorOptions = {
   /** A serial line of a satellite receiver. */
   readonly nmeaLine?: { readonly path: string; readonly baud: number };
 };
-
-export const messageFormats = ['senml-json', 'senml-cbor', 'json'] as const;
-export type MessageFormat = (typeof messageFormats)[number];
 
 /** A receiver says more than anybody needs; each second would be usual. */
 const fixPeriodSec = 10;
@@ -148,35 +143,11 @@ async function sampleVoyage(
   if (radio instanceof Outbox) for (const each of path.flush()) radio.add(each);
 }
 
-export function encodeMessage(
-  { format, truck }: Pick<SimulatorOptions, 'format' | 'truck'>,
-  sampleSec: number,
-  readings: readonly SenmlReading[],
-): Uint8Array {
-  if (format === 'senml-cbor') return encodeSenmlCbor(truck, sampleSec, readings);
-  return utf8ToBytes((format === 'json' ? formatJson : formatSenml)(truck, sampleSec, readings));
-}
-
 /** The events since the sample before this one. */
 function logEvents(log: Log, scenario: ScenarioName, atSec: number): void {
   for (const { event, atSec: eventSec } of scenarios[scenario].events) {
     if (eventSec > atSec - samplePeriodSec && eventSec <= atSec) log('info', event, { atSec: eventSec });
   }
-}
-
-export function readingsOf(sample: SensorSample, isUnitOnSerial: boolean): SenmlReading[] {
-  const own: SenmlReading[] = [
-    { name: 'cargo-probe-1', centiC: sample.cargoProbe1CentiC },
-    { name: 'door', isSet: sample.isDoorOpen },
-  ];
-  if (isUnitOnSerial) return own;
-  return [
-    { name: 'supply-air', centiC: sample.supplyAirCentiC },
-    { name: 'return-air', centiC: sample.returnAirCentiC },
-    ...own,
-    { name: 'setpoint', centiC: sample.setpointCentiC },
-    { name: 'unit-mode', value: sample.unitMode },
-  ];
 }
 
 function runUnit(

@@ -6,7 +6,7 @@ import { Refusals } from '@coldproof/agent/refusal';
 import { PushDecoder, startPushLine } from '@coldproof/agent/sensors/push-line';
 import type { PushLineConfig } from '@coldproof/agent/config-line';
 import { scenarios } from '@coldproof/firmware-sim/scenario';
-import { readingsOf } from '@coldproof/firmware-sim/simulator';
+import { readingsOf } from '@coldproof/firmware-sim/message';
 import { formatTextLine, withXor } from '@coldproof/firmware-sim/text-line';
 import { Voyage } from '@coldproof/firmware-sim/voyage';
 import { skipWithoutSocat } from '../firmware-sim/serial-pair.ts';

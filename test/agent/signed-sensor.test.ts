@@ -8,7 +8,7 @@ import { openLink } from '@coldproof/firmware-sim/device-mqtt';
 import { publicKeyOf, SigningDevice, simulatedKey } from '@coldproof/firmware-sim/device-signed';
 import { Random } from '@coldproof/firmware-sim/random';
 import { scenarios, voyageSec } from '@coldproof/firmware-sim/scenario';
-import { readingsOf } from '@coldproof/firmware-sim/simulator';
+import { readingsOf } from '@coldproof/firmware-sim/message';
 import { Voyage } from '@coldproof/firmware-sim/voyage';
 import { opensslCrypto } from '@coldproof/oracle/openssl-crypto';
 import { prove } from '@coldproof/oracle/prove';

@@ -6,7 +6,7 @@ import { parsePointer, valueAt } from '@coldproof/agent/sensors/json-pointer';
 import { coversTopic, topicFilterPattern, topicsOverlap } from '@coldproof/agent/sensors/topic-filter';
 import { TopicRoutes } from '@coldproof/agent/sensors/topic-route';
 import { jsonBytesMax, mapJson, readTime, readValue, type JsonMapping } from '@coldproof/agent/sensors/value-mapping';
-import { encodeMessage, readingsOf, type MessageFormat } from '@coldproof/firmware-sim/simulator';
+import { encodeMessage, readingsOf, type MessageFormat } from '@coldproof/firmware-sim/message';
 import { scenarios } from '@coldproof/firmware-sim/scenario';
 import { Voyage } from '@coldproof/firmware-sim/voyage';
 import { mustParse, voyageStartSec } from './fixture.ts';

@@ -11,7 +11,7 @@ import { positionAt } from '@coldproof/firmware-sim/route';
 import { scenarios } from '@coldproof/firmware-sim/scenario';
 import { formatSenml } from '@coldproof/firmware-sim/senml';
 import { readSettings } from '@coldproof/firmware-sim/settings';
-import { readingsOf } from '@coldproof/firmware-sim/simulator';
+import { readingsOf } from '@coldproof/firmware-sim/message';
 import { Voyage } from '@coldproof/firmware-sim/voyage';
 import { GatewayStub } from './gateway-stub.ts';
 import { SerialPair, skipWithoutSocat } from './serial-pair.ts';

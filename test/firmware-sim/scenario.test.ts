@@ -14,7 +14,7 @@ import {
 import { disconnectedCentiC, noiseCentiCMax, Voyage, type SensorSample } from '@coldproof/firmware-sim/voyage';
 import { seeded } from '../helpers/seed.ts';
 
-const seedCount = 50;
+const seedCount = 20;
 const limitCentiC = { least: 200, most: 800 };
 const runSecMin = 900;
 const hour = 3_600;

@@ -1,6 +1,6 @@
 /** RFC 8428 §4 and §5, read back by rules restated here. */
 import t from 'tap';
-import { readingsOf } from '@coldproof/firmware-sim/simulator';
+import { readingsOf } from '@coldproof/firmware-sim/message';
 import { formatSenml } from '@coldproof/firmware-sim/senml';
 import { scenarios } from '@coldproof/firmware-sim/scenario';
 import { Voyage } from '@coldproof/firmware-sim/voyage';

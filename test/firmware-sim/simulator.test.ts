@@ -5,7 +5,8 @@ import type { Link } from '@coldproof/firmware-sim/device-mqtt';
 import { outboxMax } from '@coldproof/firmware-sim/outbox';
 import { samplePeriodSec, scenarioNames, scenarios, voyageSec } from '@coldproof/firmware-sim/scenario';
 import { formatSenml } from '@coldproof/firmware-sim/senml';
-import { readingsOf, runSimulator, type SimulatorOptions } from '@coldproof/firmware-sim/simulator';
+import { readingsOf } from '@coldproof/firmware-sim/message';
+import { runSimulator, type SimulatorOptions } from '@coldproof/firmware-sim/simulator';
 import { Voyage } from '@coldproof/firmware-sim/voyage';
 import { seeded } from '../helpers/seed.ts';
 
