@@ -1,8 +1,5 @@
 /** A Modbus RTU line over a real pty pair, with modbus-serial's own server as the slave: somebody else's code. */
-import { execFileSync, spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { ServerSerial } from 'modbus-serial';
 import { SerialPort } from 'serialport';
 import t, { type Test } from 'tap';
@@ -15,43 +12,8 @@ import { decodeRegister, startModbusLine } from '@coldproof/agent/sensors/modbus
 import type { SensorSample } from '@coldproof/agent/sensors/sensor';
 import { seeded } from '../helpers/seed.ts';
 import { skipWithoutVectors, vectorJson } from '../helpers/vectors.ts';
-import { temporaryFolder, until } from './fixture.ts';
-
-const skip = hasSocat() || process.env['CI'] === 'true' ? false : 'socat is not installed';
-
-function hasSocat(): boolean {
-  try {
-    execFileSync('socat', ['-V'], { stdio: 'ignore' });
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-class PtyPair {
-  readonly ours: string;
-  readonly theirs: string;
-  #socat: ChildProcess | undefined;
-
-  constructor(folder: string) {
-    this.ours = join(folder, 'tty-agent');
-    this.theirs = join(folder, 'tty-unit');
-  }
-
-  async plug(): Promise<void> {
-    const end = (link: string) => `pty,raw,echo=0,link=${link}`;
-    this.#socat = spawn('socat', [end(this.ours), end(this.theirs)], { stdio: 'ignore' });
-    await until(() => existsSync(this.ours) && existsSync(this.theirs), 'the ptys');
-  }
-
-  async unplug(): Promise<void> {
-    const socat = this.#socat;
-    if (socat?.exitCode !== null || socat.signalCode !== null) return;
-    const exited = once(socat, 'exit');
-    socat.kill();
-    await exited;
-  }
-}
+import { SerialPair, skipWithoutSocat as skip } from '../firmware-sim/serial-pair.ts';
+import { until } from './fixture.ts';
 
 /** The line polls once in each second of this. */
 function clockAt(speed: number): Clock {
@@ -145,13 +107,13 @@ function startLine(t: Test, line: ModbusLineConfig, devices: DeviceConfig[], spe
 }
 
 t.test('registers of each type, blocks, sentinels and exceptions', { skip }, async (t) => {
-  const pair = new PtyPair(temporaryFolder(t));
+  const pair = new SerialPair();
   await pair.plug();
-  t.teardown(() => pair.unplug());
+  t.teardown(() => pair.remove());
   const float = Buffer.alloc(4);
   float.writeFloatBE(4.25);
   const slave = await startSlave(
-    pair.theirs,
+    pair.device,
     new Map([
       [0, 50],
       [1, 0xffce],
@@ -165,7 +127,7 @@ t.test('registers of each type, blocks, sentinels and exceptions', { skip }, asy
   );
   const line = startLine(
     t,
-    { ...lineAt(pair.ours), timeoutMs: 2_000 },
+    { ...lineAt(pair.gateway), timeoutMs: 2_000 },
     truckWith([
       [3, source(0)],
       [1, source(1)],
@@ -201,10 +163,10 @@ t.test('registers of each type, blocks, sentinels and exceptions', { skip }, asy
 });
 
 t.test('two slaves on one line, each asked by its own address', { skip }, async (t) => {
-  const pair = new PtyPair(temporaryFolder(t));
+  const pair = new SerialPair();
   await pair.plug();
-  t.teardown(() => pair.unplug());
-  const wire = new SerialPort({ path: pair.theirs, baudRate: 19_200 });
+  t.teardown(() => pair.remove());
+  const wire = new SerialPort({ path: pair.device, baudRate: 19_200 });
   t.teardown(() => wire.close());
   // Unit 1 has 41 in its register, unit 9 has 49; nobody else is there.
   wire.on('data', (request: Buffer) => {
@@ -214,7 +176,7 @@ t.test('two slaves on one line, each asked by its own address', { skip }, async 
   const own = source(5, { scale: 1 });
   const line = startLine(
     t,
-    { ...lineAt(pair.ours), timeoutMs: 2_000 },
+    { ...lineAt(pair.gateway), timeoutMs: 2_000 },
     truckWith([
       [1, own],
       [2, { ...own, unitId: 9 }],
@@ -233,14 +195,14 @@ t.test('two slaves on one line, each asked by its own address', { skip }, async 
 });
 
 t.test('unplug and replug: readings come again by themselves, within 5 s', { skip, timeout: 60_000 }, async (t) => {
-  const folder = temporaryFolder(t);
-  const pair = new PtyPair(folder);
-  const line = startLine(t, lineAt(pair.ours), truckWith([[1, source(1)]]));
+  const pair = new SerialPair();
+  t.teardown(() => pair.remove());
+  const line = startLine(t, lineAt(pair.gateway), truckWith([[1, source(1)]]));
   await until(() => (line.counts()['poll-line-down'] ?? 0) > 0, 'a line that is not there is counted');
   const recoveriesMs: number[] = [];
   for (let cycle = 0; cycle < 6; cycle++) {
     await pair.plug();
-    const slave = await startSlave(pair.theirs, new Map([[1, 40 + cycle]]));
+    const slave = await startSlave(pair.device, new Map([[1, 40 + cycle]]));
     const pluggedMs = performance.now();
     const downs = () => line.events.filter((event) => event === 'line-down').length;
     const before = line.delivered.length;
@@ -269,10 +231,10 @@ t.test('modbus CRC vectors: the answers below are made with the right one', { sk
 
 t.test('broken, late, doubled and foreign answers: no wrong value is taken', { skip, timeout: 60_000 }, async (t) => {
   const random = seeded(t, 485);
-  const pair = new PtyPair(temporaryFolder(t));
+  const pair = new SerialPair();
   await pair.plug();
-  t.teardown(() => pair.unplug());
-  const wire = new SerialPort({ path: pair.theirs, baudRate: 19_200 });
+  t.teardown(() => pair.remove());
+  const wire = new SerialPort({ path: pair.device, baudRate: 19_200 });
   t.teardown(() => wire.close());
   let asked = 0;
   let value = 0;
@@ -296,7 +258,7 @@ t.test('broken, late, doubled and foreign answers: no wrong value is taken', { s
     }
     truth.add(value);
   });
-  const line = startLine(t, { ...lineAt(pair.ours), timeoutMs: 20 }, truckWith([[1, source(1, { scale: 1 })]]), 100);
+  const line = startLine(t, { ...lineAt(pair.gateway), timeoutMs: 20 }, truckWith([[1, source(1, { scale: 1 })]]), 100);
   await until(() => asked >= 60, '60 questions', 40_000);
   await line.stop();
   const values = line.delivered.map(({ raw }) => Number(raw.value));
