@@ -14,6 +14,7 @@ import {
   packageSources,
   settings,
   solcVersion,
+  type CodeSettings,
   type Compiled,
   type Sources,
 } from './compiler.ts';
@@ -25,8 +26,8 @@ const format = 2;
 const deployedBytesMax = 24_576;
 
 export type BuildOptions = {
-  /** How often the optimizer takes the code of a source to be run. */
-  readonly runsOf: (source: string) => number;
+  /** How the code of a source is made. */
+  readonly settingsOf: (source: string) => CodeSettings;
   /** Neither a warning nor a contract that is too large for a chain is let through. */
   readonly isStrict: boolean;
 };
@@ -48,8 +49,8 @@ export async function buildArtifacts(folder: string, sources: Sources, options: 
     ? (JSON.parse(readFileSync(digestsFile, 'utf8')) as Readonly<Record<string, Built>>)
     : {};
   const digestOf = (source: string): string => {
-    const runs = options.runsOf(source);
-    const parts = { solcVersion, settings, runs, sources: closureOf([source], sources), format };
+    const { runs, viaIR } = options.settingsOf(source);
+    const parts = { solcVersion, settings, runs, viaIR, sources: closureOf([source], sources), format };
     return createHash('sha256').update(JSON.stringify(parts)).digest('hex');
   };
   const isCurrent = (source: string): boolean =>

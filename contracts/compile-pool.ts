@@ -5,12 +5,12 @@
 import { once } from 'node:events';
 import { availableParallelism } from 'node:os';
 import { Worker } from 'node:worker_threads';
-import { BuildError, closureOf, type Compiled, type Sources } from './compiler.ts';
+import { BuildError, closureOf, type CodeSettings, type Compiled, type Sources } from './compiler.ts';
 
 export type Job = {
   readonly names: readonly string[];
   readonly sources: Sources;
-  readonly options: { readonly runs: number; readonly isStrict: boolean };
+  readonly options: CodeSettings & { readonly isStrict: boolean };
 };
 
 export type Answer =
@@ -20,19 +20,24 @@ export type Answer =
 /** Sources in one job: each job parses what its sources import once more. */
 const jobSourcesMax = 4;
 
-/** Jobs of one number of runs each, those that import most first, so that none of them is left for the end. */
+/** Jobs of sources of the same settings, those that import most first, so that none of them is left for the end. */
 export function jobsOf(
   names: readonly string[],
   sources: Sources,
-  { runsOf, isStrict }: { runsOf: (source: string) => number; isStrict: boolean },
+  { settingsOf, isStrict }: { settingsOf: (source: string) => CodeSettings; isStrict: boolean },
 ): Job[] {
   const weight = (name: string): number => Object.keys(closureOf([name], sources)).length;
+  const keyOf = (name: string): string => {
+    const { runs, viaIR } = settingsOf(name);
+    return `${runs} ${viaIR}`;
+  };
   const jobs: Job[] = [];
-  for (const runs of new Set(names.map(runsOf))) {
-    const alike = names.filter((name) => runsOf(name) === runs).sort((a, b) => weight(b) - weight(a));
+  for (const key of new Set(names.map(keyOf))) {
+    const alike = names.filter((name) => keyOf(name) === key).sort((a, b) => weight(b) - weight(a));
+    const options = { ...settingsOf(alike[0]!), isStrict };
     for (let at = 0; at < alike.length; at += jobSourcesMax) {
       const dealt = alike.slice(at, at + jobSourcesMax);
-      jobs.push({ names: dealt, sources: closureOf(dealt, sources), options: { runs, isStrict } });
+      jobs.push({ names: dealt, sources: closureOf(dealt, sources), options });
     }
   }
   return jobs.sort((a, b) => Object.keys(b.sources).length - Object.keys(a.sources).length);

@@ -42,8 +42,14 @@ type Output = {
 export const settings = {
   // No opcode of a later fork, so that one bytecode runs on Prague (Solidity P-256) and Osaka (precompile) alike.
   evmVersion: 'prague',
-  // Without it the compiler runs out of stack.
-  viaIR: true,
+};
+
+/** How the code of a source is made. */
+export type CodeSettings = {
+  /** How often the optimizer takes it to be run: many runs make it fast and large, few make it small. */
+  readonly runs: number;
+  /** By way of solc's intermediate language. Without it most of ours runs out of stack; the rest takes a third. */
+  readonly viaIR: boolean;
 };
 
 /** Our own sources and all that they import. */
@@ -98,12 +104,13 @@ export function parse(sources: Sources): Readonly<Record<string, unknown>> {
 export function compile(
   names: readonly string[],
   sources: Sources,
-  { runs, isStrict }: { runs: number; isStrict: boolean },
+  { runs, viaIR, isStrict }: CodeSettings & { readonly isStrict: boolean },
 ): Compiled[] {
   const deployed = ['evm.deployedBytecode.object', 'evm.deployedBytecode.immutableReferences'];
   const wanted = ['abi', 'evm.bytecode.object', ...deployed];
   const { contracts = {} } = runSolc(closureOf(names, sources), isStrict, {
     ...settings,
+    viaIR,
     optimizer: { enabled: true, runs },
     outputSelection: Object.fromEntries(names.map((name) => [name, { '*': wanted }])),
   });

@@ -127,9 +127,9 @@ abstract contract VoyageMoves is VoyageWorld {
         if (move == Move.Place) {
             uint256 agreementId = 1 + _roll(draft.dice, 4);
             draft.by = address(_actors[_roll(draft.dice, 2)]);
-            return abi.encodeCall(IShipments.place, (agreementId));
+            return _requestOf(IShipments.place.selector, agreementId);
         }
-        if (move == Move.Expire) return abi.encodeCall(IShipments.expire, (orderId));
+        if (move == Move.Expire) return _requestOf(IShipments.expire.selector, orderId);
         if (move == Move.DeliverSigned) {
             return abi.encodeCall(IShipments.deliverSigned, (orderId, _quantity(draft), ""));
         }
@@ -147,13 +147,13 @@ abstract contract VoyageMoves is VoyageWorld {
         }
         if (move == Move.Accept || move == Move.Decline) {
             draft.by = draft.order.supplier;
-            return abi.encodeWithSelector(
+            return _requestOf(
                 move == Move.Accept ? IShipments.accept.selector : IShipments.decline.selector,
                 orderId
             );
         }
         draft.by = draft.order.buyer;
-        return abi.encodeWithSelector(
+        return _requestOf(
             move == Move.Cancel ? IShipments.cancel.selector : IShipments.settle.selector,
             orderId
         );
@@ -194,14 +194,14 @@ abstract contract VoyageMoves is VoyageWorld {
             if (disposition == IShipments.Disposition.PartlyReleased) released = released / 3 + 1;
             return abi.encodeCall(IShipments.dispose, (orderId, disposition, released, REPORT_DIGEST));
         }
-        if (move == Move.ApplyHeld) return abi.encodeCall(IShipments.applyHeld, (orderId));
+        if (move == Move.ApplyHeld) return _requestOf(IShipments.applyHeld.selector, orderId);
         draft.by = address(_actors[uint256(Role.Officer) + _roll(dice, 2)]);
-        return abi.encodeCall(IShipments.approveHeld, (orderId));
+        return _requestOf(IShipments.approveHeld.selector, orderId);
     }
 
     function _officeRequest(Draft memory draft, Move move) private view returns (bytes memory) {
-        if (move == Move.RequestRepair) return abi.encodeCall(IShipments.requestRepair, (draft.orderId));
-        if (move == Move.RequestCover) return abi.encodeCall(IShipments.requestCover, (draft.orderId));
+        if (move == Move.RequestRepair) return _requestOf(IShipments.requestRepair.selector, draft.orderId);
+        if (move == Move.RequestCover) return _requestOf(IShipments.requestCover.selector, draft.orderId);
         draft.by = address(_actorOf(Role.Officer));
         if (move == Move.Pause) {
             return abi.encodeWithSelector(
@@ -259,8 +259,8 @@ abstract contract VoyageMoves is VoyageWorld {
     function _coverRequest(Draft memory draft, Move move) private view returns (bytes memory) {
         Dice memory dice = draft.dice;
         uint256 orderId = draft.orderId;
-        if (move == Move.SettleClaim) return abi.encodeCall(ICargoCover.settleClaim, (orderId));
-        if (move == Move.Release) return abi.encodeCall(ICargoCover.release, (orderId));
+        if (move == Move.SettleClaim) return _requestOf(ICargoCover.settleClaim.selector, orderId);
+        if (move == Move.Release) return _requestOf(ICargoCover.release.selector, orderId);
         if (move == Move.OnExcursion) return abi.encodeCall(ICargoCover.onExcursion, (orderId, REPORT_DIGEST));
         if (move == Move.Take) {
             draft.by = draft.order.buyer;
@@ -283,8 +283,8 @@ abstract contract VoyageMoves is VoyageWorld {
     }
 
     function _silenceRequest(Draft memory draft, Move move) private view returns (bytes memory) {
-        if (move == Move.ReportSilence) return abi.encodeCall(ISilence.reportSilence, (draft.orderId));
-        if (move == Move.DeclareBreach) return abi.encodeCall(ISilence.declareBreach, (draft.orderId));
+        if (move == Move.ReportSilence) return _requestOf(ISilence.reportSilence.selector, draft.orderId);
+        if (move == Move.DeclareBreach) return _requestOf(ISilence.declareBreach.selector, draft.orderId);
         (, uint256 past) = _fittingEvidence(draft.order);
         bool isLatest = draft.isHonest && past > 0;
         uint256 i = isLatest ? past - 1 : _drawEvidence(draft.dice, draft.order, false);
@@ -329,10 +329,10 @@ abstract contract VoyageMoves is VoyageWorld {
             : _roll(dice, disputes.assertionCount() + 2);
         if (move == Move.Dispute) {
             draft.by = draft.order.carrier;
-            return abi.encodeCall(IDisputes.dispute, (assertionId));
+            return _requestOf(IDisputes.dispute.selector, assertionId);
         }
-        if (move == Move.ConcludeFact) return abi.encodeCall(IDisputes.conclude, (assertionId));
-        if (move == Move.Lapse) return abi.encodeCall(IDisputes.lapse, (assertionId));
+        if (move == Move.ConcludeFact) return _requestOf(IDisputes.conclude.selector, assertionId);
+        if (move == Move.Lapse) return _requestOf(IDisputes.lapse.selector, assertionId);
         draft.by = draft.terms.attested.arbiter;
         return abi.encodeCall(IDisputes.arbitrate, (assertionId, _isLucky(dice, 50), REPORT_DIGEST));
     }
@@ -341,6 +341,11 @@ abstract contract VoyageMoves is VoyageWorld {
     function _quantity(Draft memory draft) private pure returns (uint64) {
         uint64 quantity = draft.terms.quantity;
         return draft.isHonest ? quantity : uint64(_roll(draft.dice, uint256(quantity) * 2 + 1));
+    }
+
+    /// A call with one number. In one place: an encoding at each would make the harness too large for a chain.
+    function _requestOf(bytes4 selector, uint256 id) private pure returns (bytes memory) {
+        return abi.encodeWithSelector(selector, id);
     }
 
     /// The encoding of a struct without the offset before it.

@@ -73,10 +73,8 @@ export class Voyage {
     this.#admin = admin;
   }
 
-  /** A world with parties, trucks, devices and evidence. `shipmentsName` puts broken orders in. */
-  static async open({
-    shipmentsName = 'Shipments',
-  }: { shipmentsName?: 'Shipments' | 'FaultyShipments' } = {}): Promise<Voyage> {
+  /** A world with parties, trucks, devices and evidence. */
+  static async open(): Promise<Voyage> {
     const chain = await startChain({ startSec });
     const admin = await chain.account(0);
     const manager = await deploy(admin, 'AccessManager', [admin.address]);
@@ -86,7 +84,7 @@ export class Voyage {
     const fleet = await deploy(admin, 'Fleet', [manager.target]);
     const agreements = await deploy(admin, 'Agreements', [oracles.target]);
     const parts = [manager, agreements, registry, fleet].map(addressOf);
-    const shipments = await deploy(admin, shipmentsName, parts);
+    const shipments = await deploy(admin, 'Shipments', parts);
     const cover = await deploy(admin, 'CargoCover', [shipments.target]);
     const reconciliation = await deploy(admin, 'Reconciliation', [shipments.target]);
     const silence = await deploy(admin, 'Silence', [shipments.target]);

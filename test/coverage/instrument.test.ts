@@ -69,7 +69,9 @@ t.test('marks of each outcome, on calls, reverts and transactions', async (t) =>
   const marked = instrument(file, content, parse(sources)[file], true);
   t.equal(marked.content.split('\n').length, content.split('\n').length, 'lines stay where they are');
   const all = { [file]: marked.content, [marksSource]: marksContent };
-  const compiled = compile([file], all, { runs: 200, isStrict: false }).find(({ name }) => name === 'Sample')!;
+  const compiled = compile([file], all, { runs: 200, viaIR: true, isStrict: false }).find(
+    ({ name }) => name === 'Sample',
+  )!;
   const abi = new Interface(compiled.abi);
   const chain = await startChain();
   const folder = mkdtempSync(join(tmpdir(), 'marks-'));

@@ -60,7 +60,8 @@ function readMarks(): Set<number> {
 }
 
 const { sources, places } = instrumentAll(readSources());
-const { compiledCount } = await buildArtifacts(artifacts, sources, { runsOf: () => 1, isStrict: false });
+const settingsOf = () => ({ runs: 1, viaIR: true });
+const { compiledCount } = await buildArtifacts(artifacts, sources, { settingsOf, isStrict: false });
 process.stdout.write(`coverage: ${compiledCount} sources compiled with ${places.size} marks\n`);
 rmSync(marks, { recursive: true, force: true });
 mkdirSync(marks, { recursive: true });
