@@ -1,31 +1,48 @@
 /**
- * Every test file as a program of its own, some at a time: what `npm test` runs. tap alone would load its module hooks
- * into each of them, and with `fork` and `Worker` into each program and thread that they start: 1 to 2 s of a processor
+ * What `npm test` runs: programs of several test files each, some at a time. tap alone would start one for each file,
+ * and load its module hooks into each and, with `fork` and `Worker`, into all that they start: 1 to 2 s of a processor
  * every time, for a coverage that nobody has asked for. `npx tap FILE` runs one file with all of tap around it.
  */
 import { readdirSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
+import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import t from 'tap';
 
 const folder = fileURLToPath(new URL('.', import.meta.url));
-const fileSecMax = 600;
+
+/** tap, ethers and wire are loaded and grow warm once a program: 1.4 s of a processor. What a file leaves is kept. */
+const programFilesMax = 8;
+const programSecMax = 1_200;
 
 const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.test.js'));
-/** Voyages mostly wait, for a clock that does not: one at a time, beside as many others as there are processors. */
+/** Voyages mostly wait, for a clock that does not: one at a time, beside as many programs as there are processors. */
 const voyages = files.filter((file) => file.startsWith('system/')).sort();
 const parts = files.filter((file) => !voyages.includes(file)).sort();
-const lanes = [voyages, ...Array.from({ length: availableParallelism() }, () => parts)];
 
-async function runLane(queue: string[]): Promise<void> {
-  for (let file = queue.shift(); file !== undefined; file = queue.shift()) {
-    const args = ['--enable-source-maps', `${folder}${file}`];
-    const env = { ...process.env, TAP_TIMEOUT: String(fileSecMax) };
-    await t.spawn(process.execPath, args, { env, timeout: fileSecMax * 1_000, stdio: 'inherit' }, file);
+/** Neighbours of one folder together, since they need the same. */
+function programsOf(sorted: readonly string[]): string[][] {
+  const programs: string[][] = [];
+  for (const file of sorted) {
+    const last = programs.at(-1);
+    if (last === undefined || last.length === programFilesMax || dirname(last[0]!) !== dirname(file)) {
+      programs.push([file]);
+    } else last.push(file);
+  }
+  return programs;
+}
+
+async function runLane(queue: string[][]): Promise<void> {
+  for (let program = queue.shift(); program !== undefined; program = queue.shift()) {
+    const args = ['--enable-source-maps', `${folder}several.js`, ...program];
+    await t.spawn(process.execPath, args, { timeout: programSecMax * 1_000, stdio: 'inherit' }, program.join(' '));
   }
 }
 
-// Each file has its own.
+const queue = programsOf(parts);
+const lanes = [voyages.map((file) => [file]), ...Array.from({ length: availableParallelism() }, () => queue)];
+
+// Each program and each file has its own.
 t.setTimeout(0);
 t.jobs = lanes.length;
 await Promise.all(lanes.map(runLane));

@@ -197,12 +197,16 @@ t.test('two slaves on one line, each asked by its own address', { skip }, async 
 t.test('unplug and replug: readings come again by themselves, within 5 s', { skip, timeout: 60_000 }, async (t) => {
   const pair = new SerialPair();
   t.teardown(() => pair.remove());
-  const line = startLine(t, lineAt(pair.gateway), truckWith([[1, source(1)]]));
+  // Long enough for a busy machine: each miss doubles the wait for the next try.
+  const patient = { ...lineAt(pair.gateway), timeoutMs: 1_000 };
+  const line = startLine(t, patient, truckWith([[1, source(1)]]));
   await until(() => (line.counts()['poll-line-down'] ?? 0) > 0, 'a line that is not there is counted');
   const recoveriesMs: number[] = [];
   for (let cycle = 0; cycle < 6; cycle++) {
     await pair.plug();
     const slave = await startSlave(pair.device, new Map([[1, 40 + cycle]]));
+    // A slave that a failure leaves open reads its dead line for ever.
+    t.teardown(() => closeSlave(slave));
     const pluggedMs = performance.now();
     const downs = () => line.events.filter((event) => event === 'line-down').length;
     const before = line.delivered.length;
@@ -245,7 +249,7 @@ t.test('broken, late, doubled and foreign answers: no wrong value is taken', { s
     const good = answerOf(1, 4, value);
     const kind = random.integer(0, 7);
     // Late: after the question was given up, while the line waits for quiet.
-    if (kind === 0) setTimeout(() => wire.write(good), 30);
+    if (kind === 0) setTimeout(() => wire.write(good), 80);
     else if (kind === 1) wire.write(flipBit(good, random));
     else if (kind === 2) wire.write(answerOf(2, 4, value + 0x1000));
     else if (kind === 3) wire.write(good.subarray(0, random.integer(1, good.length - 1)));
@@ -258,11 +262,11 @@ t.test('broken, late, doubled and foreign answers: no wrong value is taken', { s
     }
     truth.add(value);
   });
-  const line = startLine(t, { ...lineAt(pair.gateway), timeoutMs: 20 }, truckWith([[1, source(1, { scale: 1 })]]), 100);
-  await until(() => asked >= 60, '60 questions', 40_000);
+  const line = startLine(t, lineAt(pair.gateway), truckWith([[1, source(1, { scale: 1 })]]), 100);
+  await until(() => asked >= 40, '40 questions', 40_000);
   await line.stop();
   const values = line.delivered.map(({ raw }) => Number(raw.value));
-  t.ok(values.length > 15, `${values.length} of ${asked} answers were taken`);
+  t.ok(values.length > 10, `${values.length} of ${asked} answers were taken`);
   t.ok(
     values.every((each) => truth.has(each)),
     'each was a true answer',

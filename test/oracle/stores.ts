@@ -11,8 +11,13 @@ let server: Promise<Postgres> | undefined;
 /** A database of its own on the one cluster of the test file. */
 export async function newDatabase(): Promise<string> {
   if (server === undefined) {
-    server = Postgres.start();
-    t.teardown(async () => (await server)?.stop());
+    const started = Postgres.start();
+    server = started;
+    // The next file of this program has one of its own.
+    t.teardown(async () => {
+      server = undefined;
+      await (await started).stop();
+    });
   }
   return (await server).makeDatabase();
 }

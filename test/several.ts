@@ -1,0 +1,20 @@
+/** Runs test files one after another in this program: `node several.js FILE...`, paths from this folder. */
+import t from 'tap';
+
+const fileSecMax = 600;
+
+// Taken away, since tap names a test's folder after all arguments, which is too long a name.
+for (const file of process.argv.splice(2)) {
+  t.setTimeout(fileSecMax * 1_000);
+  t.comment(file);
+  const before = t.counts.total;
+  // tap would keep what a file has started until the program ends, and end the root as soon as it has nothing to run.
+  const teardowns: (() => unknown)[] = [];
+  t.teardown = (teardown: () => unknown) => void teardowns.push(teardown);
+  await import(new URL(file, import.meta.url).href);
+  // Queued behind the file's own tests: the next file waits for them.
+  await t.test(`end of ${file}`, async (end) => {
+    end.ok(t.counts.total > before, 'had tests');
+    for (const teardown of teardowns.reverse()) await teardown();
+  });
+}
