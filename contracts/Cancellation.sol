@@ -14,14 +14,6 @@ abstract contract Cancellation is Aftermath, AccessManaged {
     uint256 private constant BREAKER_SEC_MIN = 1 hours;
     uint256 private constant BREAKER_SEC_MAX = 30 days;
 
-    struct Breaker {
-        uint8 countMax;
-        uint32 windowSec;
-    }
-
-    /// @inheritdoc IShipments
-    Breaker public breaker = Breaker({countMax: 8, windowSec: 1 days});
-
     /// When the last eight orders of a carrier were cancelled at once, Unix seconds, 32 bits each, the newest lowest.
     /// By carrier, so that nobody trips another's.
     mapping(address carrier => uint256) private _cancelledAt;
@@ -33,8 +25,14 @@ abstract contract Cancellation is Aftermath, AccessManaged {
             windowSec >= BREAKER_SEC_MIN &&
             windowSec <= BREAKER_SEC_MAX;
         if (!isInRange) revert BreakerOutOfRange(countMax, windowSec);
-        breaker = Breaker({countMax: countMax, windowSec: windowSec});
+        _breakerCountMax = countMax;
+        _breakerWindowSec = windowSec;
         emit BreakerSet(countMax, windowSec);
+    }
+
+    /// @inheritdoc IShipments
+    function breaker() external view returns (uint8 countMax, uint32 windowSec) {
+        return (_breakerCountMax, _breakerWindowSec);
     }
 
     /// @inheritdoc IShipments
@@ -80,12 +78,9 @@ abstract contract Cancellation is Aftermath, AccessManaged {
             _creditBuyer(orderId, terms, terms.price);
             return 0;
         }
-        Record storage replacement;
-        (replacementId, replacement) = _open(record.agreementId);
-        replacement.supplierIndex = uint8(next);
-        replacement.reorderCount = record.reorderCount + 1;
-        replacement.replacementOf = uint48(orderId);
-        record.replacementId = uint48(replacementId);
+        uint48 opened = _open(record.agreementId, uint8(next), record.reorderCount + 1, uint48(orderId));
+        record.replacementId = opened;
+        replacementId = opened;
         emit OrderReplaced(orderId, replacementId, terms.suppliers[next]);
     }
 
@@ -101,9 +96,8 @@ abstract contract Cancellation is Aftermath, AccessManaged {
     /// Whether one more of the carrier's orders may be cancelled at once; if so it is counted.
     function _passBreaker(address carrier) private returns (bool) {
         uint256 times = _cancelledAt[carrier];
-        Breaker memory limits = breaker;
-        uint256 oldestAt = uint32(times >> (32 * (uint256(limits.countMax) - 1)));
-        if (block.timestamp <= oldestAt + limits.windowSec) return false;
+        uint256 oldestAt = uint32(times >> (32 * (uint256(_breakerCountMax) - 1)));
+        if (block.timestamp <= oldestAt + _breakerWindowSec) return false;
         _cancelledAt[carrier] = (times << 32) | uint32(block.timestamp);
         return true;
     }

@@ -48,8 +48,10 @@ abstract contract OrderBook is IShipments, ReentrancyGuardTransient {
     IDeviceRegistry public immutable registry;
     /// @inheritdoc IShipments
     IFleet public immutable fleet;
-    /// @inheritdoc IShipments
-    uint256 public orderCount;
+    /// With the breaker's limits (Cancellation) in one slot: a cancellation reads both.
+    uint48 private _orderCount;
+    uint8 internal _breakerCountMax = 8;
+    uint32 internal _breakerWindowSec = 1 days;
 
     mapping(uint256 orderId => Record) internal _orders;
     mapping(address account => mapping(IERC20 token => uint256)) private _credits;
@@ -98,6 +100,11 @@ abstract contract OrderBook is IShipments, ReentrancyGuardTransient {
     }
 
     /// @inheritdoc IShipments
+    function orderCount() external view returns (uint256) {
+        return _orderCount;
+    }
+
+    /// @inheritdoc IShipments
     function deadlineOf(uint256 orderId) external view returns (uint256) {
         Record storage record = _orders[orderId];
         return record.state == OrderState.None ? 0 : _deadlineOf(record, _termsOf(record));
@@ -109,11 +116,19 @@ abstract contract OrderBook is IShipments, ReentrancyGuardTransient {
     }
 
     /// A new order under an agreement, placed now.
-    function _open(uint48 agreementId) internal returns (uint256 orderId, Record storage record) {
-        orderId = ++orderCount;
-        record = _orders[orderId];
+    function _open(
+        uint48 agreementId,
+        uint8 supplierIndex,
+        uint8 reorderCount,
+        uint48 replacementOf
+    ) internal returns (uint48 orderId) {
+        orderId = ++_orderCount;
+        Record storage record = _orders[orderId];
         record.state = OrderState.Placed;
+        record.supplierIndex = supplierIndex;
+        record.reorderCount = reorderCount;
         record.agreementId = agreementId;
+        record.replacementOf = replacementOf;
         record.placedAt = uint32(block.timestamp);
     }
 

@@ -8,8 +8,8 @@ import {IShipments} from "../interfaces/IShipments.sol";
 /// @notice Doors that orders must not have: through each, one invariant is broken for a test to see. A test has
 /// this code stand where Shipments is for one block, and so on the storage of that.
 contract OrderDoors {
-    /// The first three slots, as OrderBook has them.
-    uint256 private _orderCount;
+    /// The first three slots, as OrderBook has them; in the first, more than the count.
+    uint48 private _orderCount;
     mapping(uint256 orderId => OrderBook.Record) private _orders;
     mapping(address account => mapping(IERC20 token => uint256)) private _credits;
 
