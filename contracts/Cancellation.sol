@@ -78,7 +78,12 @@ abstract contract Cancellation is Aftermath, AccessManaged {
             _creditBuyer(orderId, terms, terms.price);
             return 0;
         }
-        uint48 opened = _open(record.agreementId, uint8(next), record.reorderCount + 1, uint48(orderId));
+        uint48 opened = _open({
+            agreementId: record.agreementId,
+            supplierIndex: uint8(next),
+            reorderCount: record.reorderCount + 1,
+            replacementOf: uint48(orderId)
+        });
         record.replacementId = opened;
         replacementId = opened;
         emit OrderReplaced(orderId, replacementId, terms.suppliers[next]);

@@ -40,7 +40,7 @@ contract Shipments is Conclusions, EIP712, Pausable {
         IAgreements.Terms memory terms = agreements.termsOf(agreementId);
         _requireCaller(terms.buyer);
         if (orderOf[agreementId] != 0) revert AgreementAlreadyPlaced(agreementId, orderOf[agreementId]);
-        orderId = _open(uint48(agreementId), 0, 0, 0);
+        orderId = _open({agreementId: uint48(agreementId), supplierIndex: 0, reorderCount: 0, replacementOf: 0});
         orderOf[agreementId] = orderId;
         _allow(agreementId, terms);
         emit OrderPlaced(orderId, agreementId, msg.sender, terms.suppliers[0], terms.token, terms.price);

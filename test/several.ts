@@ -1,4 +1,5 @@
 /** Runs test files one after another in this program: `node several.js FILE...`, paths from this folder. */
+import { resolve } from 'node:path';
 import t from 'tap';
 
 const fileSecMax = 600;
@@ -6,6 +7,8 @@ const fileSecMax = 600;
 for (const file of process.argv.slice(2)) {
   t.setTimeout(fileSecMax * 1_000);
   t.comment(file);
+  // tap would name the folders of tests after all files of the program: longer than a name may be.
+  t.testdirName = resolve('.tap/fixtures', file.replaceAll('/', '-'));
   const before = t.counts.total;
   // tap would keep what a file has started until the program ends, and end the root as soon as it has nothing to run.
   const teardowns: (() => unknown)[] = [];

@@ -269,9 +269,7 @@ t.test('where gas is free an account without money deploys', async (t) => {
 
 t.test('the plan of DEPLOY.md is one', (t) => {
   const [, plan] = /```yaml\n([\s\S]*?)```/.exec(readFileSync(guide, 'utf8'))!;
-  const folder = mkdtempSync(join(tmpdir(), 'plan-'));
-  t.teardown(() => rmSync(folder, { recursive: true }));
-  writeFileSync(join(folder, 'plan.yaml'), plan!);
+  const folder = t.testdir({ 'plan.yaml': plan! });
   const { chainId, holders } = readPlan(join(folder, 'plan.yaml'));
   t.equal(chainId, 31_337);
   t.same(Object.keys(holders), ['admin', 'guardian', 'approver', 'consortium', 'registrar', 'risk']);
